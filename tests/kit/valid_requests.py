@@ -1,0 +1,294 @@
+"""One valid request per RPC of the five services, as a starting point for hostile variants."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+
+from google.protobuf.message import Message
+
+from cairn.embedding.v1 import embedding_service_pb2 as embedding
+from cairn.gateway.v1 import gateway_service_pb2 as gateway
+from cairn.generation.v1 import generation_service_pb2 as generation
+from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
+from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
+from cairn.types.v1 import metadata_pb2, passage_pb2, scope_pb2, vector_pb2
+
+DIMENSIONS = 384
+COLLECTION = "hostile"
+SCOPE = scope_pb2.Scope(tenant="hostile", principals=["everyone"], actor="service:test")
+VECTOR = vector_pb2.Vector(
+    data=struct.pack(f"<{DIMENSIONS}f", *([DIMENSIONS**-0.5] * DIMENSIONS)),
+    element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
+    dimensions=DIMENSIONS,
+)
+TEXT = "Granite is an igneous rock. It forms when magma cools slowly below the ground."
+
+
+def _keyword(text: str) -> metadata_pb2.MetadataValue:
+    return metadata_pb2.MetadataValue(keyword=text)
+
+
+def _filter() -> metadata_pb2.Filter:
+    equals = metadata_pb2.Filter(
+        equals=metadata_pb2.FieldValue(field="kind", value=_keyword("rock"))
+    )
+    year = metadata_pb2.Filter(
+        range=metadata_pb2.FieldRange(field="year", gte=metadata_pb2.MetadataValue(integer=1900))
+    )
+    return metadata_pb2.Filter(all_of=metadata_pb2.FilterList(filters=[equals, year]))
+
+
+def _document() -> retrieval.Document:
+    return retrieval.Document(
+        document_id="granite",
+        title="Granite",
+        uri="rocks/granite.md",
+        text=TEXT,
+        metadata={"kind": _keyword("rock"), "year": metadata_pb2.MetadataValue(integer=1950)},
+        acl=["everyone"],
+        chunks=[
+            retrieval.Chunk(
+                chunk_id="c0", start=0, end=len(TEXT), heading_path=["Rocks"], vector=VECTOR
+            )
+        ],
+        content_hash="h",
+    )
+
+
+def _passage() -> passage_pb2.ScoredPassage:
+    return passage_pb2.ScoredPassage(
+        passage=passage_pb2.Passage(
+            chunk_id="c0",
+            document_id="granite",
+            document_version=1,
+            collection=COLLECTION,
+            end=len(TEXT),
+            text=TEXT,
+            title="Granite",
+        ),
+        scores=passage_pb2.PassageScores(dense=0.5, keyword=3.0, fused=1.0, final=1.0),
+    )
+
+
+def _options() -> retrieval.SearchOptions:
+    return retrieval.SearchOptions(
+        top_k=3,
+        mode=retrieval.SEARCH_MODE_HYBRID,
+        filter=_filter(),
+        fusion=retrieval.Fusion(dense_weight=0.5, candidates=50),
+        diversity=retrieval.Diversity(strength=0.3),
+        max_per_document=2,
+        explain=True,
+    )
+
+
+def embedding_requests() -> dict[str, Message]:
+    """Requests of EmbeddingService, by method."""
+    options = embedding.EmbedOptions(kind=embedding.INPUT_KIND_DOCUMENT, lane=embedding.LANE_BULK)
+    embed = embedding.EmbedRequest(scope=SCOPE, options=options, texts=["granite", "basalt"])
+    return {
+        "Embed": embed,
+        "EmbedStream": embedding.EmbedStreamRequest(batch_id=1, request=embed),
+        "EncodeTokens": embedding.EncodeTokensRequest(scope=SCOPE, options=options, texts=["slate"]),
+        "Rerank": embedding.RerankRequest(
+            scope=SCOPE, query="hard rock", passages=["granite", "sand"], query_word_weights=[1, 2]
+        ),
+        "CountTokens": embedding.CountTokensRequest(scope=SCOPE, texts=["granite"]),
+        "ListModels": embedding.ListModelsRequest(scope=SCOPE),
+        "LoadModel": embedding.LoadModelRequest(scope=SCOPE, name="other", source="/no/such/model"),
+        "UnloadModel": embedding.UnloadModelRequest(scope=SCOPE, name="other"),
+    }
+
+
+def retrieval_requests() -> dict[str, Message]:
+    """Requests of RetrievalService, by method, in an order that works; deletes come last."""
+    upsert = retrieval.UpsertRequest(scope=SCOPE, collection=COLLECTION, documents=[_document()])
+    query = retrieval.Query(
+        text="igneous rock",
+        vector=VECTOR,
+        mixed_vectors=[retrieval.WeightedVector(vector=VECTOR, weight=0.3)],
+        mixed_texts=[retrieval.WeightedText(text="magma", weight=0.3)],
+    )
+    return {
+        "CreateCollection": retrieval.CreateCollectionRequest(
+            scope=SCOPE,
+            name=COLLECTION,
+            settings=retrieval.CollectionSettings(
+                dimensions=DIMENSIONS,
+                fields={"kind": metadata_pb2.FIELD_TYPE_KEYWORD},
+                language="english",
+            ),
+        ),
+        "Upsert": upsert,
+        "UpsertStream": retrieval.UpsertStreamRequest(batch_id=1, request=upsert),
+        "GetCollection": retrieval.GetCollectionRequest(scope=SCOPE, name=COLLECTION),
+        "ListCollections": retrieval.ListCollectionsRequest(scope=SCOPE, page_size=10),
+        "SetAlias": retrieval.SetAliasRequest(
+            scope=SCOPE, alias=retrieval.Alias(name="rocks", collection=COLLECTION)
+        ),
+        "ListAliases": retrieval.ListAliasesRequest(scope=SCOPE),
+        "GetDocuments": retrieval.GetDocumentsRequest(
+            scope=SCOPE, collection=COLLECTION, document_ids=["granite"], include_chunks=True
+        ),
+        "Scroll": retrieval.ScrollRequest(
+            scope=SCOPE, collection=COLLECTION, filter=_filter(), page_size=5
+        ),
+        "Count": retrieval.CountRequest(scope=SCOPE, collection=COLLECTION, filter=_filter()),
+        "Facet": retrieval.FacetRequest(
+            scope=SCOPE, collection=COLLECTION, field="kind", filter=_filter(), limit=5
+        ),
+        "Search": retrieval.SearchRequest(
+            scope=SCOPE, collection=COLLECTION, query=query, options=_options()
+        ),
+        "BatchSearch": retrieval.BatchSearchRequest(
+            scope=SCOPE, collection=COLLECTION, queries=[query, query], options=_options()
+        ),
+        "Recommend": retrieval.RecommendRequest(
+            scope=SCOPE,
+            collection=COLLECTION,
+            positive_ids=["granite"],
+            positive_vectors=[VECTOR],
+            options=_options(),
+        ),
+        "CreateSnapshot": retrieval.CreateSnapshotRequest(scope=SCOPE, collection=COLLECTION),
+        "ListSnapshots": retrieval.ListSnapshotsRequest(scope=SCOPE, collection=COLLECTION),
+        "RestoreSnapshot": retrieval.RestoreSnapshotRequest(
+            scope=SCOPE, collection=COLLECTION, snapshot_id="none"
+        ),
+        "DeleteAlias": retrieval.DeleteAliasRequest(scope=SCOPE, name="rocks"),
+        "Delete": retrieval.DeleteRequest(
+            scope=SCOPE, collection=COLLECTION, document_ids=["granite"]
+        ),
+        "DeleteCollection": retrieval.DeleteCollectionRequest(scope=SCOPE, name=COLLECTION),
+    }
+
+
+def generation_requests() -> dict[str, Message]:
+    """Requests of GenerationService, by method."""
+    return {
+        "Generate": generation.GenerateRequest(
+            scope=SCOPE,
+            messages=[generation.Message(role=generation.ROLE_USER, content="What is granite?")],
+            passages=[_passage()],
+            sampling=generation.Sampling(
+                max_tokens=64, temperature=0.5, top_p=0.9, top_k=4, seed=1, stop=["\n\n"]
+            ),
+            structured_output=generation.StructuredOutput(json_schema=json.dumps({"type": "object"})),
+            prompt_template="answer@1",
+            stream=True,
+        ),
+        "CountTokens": generation.CountTokensRequest(scope=SCOPE, texts=["granite"]),
+        "ListModels": generation.ListModelsRequest(scope=SCOPE),
+        "LoadAdapter": generation.LoadAdapterRequest(scope=SCOPE, name="a", source="/no/such"),
+        "UnloadAdapter": generation.UnloadAdapterRequest(scope=SCOPE, name="a"),
+    }
+
+
+def ingestion_requests() -> dict[str, Message]:
+    """Requests of IngestionService, by method; deletes come last."""
+    header = ingestion.DocumentHeader(
+        document_id="granite",
+        uri="rocks/granite.md",
+        title="Granite",
+        content_type="text/markdown",
+        file_name="granite.md",
+        metadata={"kind": _keyword("rock")},
+        acl=["everyone"],
+    )
+    document = ingestion.DocumentInput(header=header, content=TEXT.encode())
+    return {
+        "SubmitDocuments": ingestion.SubmitDocumentsRequest(
+            scope=SCOPE, collection=COLLECTION, documents=[document]
+        ),
+        "UploadDocument": ingestion.UploadDocumentRequest(
+            header=ingestion.UploadHeader(scope=SCOPE, collection=COLLECTION, document=header)
+        ),
+        "GetJob": ingestion.GetJobRequest(
+            scope=SCOPE, collection=COLLECTION, document_id="granite"
+        ),
+        "ListJobs": ingestion.ListJobsRequest(
+            scope=SCOPE, collection=COLLECTION, states=[ingestion.JOB_STATE_READY], page_size=5
+        ),
+        "WatchJobs": ingestion.WatchJobsRequest(scope=SCOPE, job_ids=["no-such-job"]),
+        "RetryJobs": ingestion.RetryJobsRequest(scope=SCOPE, collection=COLLECTION),
+        "CancelJobs": ingestion.CancelJobsRequest(scope=SCOPE, job_ids=["no-such-job"]),
+        "Reindex": ingestion.ReindexRequest(scope=SCOPE, collection=COLLECTION),
+        "GetQueueStats": ingestion.GetQueueStatsRequest(scope=SCOPE),
+        "DeleteDocuments": ingestion.DeleteDocumentsRequest(
+            scope=SCOPE, collection=COLLECTION, document_ids=["granite"]
+        ),
+    }
+
+
+def gateway_requests() -> dict[str, Message]:
+    """Requests of GatewayService, by method; deletes come last."""
+    query = gateway.QueryRequest(
+        query="What is granite?",
+        collection=COLLECTION,
+        history=[gateway.Turn(speaker=gateway.SPEAKER_USER, text="Tell me about rocks.")],
+        filter='kind = "rock" AND year >= 1900',
+        top_k=3,
+        mode=gateway.SEARCH_MODE_HYBRID,
+        max_tokens=32,
+        temperature=0.5,
+        verification=gateway.VERIFICATION_DROP,
+        explain=True,
+    )
+    return {
+        "CreateCollection": gateway.CreateCollectionRequest(
+            name=COLLECTION, language="english", description="rocks"
+        ),
+        "SubmitDocuments": gateway.SubmitDocumentsRequest(
+            collection=COLLECTION,
+            documents=[
+                gateway.DocumentInput(
+                    document_id="granite",
+                    file_name="granite.md",
+                    content=TEXT.encode(),
+                    metadata={"kind": _keyword("rock")},
+                    acl=["everyone"],
+                )
+            ],
+        ),
+        "Query": query,
+        "StreamQuery": gateway.StreamQueryRequest(query=query),
+        "Search": gateway.SearchRequest(
+            query="igneous", collection=COLLECTION, filter='kind = "rock"', top_k=3, rerank=True
+        ),
+        "Recommend": gateway.RecommendRequest(
+            collection=COLLECTION, positive_ids=["granite"], filter='kind = "rock"', top_k=3
+        ),
+        "GetDocument": gateway.GetDocumentRequest(collection=COLLECTION, document_id="granite"),
+        "ListDocuments": gateway.ListDocumentsRequest(
+            collection=COLLECTION, states=["ready"], page_size=3
+        ),
+        "RetryDocument": gateway.RetryDocumentRequest(collection=COLLECTION, document_id="granite"),
+        "GetCollection": gateway.GetCollectionRequest(name=COLLECTION),
+        "ListCollections": gateway.ListCollectionsRequest(page_size=10),
+        "SubmitFeedback": gateway.SubmitFeedbackRequest(
+            trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"
+        ),
+        "GetUsage": gateway.GetUsageRequest(from_day="2026-01-01", to_day="2026-01-31"),
+        "DeleteDocument": gateway.DeleteDocumentRequest(
+            collection=COLLECTION, document_id="granite"
+        ),
+        "DeleteCollection": gateway.DeleteCollectionRequest(name=COLLECTION),
+    }
+
+
+SERVICES = {
+    "embedding": ("cairn.embedding.v1.EmbeddingService", embedding_requests),
+    "retrieval": ("cairn.retrieval.v1.RetrievalService", retrieval_requests),
+    "generation": ("cairn.generation.v1.GenerationService", generation_requests),
+    "ingestion": ("cairn.ingestion.v1.IngestionService", ingestion_requests),
+    "gateway": ("cairn.gateway.v1.GatewayService", gateway_requests),
+}
+
+
+def all_requests() -> Iterator[tuple[str, str, Message]]:
+    """Yields (service, method, valid request)."""
+    for service, (_, requests) in SERVICES.items():
+        for method, request in requests().items():
+            yield service, method, request
