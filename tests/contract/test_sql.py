@@ -1,0 +1,272 @@
+"""The SQL layer keeps its promises on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event, func, select
+
+from services.rpc.deadline import deadline_in
+from services.rpc.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    Reason,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from services.sql.engine import WRITES, open_engine
+from services.sql.failures import is_constraint_violation
+from services.sql.reader import Reader
+from services.sql.schema import ensure_schema
+from services.sql.writer import GroupWriter
+from tests.kit.postgres import database_url as database_url  # noqa: PLC0414 - a fixture
+
+metadata = MetaData()
+notes = Table(
+    "notes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("text", String, nullable=False),
+)
+
+
+@pytest.fixture
+def engine(database_url):
+    engine = open_engine(database_url)
+    ensure_schema(engine, metadata, 1, component="notes")
+    yield engine
+    engine.dispose()
+
+
+def insert(number: int, text: str = "x"):
+    def write(connection):
+        connection.execute(notes.insert().values(id=number, text=text))
+        return number
+
+    return write
+
+
+def count(connection) -> int:
+    return connection.scalar(select(func.count()).select_from(notes))
+
+
+async def test_a_write_is_visible_to_readers_after_it_was_acknowledged(engine: Engine):
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        assert await writer.run(insert(1)) == 1
+        assert await reader.run(count) == 1
+
+
+async def test_concurrent_writes_share_commits(engine: Engine):
+    commits = []
+    event.listen(engine, "commit", commits.append)
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        results = await asyncio.gather(*(writer.run(insert(n)) for n in range(100)))
+        assert results == list(range(100))
+        assert await reader.run(count) == 100
+    # The reader's transaction counts as one; far fewer commits than writes shows the grouping.
+    assert len(commits) < 50
+
+
+async def test_a_failing_function_fails_alone(engine: Engine):
+    def refuse(connection):
+        insert(1000)(connection)
+        raise InvalidArgumentError(Reason.INVALID_FIELD, "no")
+
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        await writer.run(insert(5))
+        fns = [insert(0), refuse, insert(5), insert(1), insert(2)]
+        results = await asyncio.gather(*map(writer.run, fns), return_exceptions=True)
+        assert [results[0], results[3], results[4]] == [0, 1, 2]
+        assert isinstance(results[1], InvalidArgumentError)
+        assert is_constraint_violation(results[2])
+        ids = await reader.run(lambda c: sorted(c.scalars(select(notes.c.id))))
+        assert ids == [0, 1, 2, 5]
+
+
+async def test_a_program_fault_reaches_its_caller_and_the_writer_lives_on(engine: Engine):
+    async with GroupWriter(engine) as writer:
+        with pytest.raises(ZeroDivisionError):
+            await writer.run(lambda _: 1 // 0)
+        assert await writer.run(insert(1)) == 1
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back(engine: Engine):
+    gate = threading.Event()
+
+    def block(_):
+        assert gate.wait(10)
+
+    async with GroupWriter(engine, max_queue=2, max_group=1) as writer:
+        tasks = [asyncio.create_task(writer.run(block))]
+        while writer._queue or not tasks:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+        while writer._queue:
+            await asyncio.sleep(0.001)
+        tasks += [asyncio.create_task(writer.run(insert(n))) for n in range(3)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [r for r in results if isinstance(r, ResourceExhaustedError)]
+    assert refused
+    assert refused[0].reason is Reason.OVERLOADED
+    assert refused[0].retry_after_seconds
+
+
+async def test_a_cancelled_write_that_has_not_begun_never_happens(engine: Engine):
+    gate = threading.Event()
+    begun = threading.Event()
+
+    def block(_):
+        begun.set()
+        assert gate.wait(10)
+
+    async with GroupWriter(engine, max_group=1) as writer, Reader(engine) as reader:
+        blocked = asyncio.create_task(writer.run(block))
+        await asyncio.to_thread(begun.wait)
+        waiting = asyncio.create_task(writer.run(insert(1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        gate.set()
+        await blocked
+        await writer.run(insert(2))
+        assert await reader.run(lambda c: list(c.scalars(select(notes.c.id)))) == [2]
+
+
+async def test_a_write_waits_for_another_writer_and_then_succeeds(engine: Engine):
+    """Another process holds the lock for longer than one statement waits for it."""
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with engine.execution_options(**WRITES).connect() as connection, connection.begin():
+            connection.execute(notes.insert().values(id=1, text="other"))
+            held.set()
+            let_go.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    await asyncio.to_thread(held.wait)
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        # The same key: PostgreSQL must wait for the other transaction, too.
+        task = asyncio.create_task(
+            writer.run(lambda c: c.execute(notes.update().values(text="mine")) and None)
+        )
+        other = asyncio.create_task(writer.run(insert(2)))
+        await asyncio.sleep(0.4)
+        assert not (task.done() and other.done() and engine.dialect.name == "sqlite")
+        let_go.set()
+        await task
+        await other
+        assert await reader.run(count) == 2
+    thread.join()
+
+
+async def test_a_lock_held_past_the_deadline_is_unavailable(engine: Engine):
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with engine.execution_options(**WRITES).connect() as connection, connection.begin():
+            connection.execute(notes.insert().values(id=1, text="other"))
+            held.set()
+            let_go.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    await asyncio.to_thread(held.wait)
+    try:
+        async with GroupWriter(engine, timeout_seconds=0.6) as writer:
+            before = time.monotonic()
+            with pytest.raises((UnavailableError, DeadlineExceededError)):
+                await writer.run(insert(1))
+            assert time.monotonic() - before < 3
+            let_go.set()
+    finally:
+        let_go.set()
+        thread.join()
+
+
+async def test_a_passed_deadline_is_reported_before_anything_is_written(engine: Engine):
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        with deadline_in(-1):
+            with pytest.raises(DeadlineExceededError):
+                await writer.run(insert(1))
+            with pytest.raises(DeadlineExceededError):
+                await reader.run(count)
+        assert await reader.run(count) == 0
+
+
+async def test_a_reader_sees_one_snapshot_through_its_whole_function(engine: Engine):
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+        first, go_on = threading.Event(), threading.Event()
+
+        def twice(connection):
+            before = count(connection)
+            first.set()
+            assert go_on.wait(10)
+            return before, count(connection)
+
+        reading = asyncio.create_task(reader.run(twice))
+        await asyncio.to_thread(first.wait)
+        await writer.run(insert(1))
+        go_on.set()
+        assert await reading == (0, 0)
+        assert await reader.run(count) == 1
+
+
+async def test_closing_finishes_what_was_queued(engine: Engine):
+    writer = GroupWriter(engine)
+    tasks = [asyncio.create_task(writer.run(insert(n))) for n in range(10)]
+    await asyncio.sleep(0)
+    await writer.close()
+    assert await asyncio.gather(*tasks) == list(range(10))
+    with pytest.raises(UnavailableError):
+        await writer.run(insert(99))
+
+
+async def test_many_processes_worth_of_writers_lose_nothing(engine: Engine):
+    async with GroupWriter(engine) as one, GroupWriter(engine) as two, Reader(engine) as reader:
+        writers = [one, two]
+        await asyncio.gather(*(writers[n % 2].run(insert(n)) for n in range(200)))
+        assert await reader.run(count) == 200
+
+
+def test_the_schema_is_created_once_by_processes_that_start_together(database_url):
+    failures: list[BaseException] = []
+
+    def start():
+        engine = open_engine(database_url)
+        try:
+            ensure_schema(engine, metadata, 1, component="notes")
+        except Exception as error:  # noqa: BLE001 - shown by the assertion below
+            failures.append(error)
+        finally:
+            engine.dispose()
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_an_older_schema_is_upgraded_and_a_newer_one_refused(engine: Engine):
+    def add_row(connection):
+        insert(7)(connection)
+
+    ensure_schema(engine, metadata, 3, component="notes", upgrades={1: add_row, 2: lambda _: None})
+    ensure_schema(engine, metadata, 3, component="notes", upgrades={1: add_row, 2: lambda _: None})
+    with engine.connect() as connection:
+        assert count(connection) == 1
+    with pytest.raises(FailedPreconditionError) as caught:
+        ensure_schema(engine, metadata, 2, component="notes")
+    assert caught.value.reason is Reason.STATE_CONFLICT
+    with pytest.raises(FailedPreconditionError):
+        ensure_schema(engine, metadata, 9, component="notes")
