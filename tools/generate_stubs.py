@@ -3,8 +3,8 @@
 generate_stubs.py            writes *_pb2.py, *_pb2.pyi and *_pb2_grpc.py
 generate_stubs.py --check    exit status 1 when generating would change a file
 
-The generator is the oldest supported grpcio-tools, pinned in pyproject.toml: stubs refuse to load with a grpcio
-older than the tools that made them.
+The generator is the oldest supported grpcio-tools, pinned in pyproject.toml: stubs refuse to load
+with a grpcio older than the tools that made them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def generate(target: Path) -> None:
 
 
 def stale_files(fresh: Path) -> list[str]:
-    """Returns the stubs that differ between the repository and a fresh generation, missing ones included."""
+    """Returns the stubs that a fresh generation would add, change or remove."""
 
     def content(root: Path) -> dict[str, bytes]:
         return {

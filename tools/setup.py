@@ -2,11 +2,11 @@
 
     setup.py demo     .venv with everything that `cairn demo` runs
     setup.py test     .venv with the tools and libraries of the tests, too
-    setup.py vllm     .venv-vllm with vLLM's CPU build, which pins too much to share an environment
+    setup.py vllm     .venv-vllm with vLLM's CPU build, which pins too much to share one
     setup.py system   promtool and Chromium from the system's packages, where this may install them
 
-An environment carries a stamp: a hash over what decides its content. A second run compares the stamp and
-touches neither pip nor the network. Runs on a bare interpreter: standard library only.
+An environment carries a stamp: a hash over what decides its content. A second run compares the
+stamp and touches neither pip nor the network. Runs on a bare interpreter: standard library only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = os.environ.get("TORCH", "2.13.0")
-"""The torch release everything was measured with. Pinned, because an open range takes whatever is newest."""
+"""The torch release everything was measured with; an open range would take whatever is newest."""
 
 PIP_NOISE = (
     "Requirement already satisfied",
@@ -79,7 +79,7 @@ def stamp(environment: Path, extra: str) -> None:
 
 
 def is_current(environment: Path, extra: str, wanted: str) -> bool:
-    """Tells whether the environment was set up from exactly these facts and its interpreter still runs."""
+    """Tells whether the environment was set up from these facts and its interpreter still runs."""
     path = environment / f".cairn-{extra}"
     if not path.is_file() or path.read_text(encoding="utf-8").strip() != wanted:
         return False
@@ -204,7 +204,7 @@ def set_up_vllm() -> None:
 
 
 def set_up_system() -> None:
-    """Installs promtool and Chromium where that is allowed; says aloud what will be skipped otherwise."""
+    """Installs promtool and Chromium where it may; says aloud what will be skipped otherwise."""
     missing = {
         package: program
         for program, package in (("promtool", "prometheus"), ("chromium", "chromium"))
