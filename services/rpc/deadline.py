@@ -1,7 +1,7 @@
 """One deadline per request, handed down: gRPC for Python does not propagate it by itself.
 
-The server interceptor sets the deadline of the running request; clients give each downstream call what remains
-less a margin, so that the caller can still answer when a callee does not.
+The server interceptor sets the deadline of the running request; clients give each downstream call
+what remains less a margin, so that the caller can still answer when a callee does not.
 """
 
 from __future__ import annotations

@@ -52,7 +52,10 @@ class Code(enum.IntEnum):
 
 
 class Reason(enum.StrEnum):
-    """Machine-readable reasons; `cairn.types.v1.ErrorReason` says what each means (a test keeps them equal)."""
+    """Machine-readable reasons.
+
+    `cairn.types.v1.ErrorReason` says what each means (a test keeps the two equal).
+    """
 
     INVALID_FIELD = "INVALID_FIELD"
     EMPTY_TEXT = "EMPTY_TEXT"
@@ -63,7 +66,7 @@ class Reason(enum.StrEnum):
     TYPE_CONFLICT = "TYPE_CONFLICT"
     INVALID_TEXT = "INVALID_TEXT"
     UNSUPPORTED_CONTENT_TYPE = "UNSUPPORTED_CONTENT_TYPE"
-    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"
+    INVALID_PAGE_TOKEN = "INVALID_PAGE_TOKEN"  # noqa: S105 - a reason, no password
     CONTEXT_TOO_LONG = "CONTEXT_TOO_LONG"
     COLLECTION_NOT_FOUND = "COLLECTION_NOT_FOUND"
     DOCUMENT_NOT_FOUND = "DOCUMENT_NOT_FOUND"
@@ -100,7 +103,7 @@ class FieldViolation:
     """One field of a request that is wrong."""
 
     field: str
-    """Path of the field in the request, in its protobuf spelling: "options.top_k", "documents[3].acl"."""
+    """Path of the field in its protobuf spelling: "options.top_k", "documents[3].acl"."""
     description: str
     """What is wrong and what would be right."""
 
@@ -110,7 +113,8 @@ class ServiceError(Exception):
 
     Args:
         reason: Why, for programs.
-        message: What is wrong and how to mend it, for people. Never holds secrets, prompts or stored text.
+        message: What is wrong and how to mend it, for people. Never holds secrets, prompts or
+            stored text.
         metadata: Further facts for programs, such as a limit and the size that exceeded it.
         violations: Fields of the request that are wrong.
         retry_after_seconds: When trying again makes sense.
@@ -231,3 +235,7 @@ class DataLossError(ServiceError):
 ERROR_BY_CODE: dict[Code, type[ServiceError]] = {
     cls.code: cls for cls in ServiceError.__subclasses__()
 }
+
+
+class StartupError(Exception):
+    """The process cannot start; the message says why and what to change. Never sent to a client."""

@@ -1,0 +1,209 @@
+"""Client interceptors: a deadline for every call, its span, its metric, and errors as raised there.
+
+One object for each arity, because grpc.aio registers an interceptor for the first arity it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from services.rpc.deadline import budget_seconds
+from services.rpc.errors import ServiceError
+from services.rpc.metrics import CLIENT_DURATION
+from services.rpc.status import error_from_rpc
+from services.rpc.telemetry import active_tracer
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+Continuation = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
+
+
+class ClientCall:
+    """One call being made: its span and its clock."""
+
+    def __init__(self, method: str, target: str) -> None:
+        self.method = method
+        self._started = time.monotonic()
+        self._is_concluded = False
+        self._span = active_tracer().start_span(
+            method,
+            kind=SpanKind.CLIENT,
+            attributes={
+                "rpc.system.name": "grpc",
+                "rpc.method": method,
+                "server.address": target,
+            },
+        )
+
+    def metadata(self, given: Any) -> grpc.aio.Metadata:
+        """Returns `given` with the trace's identity added."""
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier, trace.set_span_in_context(self._span))
+        return grpc.aio.Metadata(*(given or ()), *carrier.items())
+
+    def conclude(self, code: grpc.StatusCode, reason: str = "") -> None:
+        """Ends the span and counts the call; further conclusions change nothing."""
+        if self._is_concluded:
+            return
+        self._is_concluded = True
+        self._span.set_attribute("rpc.status_code", code.name)
+        if reason:
+            self._span.set_attribute("cairn.error.reason", reason)
+        if code is not grpc.StatusCode.OK:
+            self._span.set_attribute("error.type", code.name)
+            self._span.set_status(Status(StatusCode.ERROR, code.name))
+        self._span.end()
+        service, _, name = self.method.rpartition("/")
+        CLIENT_DURATION.labels(service, name, code.name).observe(time.monotonic() - self._started)
+
+    def conclude_done(self, call: grpc.aio.Call) -> None:
+        """Concludes by the status of a call that is done: gRPC's callback for streams."""
+        self.conclude(_code_of(call))
+
+    def error(self, error: grpc.aio.AioRpcError) -> ServiceError:
+        """Concludes by `error` and returns it as the peer raised it."""
+        translated = error_from_rpc(error)
+        self.conclude(error.code(), translated.reason.value)
+        return translated
+
+
+class _Intercepting:
+    """What the four interceptors share.
+
+    Args:
+        target: For the spans.
+        default_timeout_seconds: For calls that give none.
+    """
+
+    def __init__(self, target: str, default_timeout_seconds: float) -> None:
+        self._target = target
+        self._default_timeout_seconds = default_timeout_seconds
+
+    def _begin(
+        self, details: grpc.aio.ClientCallDetails
+    ) -> tuple[ClientCall, grpc.aio.ClientCallDetails]:
+        wanted = self._default_timeout_seconds if details.timeout is None else details.timeout
+        timeout = budget_seconds(wanted)
+        method = details.method.decode() if isinstance(details.method, bytes) else details.method
+        call = ClientCall(method.removeprefix("/"), self._target)
+        return call, grpc.aio.ClientCallDetails(
+            method=details.method,
+            timeout=timeout,
+            metadata=call.metadata(details.metadata),
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+        )
+
+    async def _one_answer(
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        call, details = self._begin(details)
+        try:
+            made = await continuation(details, request)
+            await made  # here, so that a cancellation reaches the call
+        except grpc.aio.AioRpcError as error:
+            raise call.error(error) from error
+        except asyncio.CancelledError:
+            call.conclude(grpc.StatusCode.CANCELLED)
+            raise
+        except BaseException:
+            call.conclude(grpc.StatusCode.UNKNOWN)
+            raise
+        call.conclude(grpc.StatusCode.OK)
+        return made
+
+    async def _many_answers(
+        self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
+    ) -> AsyncIterator[Any]:
+        call, details = self._begin(details)
+        try:
+            made = await continuation(details, request)
+        except BaseException:
+            call.conclude(grpc.StatusCode.CANCELLED)
+            raise
+        # Not when the answers are exhausted: who reads them may leave before the end.
+        made.add_done_callback(call.conclude_done)
+        return _answers(made, call)
+
+
+async def _answers(made: Any, call: ClientCall) -> AsyncIterator[Any]:
+    try:
+        async for answer in made:
+            yield answer
+    except grpc.aio.AioRpcError as error:
+        raise call.error(error) from error
+
+
+class UnaryUnary(_Intercepting, grpc.aio.UnaryUnaryClientInterceptor):
+    """One request, one answer."""
+
+    async def intercept_unary_unary(
+        self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Makes the call."""
+        return await self._one_answer(continuation, client_call_details, request)
+
+
+class StreamUnary(_Intercepting, grpc.aio.StreamUnaryClientInterceptor):
+    """Many requests, one answer."""
+
+    async def intercept_stream_unary(
+        self,
+        continuation: Any,
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
+    ) -> Any:
+        """Makes the call."""
+        return await self._one_answer(continuation, client_call_details, request_iterator)
+
+
+class UnaryStream(_Intercepting, grpc.aio.UnaryStreamClientInterceptor):
+    """One request, many answers."""
+
+    async def intercept_unary_stream(
+        self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
+    ) -> Any:
+        """Makes the call."""
+        return await self._many_answers(continuation, client_call_details, request)
+
+
+class StreamStream(_Intercepting, grpc.aio.StreamStreamClientInterceptor):
+    """Many requests, many answers."""
+
+    async def intercept_stream_stream(
+        self,
+        continuation: Any,
+        client_call_details: grpc.aio.ClientCallDetails,
+        request_iterator: Any,
+    ) -> Any:
+        """Makes the call."""
+        return await self._many_answers(continuation, client_call_details, request_iterator)
+
+
+def client_interceptors(
+    target: str, default_timeout_seconds: float
+) -> list[grpc.aio.ClientInterceptor]:
+    """Returns the interceptors of a channel."""
+    return [
+        kind(target, default_timeout_seconds)
+        for kind in (UnaryUnary, StreamUnary, UnaryStream, StreamStream)
+    ]
+
+
+def _code_of(call: grpc.aio.Call) -> grpc.StatusCode:
+    """Returns the status of a finished call without awaiting: callbacks cannot."""
+    reading = call.code()
+    try:
+        reading.send(None)  # pyright: ignore[reportAttributeAccessIssue] - it is a coroutine
+    except StopIteration as finished:
+        return finished.value
+    reading.close()  # pyright: ignore[reportAttributeAccessIssue]
+    return grpc.StatusCode.UNKNOWN

@@ -1,0 +1,20 @@
+"""Rate, errors and duration of the calls served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.rpc.interceptors.call import Proceed, ServerCall
+from services.rpc.metrics import SERVER_DURATION, SERVER_IN_FLIGHT
+
+
+async def measure(call: ServerCall, proceed: Proceed) -> Any:
+    """Counts the call and its duration by how it ended."""
+    service, name = call.service_and_name
+    in_flight = SERVER_IN_FLIGHT.labels(service, name)
+    in_flight.inc()
+    try:
+        return await proceed()
+    finally:
+        in_flight.dec()
+        SERVER_DURATION.labels(service, name, call.code.name).observe(call.seconds)

@@ -1,0 +1,143 @@
+"""Structured logs: one JSON object a line on stderr, and only fields that are known to be harmless.
+
+Prompts, queries, document text and secrets must not reach a log. A field that is not listed here,
+or by the service when it configures its logs, is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+import structlog
+from opentelemetry import trace
+from structlog.contextvars import bind_contextvars, get_contextvars, merge_contextvars
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+ALLOWED_FIELDS = frozenset(
+    {
+        "ts", "level", "service", "event", "trace_id", "span_id",
+        # calls
+        "method", "code", "reason", "duration_ms", "tenant", "peer", "target", "error_type",
+        "traceback", "retry_after_seconds", "attempt", "cost", "limit", "stage",
+        # processes
+        "host", "port", "metrics_port", "pid", "version", "signal", "state", "seconds", "exit_code",
+        "logger", "message", "setting", "service_name", "data_dir", "problem",
+        # work, in counts and names that are no content
+        "collection", "collection_id", "document_id", "job_id", "model", "engine", "backend",
+        "count", "chunks", "documents", "vectors", "tokens", "bytes", "pages", "queue_depth",
+        "sequence", "generation", "segment", "worker", "lease_seconds", "content_type", "status",
+        "route", "key_id", "request_id", "actor",
+    }
+)  # fmt: skip
+"""Fields that any service may log."""
+
+
+class _FieldFilter:
+    """Drops what is not allowed."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = frozenset(allowed)
+
+    def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        return {key: value for key, value in event.items() if key in self._allowed}
+
+
+def configure_logging(
+    service: str, level: str = "info", *, fields: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Sends the process's logs to stderr as JSON; may be called again.
+
+    Args:
+        service: Value of the field `service`.
+        level: Least level that is written: debug, info, warning or error.
+        fields: Further fields this service may log.
+        stream: Where to write instead of stderr.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    processors: list[Any] = [
+        merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        _add_constant("service", service),
+        _add_trace,
+        _render_exception,
+        _FieldFilter(ALLOWED_FIELDS.union(fields)),
+        structlog.processors.JSONRenderer(),
+    ]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, _LibraryLogs)]:
+        root.removeHandler(handler)
+    root.addHandler(_LibraryLogs(level=max(number, logging.WARNING)))
+
+
+def get_logger() -> FilteringBoundLogger:
+    """Returns the logger: `get_logger().info("index opened", collection="docs", vectors=10)`."""
+    return structlog.get_logger()
+
+
+def bind_tenant(tenant: str) -> None:
+    """Names the tenant in each further line of the running request."""
+    if get_contextvars().get("tenant") != tenant:
+        bind_contextvars(tenant=tenant)
+
+
+def exception_fields(error: BaseException) -> dict[str, Any]:
+    """Returns the type and the frames of `error`, without its text, which may quote a document."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "error_type": qualified_name(error),
+        "traceback": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def qualified_name(error: BaseException) -> str:
+    """Returns the type of `error` with its module, as `error.type` wants it."""
+    kind = type(error)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+class _LibraryLogs(logging.Handler):
+    """Passes warnings of libraries on, as lines of the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        fields = {} if error is None else exception_fields(error)
+        method = "error" if record.levelno >= logging.ERROR else "warning"
+        getattr(get_logger(), method)(
+            "library log", logger=record.name, message=record.getMessage(), **fields
+        )
+
+
+def _add_constant(key: str, value: str) -> Any:
+    def add(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        event[key] = value
+        return event
+
+    return add
+
+
+def _add_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        event["trace_id"] = trace.format_trace_id(context.trace_id)
+        event["span_id"] = trace.format_span_id(context.span_id)
+    return event
+
+
+def _render_exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event.update(exception_fields(error))
+    return event
