@@ -17,6 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+LIVENESS = "liveness"
+"""Name that is serving as long as the loop answers: what a liveness probe asks. The others say "ready"."""
 
 
 class Health(health_pb2_grpc.HealthServicer):
@@ -24,6 +26,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def __init__(self, service_names: Iterable[str]) -> None:
         self._statuses: dict[str, Any] = dict.fromkeys(["", *service_names], NOT_SERVING)
+        self._statuses[LIVENESS] = SERVING
         self._changed = asyncio.Event()
         self._is_closing = False
 
@@ -33,9 +36,10 @@ class Health(health_pb2_grpc.HealthServicer):
         self._wake()
 
     def set_all(self, *, is_serving: bool) -> None:
-        """Sets the status of every service."""
+        """Sets the status of every service; that the process lives stays true."""
         for name in self._statuses:
-            self.set(name, is_serving=is_serving)
+            if name != LIVENESS:
+                self.set(name, is_serving=is_serving)
 
     def close(self) -> None:
         """Ends every watch and refuses new ones."""

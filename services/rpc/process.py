@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -23,6 +24,8 @@ def run_service(main: Coroutine[Any, Any, None]) -> int:
     A signal before the server waits for one (while a model loads, say) ends the process in order,
     with 0.
     """
+    # gRPC's core otherwise writes lines of its own form to stderr, on each connection that ends.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run(main))
 
