@@ -18,7 +18,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 LIVENESS = "liveness"
-"""Name that is serving as long as the loop answers: what a liveness probe asks. The others say "ready"."""
+"""Name that is serving as long as the loop answers: for liveness probes. The others say "ready"."""
 
 
 class Health(health_pb2_grpc.HealthServicer):
