@@ -1,0 +1,302 @@
+"""The retrieval service: search, documents, collections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cairn.retrieval.v1 import retrieval_service_pb2 as pb
+from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
+from cairn.types.v1 import metadata_pb2, vector_pb2
+
+from services.filters.proto import to_proto
+from services.filters.values import FieldType
+from services.gateway.clients.passages_proto import (
+    metadata_from_proto,
+    passages_from_proto,
+    usage_from_proto,
+)
+from services.gateway.library import Collection, NewCollection, StoredDocument
+from services.gateway.pipeline.ports import Retrieved, SearchPlan, Vector
+from services.gateway.requests import Mode
+from services.rpc.scope_proto import scope_to_proto
+
+if TYPE_CHECKING:
+    import grpc
+
+    from services.gateway.requests import RecommendAsk
+    from services.rpc.scope import Scope
+
+_TIMEOUT_SECONDS = 10.0
+_MODES = {
+    Mode.HYBRID: pb.SEARCH_MODE_HYBRID,
+    Mode.DENSE: pb.SEARCH_MODE_DENSE,
+    Mode.KEYWORD: pb.SEARCH_MODE_KEYWORD,
+}
+
+
+class RetrievalClient:
+    """Calls `cairn.retrieval.v1.RetrievalService`.
+
+    Args:
+        channel: To its replicas.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = rpc.RetrievalServiceStub(channel)
+
+    async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
+        """Returns passages, best first.
+
+        Raises:
+            ServiceError: the service does not answer, or refuses the search.
+        """
+        response = await self._stub.Search(
+            pb.SearchRequest(
+                scope=scope_to_proto(scope),
+                collection=plan.collection,
+                query=_query(plan),
+                options=_options(plan),
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return Retrieved(
+            passages=passages_from_proto(response.passages),
+            degraded=tuple(response.degraded),
+            usage=usage_from_proto(response.usage),
+            notes=_notes(response.explanation) if plan.explain else (),
+        )
+
+    async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
+        """Returns the best passage of each document that is like the given ones.
+
+        Raises:
+            ServiceError: the service does not answer, or refuses the request.
+        """
+        response = await self._stub.Recommend(
+            pb.RecommendRequest(
+                scope=scope_to_proto(scope),
+                collection=ask.collection,
+                positive_ids=ask.positive_ids,
+                negative_ids=ask.negative_ids,
+                options=pb.SearchOptions(
+                    top_k=ask.top_k,
+                    filter=to_proto(ask.filter) if ask.filter is not None else None,
+                    include_metadata=True,
+                ),
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return Retrieved(
+            passages_from_proto(response.passages), usage=usage_from_proto(response.usage)
+        )
+
+    async def embedding_model(self, scope: Scope, collection: str) -> str:
+        """Returns the name of the model whose vectors the collection holds.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        return (await self.get_collection(scope, collection)).embedding_model
+
+    async def get_documents(
+        self, scope: Scope, collection: str, document_ids: Sequence[str], *, with_text: bool
+    ) -> dict[str, StoredDocument]:
+        """Returns the documents that exist and may be read, by id.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.GetDocuments(
+            pb.GetDocumentsRequest(
+                scope=scope_to_proto(scope),
+                collection=collection,
+                document_ids=document_ids,
+                include_chunks=with_text,
+                omit_text=not with_text,
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return {each.document_id: _document(each) for each in response.documents}
+
+    async def scroll_documents(
+        self, scope: Scope, collection: str, page_size: int, page_token: str
+    ) -> tuple[tuple[StoredDocument, ...], str]:
+        """Returns a page of the documents that may be read, without text, and the next token.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.Scroll(
+            pb.ScrollRequest(
+                scope=scope_to_proto(scope),
+                collection=collection,
+                unit=pb.SCROLL_UNIT_DOCUMENT,
+                page_size=page_size,
+                page_token=page_token,
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return tuple(_document(each) for each in response.documents), response.next_page_token
+
+    async def create_collection(
+        self, scope: Scope, new: NewCollection, model: str, revision: str, dimensions: int
+    ) -> Collection:
+        """Creates a collection for vectors of a model.
+
+        Raises:
+            ServiceError: it exists with other settings, or the service does not answer.
+        """
+        response = await self._stub.CreateCollection(
+            pb.CreateCollectionRequest(
+                scope=scope_to_proto(scope),
+                name=new.name,
+                settings=pb.CollectionSettings(
+                    dimensions=dimensions,
+                    embedding_model=model,
+                    embedding_model_revision=revision,
+                    fields={
+                        name: metadata_pb2.FieldType.ValueType(int(kind))
+                        for name, kind in new.fields.items()
+                    },
+                    acl_policy=(
+                        pb.ACL_POLICY_REQUIRED
+                        if new.is_acl_required
+                        else pb.ACL_POLICY_EVERYONE_BY_DEFAULT
+                    ),
+                    language=new.language,
+                    description=new.description,
+                ),
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return _collection(response.collection, None)
+
+    async def get_collection(self, scope: Scope, name: str) -> Collection:
+        """Returns a collection with its figures.
+
+        Raises:
+            ServiceError: there is none, or the service does not answer.
+        """
+        response = await self._stub.GetCollection(
+            pb.GetCollectionRequest(scope=scope_to_proto(scope), name=name),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return _collection(response.collection, response.stats)
+
+    async def list_collections(
+        self, scope: Scope, page_size: int, page_token: str
+    ) -> tuple[tuple[Collection, ...], str]:
+        """Returns a page of collections, without figures, and the next token.
+
+        Raises:
+            ServiceError: the service does not answer.
+        """
+        response = await self._stub.ListCollections(
+            pb.ListCollectionsRequest(
+                scope=scope_to_proto(scope), page_size=page_size, page_token=page_token
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return (
+            tuple(_collection(each, None) for each in response.collections),
+            response.next_page_token,
+        )
+
+    async def delete_collection(self, scope: Scope, name: str) -> None:
+        """Deletes a collection with everything in it.
+
+        Raises:
+            ServiceError: there is none, or the service does not answer.
+        """
+        await self._stub.DeleteCollection(
+            pb.DeleteCollectionRequest(scope=scope_to_proto(scope), name=name),
+            timeout=_TIMEOUT_SECONDS,
+        )
+
+
+def _query(plan: SearchPlan) -> pb.Query:
+    first, *further = plan.queries
+    has_vectors = plan.mode is not Mode.KEYWORD
+    has_texts = plan.mode is not Mode.DENSE
+    return pb.Query(
+        text=first.text if has_texts else "",
+        vector=_vector(first.vector) if has_vectors else None,
+        mixed_vectors=[
+            pb.WeightedVector(vector=_vector(each.vector), weight=each.weight)
+            for each in further
+            if has_vectors
+        ],
+        mixed_texts=[
+            pb.WeightedText(text=each.text, weight=each.weight) for each in further if has_texts
+        ],
+    )
+
+
+def _options(plan: SearchPlan) -> pb.SearchOptions:
+    return pb.SearchOptions(
+        top_k=plan.top_k,
+        mode=_MODES[plan.mode],
+        filter=to_proto(plan.filter) if plan.filter is not None else None,
+        max_per_document=plan.max_per_document,
+        include_metadata=True,
+        explain=plan.explain,
+        embedding_model=plan.embedding_model,
+    )
+
+
+def _vector(vector: Vector | None) -> vector_pb2.Vector | None:
+    if vector is None:
+        return None
+    return vector_pb2.Vector(
+        data=vector.data,
+        element_type=vector_pb2.ElementType.ValueType(vector.element_type),
+        dimensions=vector.dimensions,
+        scale=vector.scale,
+    )
+
+
+def _notes(explanation: pb.SearchExplanation) -> tuple[str, ...]:
+    steps = (
+        f"{step.segment}: {step.plan} ({step.why}), {step.allowed_count} of {step.row_count} rows, "
+        f"{step.duration_ms:.2f} ms"
+        for step in explanation.steps
+    )
+    dropped = (f"dropped {count}: {reason}" for reason, count in explanation.dropped.items())
+    return (f"allowed chunks: {explanation.allowed_count}", *steps, *dropped)
+
+
+def _document(message: pb.Document) -> StoredDocument:
+    return StoredDocument(
+        document_id=message.document_id,
+        title=message.title,
+        uri=message.uri,
+        text=message.text,
+        metadata=metadata_from_proto(message.metadata),
+        version=message.version,
+        chunk_count=len(message.chunks),
+        committed_at=message.committed_at.ToDatetime()
+        if message.HasField("committed_at")
+        else None,
+    )
+
+
+def _collection(message: pb.Collection, stats: pb.CollectionStats | None) -> Collection:
+    settings = message.settings
+    return Collection(
+        name=message.name,
+        embedding_model=settings.embedding_model,
+        dimensions=settings.dimensions,
+        fields={
+            name: FieldType(kind)
+            for name, kind in settings.fields.items()
+            if kind in FieldType.__members__.values()
+        },
+        is_acl_required=settings.acl_policy == pb.ACL_POLICY_REQUIRED,
+        language=settings.language,
+        description=settings.description,
+        created_at=message.created_at.ToDatetime() if message.HasField("created_at") else None,
+        document_count=stats.document_count if stats is not None else 0,
+        chunk_count=stats.chunk_count if stats is not None else 0,
+        index_description=stats.index_description if stats is not None else "",
+    )

@@ -1,0 +1,176 @@
+"""Markers of an answer, resolved while it is written: each names a verbatim span, or it goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from services.gateway.answer import Citation
+from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
+from services.gateway.pipeline.words import sentence_spans
+from services.gateway.requests import Verification
+
+if TYPE_CHECKING:
+    from services.gateway.passages import ScoredPassage
+    from services.gateway.pipeline.ports import Quote
+
+_MARKER = re.compile(r"\[\s*(\d{1,3}(?:\s*,\s*\d{1,3})*)\s*\]")
+_MARKER_BEGIN = re.compile(r"\[[\d\s,]{0,30}\Z")
+_TRAILING_SPACE = re.compile(r"\s+\Z")
+_MOVED_MARKERS = re.compile(r"([.!?…。！？])\s*((?:\[\d+\]\s*)+)")
+_LOOKBACK_CHARACTERS = 2_000
+
+
+class CitationWriter:
+    """Copies an answer and resolves its markers.
+
+    Markers count from 1 in order of first use; one marker stands for one span, so the same passage
+    may have several.
+
+    Args:
+        passages: What the engine was given; its markers count them from 1.
+        verification: Whether unsupported markers stay.
+        query: What was asked, for markers that stand before any sentence.
+        quotes: Spans of an engine that copies; then only its markers count.
+    """
+
+    def __init__(
+        self,
+        passages: Sequence[ScoredPassage],
+        verification: Verification,
+        query: str = "",
+        quotes: Sequence[Quote] = (),
+    ) -> None:
+        self._passages = passages
+        self._verification = verification
+        self._query = query
+        self._quotes: dict[int, list[Quote]] = {}
+        for quote in quotes:
+            self._quotes.setdefault(quote.marker, []).append(quote)
+        self._pending = ""
+        self._numbers: dict[tuple[int, int, int], int] = {}
+        self.text = ""
+        """The answer so far."""
+        self.citations: list[Citation] = []
+        self.removed: dict[str, int] = {}
+        """Markers that were removed, by reason."""
+
+    def feed(self, text: str) -> str:
+        """Takes more of the engine's text; returns what can be shown of it already."""
+        self._pending += text
+        return self._drain(is_last=False)
+
+    def finish(self) -> str:
+        """Returns what was held back."""
+        return self._drain(is_last=True)
+
+    def grounded(self) -> float:
+        """Returns the mean support of the sentences by what each cites, 0..1."""
+        scores = self.sentence_support()
+        return sum(scores) / len(scores) if scores else 0.0
+
+    def sentence_support(self) -> list[float]:
+        """Returns how well each sentence of the answer is supported by what it cites."""
+        # A marker behind the full stop belongs to the sentence before it.
+        text = _MOVED_MARKERS.sub(lambda m: m.group(2).strip() + m.group(1) + " ", self.text)
+        source = {citation.marker: citation for citation in self.citations}
+        scores: list[float] = []
+        for start, end in sentence_spans(text):
+            sentence = text[start:end]
+            cited = [source[n] for n in map(int, re.findall(r"\[(\d+)\]", sentence)) if n in source]
+            bare = " ".join(re.sub(r"\s*\[\d+\]", "", sentence).split())
+            if not any(character.isalnum() for character in bare):
+                continue
+            joined = " ".join(citation.text for citation in cited)
+            scores.append(support(bare, joined) if cited else 0.0)
+        return scores
+
+    def _drain(self, *, is_last: bool) -> str:
+        before = len(self.text)
+        while self._pending:
+            opening = self._pending.find("[")
+            if opening < 0:
+                self._copy(self._pending, keep_space=is_last)
+                break
+            match = _MARKER.match(self._pending, opening)
+            if match is None:
+                if not is_last and _MARKER_BEGIN.match(self._pending, opening):
+                    self._copy(self._pending[:opening], rest=self._pending[opening:])
+                    break
+                self._copy(
+                    self._pending[: opening + 1], rest=self._pending[opening + 1 :], keep_space=True
+                )
+                continue
+            self.text += self._pending[:opening].rstrip()
+            space = self._pending[len(self._pending[:opening].rstrip()) : opening]
+            self._pending = self._pending[match.end() :]
+            marks = "".join(self._resolve(int(number)) for number in match.group(1).split(","))
+            if marks:
+                self.text += space + marks
+        return self.text[before:]
+
+    def _copy(self, text: str, *, rest: str = "", keep_space: bool = False) -> None:
+        """Moves text over, holding white space at its end back: a removed marker takes it along."""
+        space = "" if keep_space else "".join(_TRAILING_SPACE.findall(text))
+        self.text += text[: len(text) - len(space)]
+        self._pending = space + rest
+
+    def _resolve(self, number: int) -> str:
+        """Returns the marker or markers that stand for the engine's marker; empty when it goes."""
+        if self._quotes:
+            return "".join(
+                self._quote(quote) for quote in self._quotes.get(number, ())
+            ) or self._drop("unknown" if number not in self._quotes else None)
+        if not 1 <= number <= len(self._passages):
+            return self._drop("unknown")
+        sentence = self._sentence()
+        source = self._passages[number - 1].passage.text
+        carried = support(sentence or self._query, source)
+        if sentence and carried < MIN_SUPPORT and self._verification is Verification.DROP:
+            return self._drop("unsupported")
+        start, end = best_span(sentence or self._query, source)
+        return self._cite(number - 1, start, end, carried)
+
+    def _quote(self, quote: Quote) -> str:
+        if not 0 <= quote.passage_index < len(self._passages):
+            return self._drop("unknown")
+        length = len(self._passages[quote.passage_index].passage.text)
+        if not 0 <= quote.start < quote.end <= length:
+            return self._drop("invalid_span")
+        return self._cite(quote.passage_index, quote.start, quote.end, quote.support)
+
+    def _cite(self, index: int, start: int, end: int, carried: float) -> str:
+        passage = self._passages[index].passage
+        if passage.end - passage.start != len(passage.text) or start >= end:
+            return self._drop("invalid_span")
+        key = (index, start, end)
+        marker = self._numbers.get(key)
+        if marker is None:
+            marker = self._numbers[key] = len(self._numbers) + 1
+            self.citations.append(
+                Citation(
+                    marker=marker,
+                    document_id=passage.document_id,
+                    document_version=passage.document_version,
+                    chunk_id=passage.chunk_id,
+                    start=passage.start + start,
+                    end=passage.start + end,
+                    text=passage.text[start:end],
+                    uri=passage.uri,
+                    title=passage.title,
+                    support=round(min(1.0, max(0.0, carried)), 4),
+                )
+            )
+        return f"[{marker}]"
+
+    def _drop(self, reason: str | None) -> str:
+        if reason:
+            self.removed[reason] = self.removed.get(reason, 0) + 1
+        return ""
+
+    def _sentence(self) -> str:
+        """Returns the sentence that a marker at the end of the text belongs to, without markers."""
+        tail = re.sub(r"\s*\[\d+\]", "", self.text[-_LOOKBACK_CHARACTERS:])
+        spans = sentence_spans(tail)
+        return tail[spans[-1][0] : spans[-1][1]] if spans else ""

@@ -1,0 +1,173 @@
+"""What the pipeline needs from other services, in the pipeline's own words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from services.gateway.usage import Usage
+
+if TYPE_CHECKING:
+    from services.filters.ast import Filter
+    from services.gateway.passages import ScoredPassage
+    from services.gateway.requests import Mode, RecommendAsk, Turn
+    from services.rpc.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A vector as the embedding service sent it; the gateway never looks inside."""
+
+    data: bytes
+    element_type: int
+    dimensions: int
+    scale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors of texts, in order."""
+
+    vectors: tuple[Vector, ...]
+    model: str
+    usage: Usage
+
+
+class Embedder(Protocol):
+    """Turns queries into vectors."""
+
+    async def embed_queries(self, scope: Scope, texts: Sequence[str], model: str) -> Embedded:
+        """Returns one vector per text; an empty model means the default one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reranked:
+    """Scores of passages against a query, in order; they compare within one call only."""
+
+    scores: tuple[float, ...]
+    usage: Usage
+
+
+class Reranker(Protocol):
+    """Scores passages against a query."""
+
+    async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
+        """Returns one score per passage, higher is more relevant."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedQuery:
+    """One reading of the question and its share of the score."""
+
+    text: str
+    weight: float
+    """Shares of one search add up to 1."""
+    vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """What to ask retrieval for."""
+
+    collection: str
+    queries: tuple[WeightedQuery, ...]
+    mode: Mode
+    top_k: int
+    filter: Filter | None = None
+    max_per_document: int = 0
+    embedding_model: str = ""
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What retrieval found."""
+
+    passages: tuple[ScoredPassage, ...]
+    degraded: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    notes: tuple[str, ...] = ()
+
+
+class Retriever(Protocol):
+    """Finds passages within a scope."""
+
+    async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
+        """Returns passages, best first."""
+        ...
+
+    async def embedding_model(self, scope: Scope, collection: str) -> str:
+        """Returns the name of the model whose vectors the collection holds."""
+        ...
+
+    async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
+        """Returns the best passage of each document, the given ones left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to write from."""
+
+    query: str
+    history: tuple[Turn, ...]
+    instructions: str
+    passages: tuple[ScoredPassage, ...]
+    model: str
+    max_tokens: int | None
+    temperature: float | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The engine begins."""
+
+    engine: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrote:
+    """The engine wrote more text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A verbatim span of a passage that a marker stands for."""
+
+    marker: int
+    passage_index: int
+    start: int
+    """First character in the passage's text."""
+    end: int
+    support: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The engine ended."""
+
+    text: str
+    finish_reason: str
+    """ "stop", "length", "refused" or "deadline"."""
+    engine: str
+    model: str
+    usage: Usage
+    fallback_reason: str = ""
+    quotes: tuple[Quote, ...] = ()
+
+
+class Generator(Protocol):
+    """Writes answers."""
+
+    def generate(
+        self, scope: Scope, prompt: Prompt, timeout_seconds: float
+    ) -> AsyncGenerator[Started | Wrote | Finished]:
+        """Yields Started, any number of Wrote, then Finished. Closing it stops the engine."""
+        ...

@@ -1,0 +1,221 @@
+"""The stages in their order: the one place that knows how an answer comes about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from prometheus_client import Histogram
+
+from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
+from services.gateway.pipeline.assemble import Assemble
+from services.gateway.pipeline.citations import CitationWriter
+from services.gateway.pipeline.embed import Embed
+from services.gateway.pipeline.generate import Draft, Generate
+from services.gateway.pipeline.ports import Prompt, SearchPlan
+from services.gateway.pipeline.rerank import DEPTH, Rerank
+from services.gateway.pipeline.retrieve import Retrieve
+from services.gateway.pipeline.run import Run
+from services.gateway.pipeline.understand import Understand
+from services.gateway.pipeline.verify import REFUSAL, Verify
+from services.rpc.telemetry import current_trace_id, span
+
+if TYPE_CHECKING:
+    from services.gateway.passages import ScoredPassage
+    from services.gateway.pipeline.ports import (
+        Embedder,
+        Generator,
+        Reranker,
+        Retriever,
+        WeightedQuery,
+    )
+    from services.gateway.requests import Question, RecommendAsk, SearchAsk
+    from services.gateway.usage import PriceTable
+    from services.rpc.scope import Scope
+
+SPARE_CANDIDATES = 10
+"""Candidates beyond what is asked for, in place of repetitions that are left out."""
+
+Emit = Callable[[AnswerEvent], Awaitable[None]]
+
+_QUERY_SECONDS = Histogram(
+    "cairn_gateway_query_seconds",
+    "Duration of whole questions and searches.",
+    ["operation"],
+    buckets=(0.05, 0.1, 0.12, 0.15, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+
+
+class RagPipeline:
+    """Answers questions and searches.
+
+    Args:
+        embedder: Makes vectors.
+        reranker: Scores candidates.
+        retriever: Finds candidates.
+        generator: Writes.
+        prices: What usage costs.
+        seconds: Deadline of a request that has none or a later one.
+    """
+
+    def __init__(
+        self,
+        *,
+        embedder: Embedder,
+        reranker: Reranker,
+        retriever: Retriever,
+        generator: Generator,
+        prices: PriceTable,
+        seconds: float = 10.0,
+    ) -> None:
+        self._understand = Understand()
+        self._retrieve = Retrieve(retriever, Embed(embedder))
+        self._rerank = Rerank(reranker)
+        self._assemble = Assemble()
+        self._generate = Generate(generator)
+        self._verify = Verify()
+        self._retriever = retriever
+        self._prices = prices
+        self._seconds = seconds
+
+    async def answer(self, scope: Scope, question: Question, emit: Emit | None = None) -> Answer:
+        """Returns the answer to a question.
+
+        Args:
+            scope: On whose behalf; decides what can be found.
+            question: What is asked.
+            emit: Takes the passages and the text as they come; the answer itself is returned only.
+
+        Raises:
+            ServiceError: the request is wrong, or retrieval does not answer.
+        """
+        began = time.perf_counter()
+        run = Run(scope, "query", self._seconds, explain=question.explain)
+        with span("rag.query", attributes={"gen_ai.operation.name": "invoke_workflow"}):
+            queries = await self._understand.run(run, question.query, question.history)
+            passages = await self._find_passages(run, question, queries)
+            if emit is not None:
+                await emit(PassagesFound(passages))
+            answer = await self._write(run, question, passages, emit)
+        _QUERY_SECONDS.labels("query").observe(time.perf_counter() - began)
+        return answer
+
+    async def search(self, scope: Scope, ask: SearchAsk) -> SearchResult:
+        """Returns passages, best first.
+
+        Raises:
+            ServiceError: the request is wrong, or retrieval does not answer.
+        """
+        began = time.perf_counter()
+        run = Run(scope, "search", self._seconds, explain=ask.explain)
+        with span("rag.search"):
+            queries = await self._understand.run(run, ask.query)
+            plan = SearchPlan(
+                collection=ask.collection,
+                queries=(),
+                mode=ask.mode,
+                top_k=max(ask.top_k, DEPTH) if ask.rerank else ask.top_k,
+                filter=ask.filter,
+                max_per_document=ask.max_per_document,
+                explain=ask.explain,
+            )
+            passages = (await self._retrieve.run(run, queries, plan)).passages
+            if ask.rerank:
+                passages = (await self._rerank.run(run, ask.query, passages))[: ask.top_k]
+        _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
+        return SearchResult(
+            passages=passages,
+            degraded=tuple(run.degraded),
+            timings_ms=run.finish(),
+            usage=run.usage,
+            trace_id=current_trace_id(),
+            explanation=tuple(run.explanations),
+        )
+
+    async def recommend(self, scope: Scope, ask: RecommendAsk) -> SearchResult:
+        """Returns the best passage of each document that is like the given ones.
+
+        Raises:
+            ServiceError: the request is wrong, or retrieval does not answer.
+        """
+        run = Run(scope, "recommend", self._seconds)
+        async with run.stage("retrieve"):
+            found = await self._retriever.recommend(scope, ask)
+        return SearchResult(
+            passages=found.passages,
+            degraded=found.degraded,
+            timings_ms=run.finish(),
+            usage=found.usage,
+            trace_id=current_trace_id(),
+            explanation=(),
+        )
+
+    async def _find_passages(
+        self, run: Run, question: Question, queries: tuple[WeightedQuery, ...]
+    ) -> tuple[ScoredPassage, ...]:
+        plan = SearchPlan(
+            collection=question.collection,
+            queries=(),
+            mode=question.mode,
+            top_k=max(DEPTH, question.top_k + SPARE_CANDIDATES),
+            filter=question.filter,
+            explain=question.explain,
+        )
+        found = (await self._retrieve.run(run, queries, plan)).passages
+        if question.rerank:
+            found = await self._rerank.run(run, question.query, found)
+        return await self._assemble.run(run, found, question.top_k)
+
+    async def _write(
+        self,
+        run: Run,
+        question: Question,
+        passages: tuple[ScoredPassage, ...],
+        emit: Emit | None,
+    ) -> Answer:
+        shown = ""
+
+        async def show(text: str) -> None:
+            nonlocal shown
+            shown += text
+            if emit is not None:
+                await emit(AnswerDelta(text))
+
+        if passages:
+            prompt = Prompt(
+                query=question.query,
+                history=question.history,
+                instructions=question.instructions,
+                passages=passages,
+                model=question.model,
+                max_tokens=question.max_tokens,
+                temperature=question.temperature,
+                request_id=current_trace_id(),
+            )
+            draft = await self._generate.run(run, prompt, question.verification, show)
+        else:
+            draft = Draft(CitationWriter((), question.verification), "refused", "none", "")
+            draft.writer.feed(REFUSAL)
+            draft.writer.finish()
+        verified = await self._verify.run(run, draft, question.verification)
+        # What was not shown yet: held back, copied at the end, or from a lower rung.
+        if verified.text.startswith(shown) and len(verified.text) > len(shown):
+            await show(verified.text[len(shown) :])
+        return Answer(
+            answer=verified.text,
+            citations=verified.citations,
+            passages=passages,
+            refused=verified.refused,
+            grounded=verified.grounded,
+            degraded=tuple(run.degraded),
+            timings_ms=run.finish(),
+            usage=run.usage,
+            cost=self._prices.cost(run.usage),
+            trace_id=current_trace_id(),
+            cached="",
+            engine=draft.engine,
+            model=draft.model,
+            explanation=tuple(run.explanations),
+            finish_reason=verified.finish_reason,
+        )
