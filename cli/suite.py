@@ -39,14 +39,22 @@ class RunningSuite:
         """The supervised processes."""
         return self._supervisor.children
 
-    async def wait_ready(self, deadline_seconds: float = START_DEADLINE_SECONDS) -> None:
-        """Waits until every service serves.
+    async def is_ready_before(self, stop: asyncio.Event) -> bool:
+        """Waits until every service serves; returns False when `stop` came first.
 
         Raises:
             StartError: one ended, or was not ready in time.
         """
-        await self._supervisor.wait_ready(deadline_seconds)
+        ready = asyncio.ensure_future(self._supervisor.wait_ready(START_DEADLINE_SECONDS))
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([ready, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not ready.done():
+            ready.cancel()
+            return False
+        ready.result()
         self._journal.enter("ready")
+        return True
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,74 @@
+"""The `cairn` program: puts the commands together."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from cli.commands import collections, documents, keys
+from cli.commands.ask import ask
+from cli.commands.demo import demo
+from cli.commands.down import down
+from cli.commands.ingest import ingest
+from cli.commands.search import search
+from cli.commands.status import status
+from cli.commands.up import up
+from cli.errors import CliError
+from cli.terminal import err, styled
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="cairn",
+    help="Answers from your own documents, with citations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (up, down, status, ingest, ask, search, demo):
+    app.command()(command)
+app.add_typer(collections.app, name="collections")
+app.add_typer(documents.app, name="documents")
+app.add_typer(keys.app, name="keys")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(metadata.version("cairn-rag"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Answers from your own documents, with citations."""
+
+
+def main() -> None:
+    """Runs the program; its exit code tells whether it did what was asked."""
+    try:
+        app()
+    except CliError as error:
+        err.print(styled(f"cairn: {error}", "red"), soft_wrap=True)
+        if error.hint:
+            err.print(styled(f"  {error.hint}", "dim"), soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:  # `cairn … | head` has read enough
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

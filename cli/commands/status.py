@@ -1,0 +1,106 @@
+"""`cairn status`: what runs where, and how it is."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli.connection import running_state
+from cli.errors import NotRunningError
+from cli.options import DEFAULT_DATA_DIR, DataDir
+from cli.probes import grpc_health
+from cli.process_table import rss_bytes
+from cli.suite_state import ProcessState, SuiteState
+from cli.terminal import megabytes, out, write_json
+
+
+def status(
+    *,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Shows every process: health, address, memory. Exits with 1 unless all of them serve."""
+    try:
+        state = running_state(data_dir.resolve())
+    except NotRunningError:
+        if as_json:
+            write_json(json.dumps({"is_running": False}))
+        raise
+    report = asyncio.run(_report(state))
+    if as_json:
+        write_json(json.dumps(report, indent=2))
+    else:
+        _show(report)
+    if not report["is_healthy"]:
+        raise typer.Exit(1)
+
+
+async def _report(state: SuiteState) -> dict[str, Any]:
+    processes = await asyncio.gather(*(_process(process) for process in state.processes))
+    supervisor_bytes = _own_rss_bytes(state, processes)
+    return {
+        "is_running": True,
+        "is_healthy": all(process["health"] == "SERVING" for process in processes),
+        "phase": state.phase,
+        "version": state.version,
+        "data_dir": state.data_dir,
+        "http_url": state.http_url,
+        "grpc_target": state.grpc_target,
+        "started_at": state.started_at,
+        "supervisor": {"pid": state.supervisor_pid, "rss_bytes": supervisor_bytes},
+        "rss_bytes": supervisor_bytes + sum(process["rss_bytes"] for process in processes),
+        "processes": processes,
+    }
+
+
+async def _process(process: ProcessState) -> dict[str, Any]:
+    if process.service == "valkey":  # its password is not ours to use: the supervisor asks it
+        health = "SERVING" if process.state == "ready" else "NOT_SERVING"
+    else:
+        health = await grpc_health(process.address)
+    memory = await asyncio.to_thread(rss_bytes, process.pid) if process.pid else 0
+    return asdict(process) | {"health": health, "rss_bytes": memory}
+
+
+def _own_rss_bytes(state: SuiteState, processes: list[dict[str, Any]]) -> int:
+    """Returns the memory of the supervisor and its sweeper, without the services."""
+    below = sum(process["rss_bytes"] for process in processes)
+    return max(0, rss_bytes(state.supervisor_pid) - below)
+
+
+def _show(report: dict[str, Any]) -> None:
+    table = Table("process", "health", show_edge=False, pad_edge=False)
+    table.add_column("pid", justify="right")
+    for column in ("address", "HTTP", "metrics"):
+        table.add_column(column)
+    for column in ("memory", "up", "restarts"):
+        table.add_column(column, justify="right")
+    for process in report["processes"]:
+        serves = process["health"] == "SERVING"
+        table.add_row(
+            process["name"],
+            f"[green]{process['health']}[/]" if serves else f"[red]{process['health']}[/]",
+            str(process["pid"] or "–"),
+            process["address"],
+            process["http_address"],
+            process["metrics_address"],
+            megabytes(process["rss_bytes"]),
+            _age(process["started_at"]),
+            str(process["restart_count"]),
+        )
+    out.print(table)
+    out.print(
+        f"Cairn {report['version']} is {report['phase']}: {report['http_url']}, "
+        f"gRPC {report['grpc_target']}, {megabytes(report['rss_bytes'])} in all, "
+        f"data in {report['data_dir']}"
+    )
+
+
+def _age(started_at: str) -> str:
+    seconds = int((datetime.now(UTC) - datetime.fromisoformat(started_at)).total_seconds())
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}"

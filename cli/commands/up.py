@@ -1,0 +1,122 @@
+"""`cairn up`: starts the suite."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from cli.errors import CliError
+from cli.log_files import LogFolder
+from cli.options import DEFAULT_DATA_DIR, DataDir
+from cli.start_view import StartView, shown_suite
+from cli.suite import START_DEADLINE_SECONDS, stop_signal
+from cli.suite_plan import PlanError, SuiteOptions, parse_replicas
+from cli.suite_state import StateFolder, SuiteState
+from cli.terminal import err, styled
+
+_TAIL_LINES = 25
+_SUPERVISOR_LOG = "supervisor"
+
+
+def up(
+    *,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once everything serves.")
+    ] = False,
+    http_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of REST and console; 0: any free one."),
+    ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the gateway's gRPC; 0: any free one."),
+    ] = None,
+    replicas: Annotated[
+        str,
+        typer.Option(envvar="CAIRN_UP_REPLICAS", help="Instances, such as embedding=2,gateway=2."),
+    ] = "",
+) -> None:
+    """Starts the five services and Valkey, and keeps them running until Ctrl-C."""
+    options = SuiteOptions(
+        data_dir=data_dir.resolve(),
+        http_port=http_port,
+        grpc_port=grpc_port,
+        replicas=_replicas(replicas),
+    )
+    if detach:
+        _start_detached(options, replicas)
+    else:
+        asyncio.run(_run(options))
+
+
+async def _run(options: SuiteOptions) -> None:
+    async with stop_signal() as stop, shown_suite(options) as suite:
+        if await suite.is_ready_before(stop):
+            err.print(f"Cairn is up: {suite.plan.http_url} (Ctrl-C stops it)")
+            await stop.wait()
+        err.print("Stopping…")
+
+
+def _start_detached(options: SuiteOptions, replicas: str) -> None:
+    folder, logs = StateFolder(options.data_dir), LogFolder(options.data_dir / "logs")
+    if folder.is_locked():
+        raise CliError(
+            f"a suite runs on {options.data_dir} already",
+            "see `cairn status`; stop it with `cairn down`",
+        )
+    folder.clear()
+    logs.rotate(_SUPERVISOR_LOG)
+    command = [sys.executable, "-m", "cli", "up", "--data-dir", str(options.data_dir)]
+    for name, value in (
+        ("--http-port", options.http_port),
+        ("--grpc-port", options.grpc_port),
+        ("--replicas", replicas or None),
+    ):
+        command += [name, str(value)] if value is not None else []
+    with logs.open(_SUPERVISOR_LOG) as log:
+        process = subprocess.Popen(  # noqa: S603 - ourselves
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
+        )
+    try:
+        state = _await_ready(process, folder)
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+    if state is None:
+        for line in logs.tail(_SUPERVISOR_LOG, _TAIL_LINES):
+            err.print(styled(line, "dim"))
+        raise CliError("the suite did not start", f"see {logs.path(_SUPERVISOR_LOG)}")
+    err.print(f"Cairn is up: {state.http_url} (`cairn down` stops it)")
+
+
+def _await_ready(process: subprocess.Popen[bytes], folder: StateFolder) -> SuiteState | None:
+    """Returns the state once everything serves; None when the supervisor ended."""
+    deadline = time.monotonic() + START_DEADLINE_SECONDS + 10
+    with StartView(err) as view:
+        while process.poll() is None and time.monotonic() < deadline:
+            if state := folder.read():
+                for one in state.processes:
+                    view.show(one.name, one.state)
+                if state.phase == "ready":
+                    return state
+            time.sleep(0.1)
+    return None
+
+
+def _replicas(text: str) -> dict[str, int]:
+    try:
+        return parse_replicas(text)
+    except PlanError as error:
+        raise CliError(str(error)) from None

@@ -1,0 +1,130 @@
+"""Brings files into a collection through the gateway and follows each to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from cli.gateway_client import GatewayClient, GatewayError
+
+if TYPE_CHECKING:
+    from cli.documents_to_ingest import SourceFile
+
+_WINDOW = 32
+"""Documents under way at once: enough to keep the workers busy, few enough to watch each."""
+
+_UPLOAD_COUNT = 4
+_FIRST_POLL_SECONDS = 0.05
+_MAX_POLL_SECONDS = 1.0
+_MAX_FILE_BYTES = 60 * 1024 * 1024
+_FINAL_STATES = frozenset({"ready", "dead_letter", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """What holds for every file."""
+
+    collection: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    acl: Sequence[str] = ()
+    deadline_seconds: float = 3600.0
+    """How long one document may take to become ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a file."""
+
+    uri: str
+    state: str
+    """`ready`, `unchanged` or `failed`."""
+    reason: str = ""
+    """Why it failed."""
+    document: Mapping[str, Any] | None = None
+    """The document as the API last gave it."""
+
+
+async def ingest(
+    client: GatewayClient,
+    files: Sequence[SourceFile],
+    options: IngestOptions,
+    on_outcome: Callable[[Outcome], None],
+) -> list[Outcome]:
+    """Returns one outcome per file, in order; a file's failure is its own."""
+    window, uploads = asyncio.Semaphore(_WINDOW), asyncio.Semaphore(_UPLOAD_COUNT)
+
+    async def one(file: SourceFile) -> Outcome:
+        async with window:
+            try:
+                outcome = await _ingest_one(client, file, options, uploads)
+            except GatewayError as error:
+                outcome = Outcome(file.uri, "failed", error.detail)
+            except OSError as error:
+                outcome = Outcome(file.uri, "failed", f"cannot be read: {error.strerror}")
+            on_outcome(outcome)
+            return outcome
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(file)) for file in files]
+    return [task.result() for task in tasks]
+
+
+async def _ingest_one(
+    client: GatewayClient, file: SourceFile, options: IngestOptions, uploads: asyncio.Semaphore
+) -> Outcome:
+    size_bytes = (await asyncio.to_thread(file.path.stat)).st_size
+    if size_bytes > _MAX_FILE_BYTES:
+        reason = f"has {size_bytes:,} bytes; at most {_MAX_FILE_BYTES:,} are taken"
+        return Outcome(file.uri, "failed", reason)
+    fields = {
+        "collection": options.collection,
+        "uri": file.uri,
+        "metadata": json.dumps(dict(options.metadata)),
+        "acl": list(options.acl),
+        # New for each run: it makes our own retries safe and nothing else a duplicate.
+        "idempotency_key": uuid.uuid4().hex,
+    }
+    async with uploads:
+        content = await asyncio.to_thread(file.path.read_bytes)
+        reply = await client.upload(file.path.name, content, file.content_type, fields)
+    submission = reply.content["submissions"][0]
+    if submission["document"] is None:
+        return Outcome(file.uri, "failed", submission["error_message"])
+    if submission["is_unchanged"]:
+        return Outcome(file.uri, "unchanged", document=submission["document"])
+    return await _follow(client, file, options, submission["document"])
+
+
+async def _follow(
+    client: GatewayClient, file: SourceFile, options: IngestOptions, document: Mapping[str, Any]
+) -> Outcome:
+    path = f"/v1/documents/{quote(document['document_id'], safe='')}"
+    job_id = document["job_id"]
+    deadline = time.monotonic() + options.deadline_seconds
+    pause = _FIRST_POLL_SECONDS
+    while document["state"] not in _FINAL_STATES:
+        if time.monotonic() > deadline:
+            reason = f"is still {document['state']} after {options.deadline_seconds:g} seconds"
+            return Outcome(file.uri, "failed", reason, document)
+        await asyncio.sleep(pause)
+        pause = min(1.5 * pause, _MAX_POLL_SECONDS)
+        try:
+            reply = await client.get(path, collection=options.collection or None, omit_text="true")
+        except GatewayError as error:
+            if error.status not in {429, 503, 504}:
+                raise
+            pause = max(pause, min(float(error.retry_after_seconds or 0), 15.0))
+            continue
+        document = reply.content["document"]
+        if document["job_id"] != job_id:
+            return Outcome(file.uri, "failed", "was replaced by a later submission", document)
+    if document["state"] == "ready":
+        return Outcome(file.uri, "ready", document=document)
+    reason = document["failure_message"] or document["failure_reason"] or document["state"]
+    return Outcome(file.uri, "failed", f"{document['stage']}: {reason}", document)
