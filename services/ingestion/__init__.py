@@ -1,0 +1,1 @@
+"""Takes documents in and makes them searchable: durable jobs, parsers, chunker, embed, index."""

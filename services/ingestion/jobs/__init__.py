@@ -1,0 +1,1 @@
+"""The jobs table, which is the queue: acknowledged means committed."""

@@ -1,0 +1,390 @@
+"""The queue as its users see it: every method is one transaction off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Self
+
+from services.ingestion.jobs import claims, cleanup, control, queries, submission
+from services.ingestion.jobs.rows import MICROSECONDS, Clock, system_clock
+from services.ingestion.jobs.tables import COMPONENT, SCHEMA_VERSION, metadata
+from services.sql.engine import open_engine
+from services.sql.reader import Reader
+from services.sql.schema import ensure_schema
+from services.sql.writer import GroupWriter
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sqlalchemy import Connection, Engine
+
+    from services.ingestion.document import Content, DocumentKey
+    from services.ingestion.failures import Failure, Stage
+    from services.ingestion.jobs.model import (
+        Accepted,
+        IndexedDocument,
+        Job,
+        JobState,
+        Lease,
+        NewJob,
+        QueueStats,
+    )
+
+_REINDEX_PAGE = 100
+
+
+class JobStore:
+    """The jobs table.
+
+    Args:
+        engine: Database.
+        bounds: How much may wait.
+        lease_seconds: How long a claim lasts without a sign of life.
+        clock: The time; workers on several machines need clocks that agree within seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        bounds: submission.QueueBounds,
+        *,
+        lease_seconds: float = 20.0,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._engine = engine
+        self._bounds = bounds
+        self._lease_us = int(lease_seconds * MICROSECONDS)
+        self._clock = clock
+        self._writer = GroupWriter(engine)
+        self._reader = Reader(engine, threads=2)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        bounds: submission.QueueBounds,
+        *,
+        lease_seconds: float = 20.0,
+        clock: Clock = system_clock,
+    ) -> Self:
+        """Opens a database and makes its tables.
+
+        Raises:
+            ServiceError: it does not answer, or belongs to a newer program.
+        """
+        engine = open_engine(url, pool_size=4)
+        await asyncio.to_thread(
+            ensure_schema, engine, metadata, SCHEMA_VERSION, component=COMPONENT
+        )
+        return cls(engine, bounds, lease_seconds=lease_seconds, clock=clock)
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim lasts without a sign of life."""
+        return self._lease_us / MICROSECONDS
+
+    def now_us(self) -> int:
+        """Returns the queue's time."""
+        return self._clock()
+
+    async def close(self) -> None:
+        """Finishes what is under way and closes the database."""
+        await self._writer.close()
+        await self._reader.close()
+        self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # ── submitters ────────────────────────────────────────────────────────────────────────────
+
+    async def check_room(self, tenant: str) -> None:
+        """Refuses work past the bounds on waiting jobs (see `submission.check_room`)."""
+        await self._reader.run(
+            functools.partial(submission.check_room, tenant=tenant, bounds=self._bounds)
+        )
+
+    async def submit(self, new: NewJob, content: Content, verified_job_id: str = "") -> Accepted:
+        """Stores a document and its job (see `submission.accept`)."""
+        run = functools.partial(
+            submission.accept,
+            new=new,
+            content=content,
+            verified_job_id=verified_job_id,
+            now_us=self._clock(),
+        )
+        try:
+            return await self._writer.run(run)
+        except submission.IdempotencyRaceError:
+            return await self._writer.run(run)
+
+    async def ready_documents(
+        self, fingerprints: Mapping[DocumentKey, str]
+    ) -> list[IndexedDocument]:
+        """Returns documents whose newest job is ready and has the given fingerprint."""
+        return await self._reader.run(functools.partial(queries.ready_documents, keys=fingerprints))
+
+    # ── readers ───────────────────────────────────────────────────────────────────────────────
+
+    async def get(self, tenant: str, job_id: str) -> Job:
+        """Returns a job (see `queries.get`)."""
+        return await self._reader.run(functools.partial(queries.get, tenant=tenant, job_id=job_id))
+
+    async def get_by_document(self, key: DocumentKey) -> Job:
+        """Returns the newest job of a document (see `queries.get_by_document`)."""
+        return await self._reader.run(functools.partial(queries.get_by_document, key=key))
+
+    async def get_many(self, tenant: str, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Returns those of the jobs that exist."""
+        return await self._reader.run(
+            functools.partial(queries.get_many, tenant=tenant, job_ids=job_ids)
+        )
+
+    async def list_page(
+        self, wanted: queries.JobFilter, page_size: int, page_token: str
+    ) -> tuple[list[Job], str]:
+        """Returns a page of jobs (see `queries.list_page`)."""
+        return await self._reader.run(
+            functools.partial(
+                queries.list_page, wanted=wanted, page_size=page_size, page_token=page_token
+            )
+        )
+
+    async def changed(self, tenant: str, seen: Mapping[str, int]) -> tuple[list[Job], set[str]]:
+        """Returns jobs that changed and the ids of those that are gone."""
+        return await self._reader.run(functools.partial(queries.changed, tenant=tenant, seen=seen))
+
+    async def stats(self, tenant: str | None) -> QueueStats:
+        """Returns the queue's figures, of a tenant or of all."""
+        return await self._reader.run(
+            functools.partial(queries.stats, tenant=tenant, now_us=self._clock())
+        )
+
+    async def principals_of(self, tenant: str, collection: str) -> set[str]:
+        """Returns all principals in the access lists of a collection's documents."""
+        return await self._reader.run(
+            functools.partial(queries.principals_of, tenant=tenant, collection=collection)
+        )
+
+    async def read_content(self, content_id: str) -> list[bytes]:
+        """Returns the stored bytes of a document, in pieces."""
+        return await self._reader.run(
+            functools.partial(queries.read_content, content_id=content_id)
+        )
+
+    async def read_artifact(self, job_id: str, kind: str) -> dict[int, bytes]:
+        """Returns the parts of an intermediate result."""
+        return await self._reader.run(
+            functools.partial(queries.read_artifact, job_id=job_id, kind=kind)
+        )
+
+    # ── people ────────────────────────────────────────────────────────────────────────────────
+
+    async def cancel(self, tenant: str, job_ids: Sequence[str]) -> list[Job]:
+        """Stops jobs (see `control.cancel`)."""
+        return await self._writer.run(
+            functools.partial(control.cancel, tenant=tenant, job_ids=job_ids, now_us=self._clock())
+        )
+
+    async def retry(self, tenant: str, job_ids: Sequence[str]) -> list[Job]:
+        """Queues failed jobs again (see `control.retry`)."""
+        return await self._writer.run(
+            functools.partial(control.retry, tenant=tenant, job_ids=job_ids, now_us=self._clock())
+        )
+
+    async def retry_dead_letters(self, tenant: str, collection: str) -> list[Job]:
+        """Queues a collection's dead letters again."""
+        return await self._writer.run(
+            functools.partial(
+                control.retry_dead_letters,
+                tenant=tenant,
+                collection=collection,
+                now_us=self._clock(),
+            )
+        )
+
+    async def delete_documents(
+        self, tenant: str, collection: str, document_ids: Sequence[str], purge_after_seconds: float
+    ) -> control.Deletion:
+        """Marks documents deleted (see `control.delete_documents`)."""
+        now_us = self._clock()
+        return await self._writer.run(
+            functools.partial(
+                control.delete_documents,
+                tenant=tenant,
+                collection=collection,
+                document_ids=document_ids,
+                now_us=now_us,
+                purge_at_us=now_us + int(purge_after_seconds * MICROSECONDS),
+            )
+        )
+
+    async def busy_until(self, tenant: str, collection: str, document_ids: Sequence[str]) -> int:
+        """Returns until when a worker may be writing one of the documents; 0: none is."""
+        return await self._reader.run(
+            functools.partial(
+                control.busy_until,
+                tenant=tenant,
+                collection=collection,
+                document_ids=document_ids,
+                now_us=self._clock(),
+            )
+        )
+
+    async def due_purges(self, limit: int = 200) -> list[DocumentKey]:
+        """Returns deleted documents whose deletion in retrieval is to be repeated."""
+        return await self._reader.run(
+            functools.partial(control.due_purges, now_us=self._clock(), limit=limit)
+        )
+
+    async def finish_purges(self, keys: Sequence[DocumentKey]) -> None:
+        """Forgets deleted documents whose deletion is confirmed."""
+        await self._writer.run(
+            functools.partial(control.finish_purges, keys=keys, now_us=self._clock())
+        )
+
+    async def reindex(self, tenant: str, collection: str, *, reparse: bool) -> int:
+        """Queues a new job for each ready document of a collection; returns how many."""
+        total, after_key = 0, 0
+        while True:
+            run = functools.partial(
+                control.reindex,
+                tenant=tenant,
+                collection=collection,
+                after_key=after_key,
+                limit=_REINDEX_PAGE,
+                reparse=reparse,
+                now_us=self._clock(),
+            )
+            queued, after_key = await self._writer.run(run)
+            total += queued
+            if not after_key:
+                return total
+
+    async def prune_history(self, older_than_seconds: float, limit: int = 500) -> int:
+        """Removes replaced jobs that ended long ago; returns how many."""
+        before_us = self._clock() - int(older_than_seconds * MICROSECONDS)
+        return await self._writer.run(
+            functools.partial(cleanup.prune_history, before_us=before_us, limit=limit)
+        )
+
+    # ── workers ───────────────────────────────────────────────────────────────────────────────
+
+    async def claim(self, owner: str) -> Lease | None:
+        """Takes the next job, or returns None when none is due (see `claims.claim`)."""
+        return await self._writer.run(
+            functools.partial(
+                claims.claim, owner=owner, now_us=self._clock(), lease_us=self._lease_us
+            )
+        )
+
+    async def extend(self, tokens: Mapping[str, int]) -> set[str]:
+        """Extends leases; returns the ids of the jobs that are still held."""
+        return await self._writer.run(
+            functools.partial(
+                claims.extend, tokens=tokens, now_us=self._clock(), lease_us=self._lease_us
+            )
+        )
+
+    async def save_artifact(self, lease: Lease, kind: str, part: int, data: bytes) -> None:
+        """Stores an intermediate result (see `claims.save_artifact`)."""
+        await self._writer.run(
+            functools.partial(
+                claims.save_artifact,
+                lease=lease,
+                kind=kind,
+                part=part,
+                data=data,
+                now_us=self._clock(),
+            )
+        )
+
+    async def complete_stage(
+        self, lease: Lease, progress: claims.Progress, artifact: tuple[str, bytes] | None = None
+    ) -> None:
+        """Sets a checkpoint, with what the stage made, in one transaction."""
+        now_us = self._clock()
+
+        def run(connection: Connection) -> None:
+            if artifact is not None:
+                claims.save_artifact(connection, lease, artifact[0], 0, artifact[1], now_us)
+            claims.complete_stage(connection, lease, progress, now_us, self._lease_us)
+
+        await self._writer.run(run)
+
+    async def postpone(self, lease: Lease, failure: Failure, delay_seconds: float) -> None:
+        """Puts a job back because something it needs is down (see `claims.postpone`)."""
+        now_us = self._clock()
+        await self._writer.run(
+            functools.partial(
+                claims.postpone,
+                lease=lease,
+                failure=failure,
+                next_attempt_us=now_us + int(delay_seconds * MICROSECONDS),
+                now_us=now_us,
+            )
+        )
+
+    async def give_back(self, lease: Lease) -> None:
+        """Puts a job back because the worker stops (see `claims.give_back`)."""
+        await self._writer.run(
+            functools.partial(claims.give_back, lease=lease, now_us=self._clock())
+        )
+
+    async def fail(
+        self, lease: Lease, failure: Failure, delay_seconds: float, restart_from: Stage | None
+    ) -> JobState:
+        """Records a failed attempt (see `claims.fail`)."""
+        now_us = self._clock()
+        return await self._writer.run(
+            functools.partial(
+                claims.fail,
+                lease=lease,
+                failure=failure,
+                next_attempt_us=now_us + int(delay_seconds * MICROSECONDS),
+                restart_from=restart_from,
+                now_us=now_us,
+            )
+        )
+
+    async def begin_indexing(
+        self, lease: Lease, window_seconds: float
+    ) -> claims.IndexWindow | claims.WindowBusy:
+        """Asks to write the document to retrieval (see `claims.begin_indexing`)."""
+        now_us = self._clock()
+        return await self._writer.run(
+            functools.partial(
+                claims.begin_indexing,
+                lease=lease,
+                now_us=now_us,
+                until_us=now_us + int(window_seconds * MICROSECONDS),
+            )
+        )
+
+    async def abandon_indexing(self, lease: Lease, window: claims.IndexWindow) -> None:
+        """Closes a window in which certainly nothing was written."""
+        await self._writer.run(
+            functools.partial(claims.abandon_indexing, lease=lease, window=window)
+        )
+
+    async def finish_indexing(self, lease: Lease, progress: claims.Progress, version: int) -> bool:
+        """Ends a job as ready (see `claims.finish_indexing`)."""
+        return await self._writer.run(
+            functools.partial(
+                claims.finish_indexing,
+                lease=lease,
+                progress=progress,
+                version=version,
+                now_us=self._clock(),
+            )
+        )

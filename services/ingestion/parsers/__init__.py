@@ -1,0 +1,1 @@
+"""From bytes to text and structure, each document in a process with limits."""

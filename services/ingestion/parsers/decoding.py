@@ -1,0 +1,96 @@
+"""From bytes in some encoding to text."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from services.ingestion.parsers.parsed import UnparsableError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32 before UTF-16: the one's mark begins with the other's.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_META_CHARSET = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE
+)
+_SAMPLE_BYTES = 64 * 1024
+
+
+def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
+    """Returns the text and warnings about its encoding.
+
+    A byte-order mark decides; then what an HTML page declares; then valid UTF-8; then the zeros of
+    UTF-16 and UTF-32; then statistics.
+
+    Raises:
+        UnparsableError: the bytes are text in no known encoding.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _decode_marked(data, encoding)
+    if is_html and (declared := _META_CHARSET.search(data[:4096])):
+        text = _try(data, declared[1].decode("ascii"))
+        if text is not None:
+            return text, []
+    text = _try(data, "utf-8")
+    if text is not None and "\x00" not in text:
+        return text, []
+    text = _decode_wide(data)
+    if text is not None:
+        return text, []
+    return _decode_by_statistics(data)
+
+
+def clean(text: str) -> str:
+    """Returns the text with line ends as newlines and without characters no database stores."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
+
+
+def _decode_marked(data: bytes, encoding: str) -> tuple[str, list[str]]:
+    text = data.decode(encoding, errors="replace")
+    damaged = text.count("\ufffd")
+    return text, [f"{damaged} characters could not be decoded"] if damaged else []
+
+
+def _try(data: bytes, encoding: str) -> str | None:
+    try:
+        return data.decode(encoding)
+    except (UnicodeError, LookupError):
+        return None
+
+
+def _decode_wide(data: bytes) -> str | None:
+    """Returns the text of UTF-16 or UTF-32 without a mark, or None."""
+    sample = data[:_SAMPLE_BYTES]
+    if sample.count(0) < len(sample) // 5:
+        return None
+    quarters = [sample[offset::4].count(0) for offset in range(4)]
+    if sum(quarters) > len(sample) * 3 // 5:
+        encoding = "utf-32-le" if quarters[0] < quarters[3] else "utf-32-be"
+    else:
+        even, odd = quarters[0] + quarters[2], quarters[1] + quarters[3]
+        encoding = "utf-16-le" if even < odd else "utf-16-be"
+    text = _try(data, encoding)
+    return text if text is not None and "\x00" not in text else None
+
+
+def _decode_by_statistics(data: bytes) -> tuple[str, list[str]]:
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - only odd files need it
+
+    best = from_bytes(data[:_SAMPLE_BYTES]).best()
+    encoding = best.encoding if best is not None else "cp1252"
+    text = _try(data, encoding)
+    if text is None:
+        text, encoding = data.decode("latin-1"), "latin-1"
+    elif _try(data, "cp1252") == text:
+        # The usual name for bytes that several code pages read alike.
+        encoding = "cp1252"
+    controls = sum(char < " " and char not in "\t\n\r\f\x1b" for char in text[:_SAMPLE_BYTES])
+    if controls > len(text[:_SAMPLE_BYTES]) // 20:
+        raise UnparsableError("PARSE_FAILED", "the file holds no text in any known encoding")
+    return text, [f"the encoding was guessed from the text: {encoding}"]

@@ -1,0 +1,205 @@
+"""Parser processes: started ahead, used again, killed and replaced when they fail or grow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from services.ingestion.failures import FailureReason, StageFailedError
+from services.ingestion.parsers.parsed import ParsedDocument, from_plain
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_MAX_HEADER_BYTES = 256 * 1024 * 1024
+_MAX_DOCUMENTS = 500
+"""Documents after which a process is replaced, whatever its size."""
+_KEEP_BELOW_BYTES = 120 * 1024 * 1024
+"""A process whose memory ever passed this is replaced: libraries seldom give memory back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParserLimits:
+    """What parsing one document may cost."""
+
+    cpu_seconds: float = 60.0
+    wall_seconds: float = 110.0
+    memory_bytes: int = 512 * 1024 * 1024
+    """Address space of the process."""
+    max_characters: int = 10_000_000
+    """Characters of text that may come out."""
+
+
+class ParserPool:
+    """Parses documents in processes of its own.
+
+    Args:
+        size: Documents parsed at once.
+        limits: What each may cost.
+    """
+
+    def __init__(self, size: int, limits: ParserLimits) -> None:
+        self._limits = limits
+        self._turns = asyncio.Semaphore(size)
+        self._idle: list[_ParserProcess] = []
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        self._idle.append(await _ParserProcess.start(self._limits))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+        for process in self._idle:
+            await process.end()
+        self._idle.clear()
+
+    async def parse(
+        self, pieces: Sequence[bytes], content_type: str, file_name: str
+    ) -> ParsedDocument:
+        """Parses one document.
+
+        Args:
+            pieces: Its bytes.
+            content_type: One of `recognise.SUPPORTED`.
+            file_name: Its name, for messages only.
+
+        Raises:
+            StageFailedError: it cannot be parsed within the limits.
+        """
+        async with self._turns:
+            process = self._idle.pop() if self._idle else await _ParserProcess.start(self._limits)
+            is_reusable = False
+            try:
+                answer = await process.ask(pieces, content_type)
+                is_reusable = process.is_fresh
+            finally:
+                if is_reusable and not self._closed:
+                    self._idle.append(process)
+                else:
+                    await process.end()
+        return answer
+
+
+class _ParserProcess:
+    """One process; serves one document at a time."""
+
+    def __init__(self, process: asyncio.subprocess.Process, limits: ParserLimits) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = process.stdout
+        self._limits = limits
+        self._documents = 0
+        self._peak_rss_bytes = 0
+
+    @classmethod
+    async def start(cls, limits: ParserLimits) -> Self:
+        """Starts a process with nothing of our environment but what Python needs to find us."""
+        environment = {
+            name: os.environ[name]
+            for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LD_LIBRARY_PATH")
+            if name in os.environ
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.ingestion.parsers.worker",
+            str(limits.memory_bytes),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            # A Ctrl-C at the terminal is for the service, which ends its parsers itself.
+            start_new_session=True,
+            env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"},
+        )
+        return cls(process, limits)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it may serve another document."""
+        return self._documents < _MAX_DOCUMENTS and self._peak_rss_bytes < _KEEP_BELOW_BYTES
+
+    async def ask(self, pieces: Sequence[bytes], content_type: str) -> ParsedDocument:
+        """Sends a document and returns what came out of it."""
+        self._documents += 1
+        try:
+            async with asyncio.timeout(self._limits.wall_seconds):
+                try:
+                    return await self._converse(pieces, content_type)
+                except (asyncio.IncompleteReadError, ConnectionError, BrokenPipeError):
+                    code = await self._process.wait()
+                    raise _crash(code) from None
+        except TimeoutError:
+            raise StageFailedError(
+                FailureReason.PARSE_TIMEOUT,
+                f"parsing took longer than {self._limits.wall_seconds:g} s",
+            ) from None
+
+    async def _converse(self, pieces: Sequence[bytes], content_type: str) -> ParsedDocument:
+        header = {
+            "content_type": content_type,
+            "size_bytes": sum(map(len, pieces)),
+            "cpu_seconds": self._limits.cpu_seconds,
+            "max_characters": self._limits.max_characters,
+        }
+        encoded = json.dumps(header).encode()
+        self._stdin.write(struct.pack(">I", len(encoded)) + encoded)
+        for piece in pieces:
+            self._stdin.write(piece)
+            await self._stdin.drain()
+        answer, text = await self._receive()
+        self._peak_rss_bytes = answer["peak_rss_bytes"]
+        if "reason" in answer:
+            raise _failure(answer["reason"], answer["message"])
+        return await asyncio.to_thread(from_plain, text.decode(), answer["parsed"])
+
+    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        (size,) = struct.unpack(">I", await self._stdout.readexactly(4))
+        if size > _MAX_HEADER_BYTES:
+            raise _failure("TOO_LARGE", "the parser's answer is over its limit")
+        answer = json.loads(await self._stdout.readexactly(size))
+        text_bytes = answer.get("text_bytes", 0)
+        if text_bytes > self._limits.max_characters * 4:
+            raise _failure("TOO_LARGE", "the parser's answer is over its limit")
+        return answer, await self._stdout.readexactly(text_bytes)
+
+    async def end(self) -> None:
+        """Kills the process and waits until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._stdin.close()
+        await self._process.wait()
+
+
+def _failure(reason: str, message: str) -> StageFailedError:
+    return StageFailedError(FailureReason(reason), message)
+
+
+def _crash(code: int) -> StageFailedError:
+    if code == -signal.SIGXCPU:
+        return StageFailedError(
+            FailureReason.PARSE_TIMEOUT, "parsing took more processor time than it may"
+        )
+    # Killed from outside, for want of memory on the machine: the document may be innocent.
+    is_killed = code == -signal.SIGKILL
+    return StageFailedError(
+        FailureReason.PARSER_CRASHED,
+        "the parser's process died over this file"
+        + (" (killed)" if is_killed else "; the file is damaged or hostile"),
+        is_retryable=is_killed,
+    )

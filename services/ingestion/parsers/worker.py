@@ -1,0 +1,124 @@
+"""The process that parses: one document after the other, under limits it cannot raise again.
+
+It reads frames from standard input and answers on standard output: a length, a JSON header, and
+the bytes the header announces. It is started by `sandbox.py` and knows no secrets.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import math
+import os
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError, to_plain
+
+_MODULES = {
+    "text/markdown": "services.ingestion.parsers.markdown",
+    "text/html": "services.ingestion.parsers.html",
+    "text/plain": "services.ingestion.parsers.plain",
+    "application/pdf": "services.ingestion.parsers.pdf",
+}
+_PR_SET_PDEATHSIG = 1
+_MAX_BLOCKS = 500_000
+
+
+def main() -> int:
+    """Parses until standard input ends."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    # A library that prints must not break the conversation.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    _die_with_parent()
+    _limit(int(sys.argv[1]))
+    while True:
+        size = requests.read(4)
+        if len(size) < 4:
+            return 0
+        header = json.loads(requests.read(struct.unpack(">I", size)[0]))
+        data = requests.read(header["size_bytes"])
+        if len(data) < header["size_bytes"]:
+            return 0
+        _limit_cpu(header["cpu_seconds"])
+        answer, text = _answer(header, data)
+        del data
+        answer["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        _send(answers, answer, text)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _limit(memory_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _limit_cpu(seconds: float) -> None:
+    """Lets the kernel end the process after so much more processor time."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = math.ceil(usage.ru_utime + usage.ru_stime + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    try:
+        parsed = _parser(header["content_type"])(data)
+        text = _checked(parsed, header["max_characters"]).encode()
+    except UnparsableError as error:
+        return {"reason": error.reason, "message": error.message}, b""
+    except MemoryError:
+        return {
+            "reason": "PARSE_OUT_OF_MEMORY",
+            "message": "the document needs more memory to parse than it may have",
+        }, b""
+    except RecursionError:
+        return {"reason": "PARSE_FAILED", "message": "the document is nested too deeply"}, b""
+    except Exception as error:  # noqa: BLE001 - whatever a library raises concerns this file only
+        kind = type(error).__name__
+        return {"reason": "PARSE_FAILED", "message": f"the parser gave up ({kind})"}, b""
+    return {"parsed": to_plain(parsed), "text_bytes": len(text)}, text
+
+
+def _parser(content_type: str) -> Callable[[bytes], ParsedDocument]:
+    return importlib.import_module(_MODULES[content_type]).parse
+
+
+def _checked(parsed: ParsedDocument, max_characters: int) -> str:
+    if not parsed.text.strip() or not parsed.blocks:
+        raise UnparsableError("EMPTY_TEXT", "the file holds no text")
+    if len(parsed.text) > max_characters:
+        raise UnparsableError(
+            "TOO_LARGE",
+            f"the document has {len(parsed.text)} characters of text, {max_characters} are "
+            "allowed; split it",
+        )
+    if len(parsed.blocks) > _MAX_BLOCKS:
+        raise UnparsableError("TOO_LARGE", "the document has too many parts; split it")
+    return parsed.text
+
+
+def _send(answers: BinaryIO, header: dict[str, Any], text: bytes) -> None:
+    encoded = json.dumps(header).encode()
+    answers.write(struct.pack(">I", len(encoded)))
+    answers.write(encoded)
+    answers.write(text)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
