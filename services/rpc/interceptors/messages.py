@@ -1,6 +1,6 @@
 """The innermost part of a call: decode the request, run the servicer, encode its answers.
 
-gRPC decodes before any interceptor runs and answers INTERNAL to bytes that are no message; so it
+gRPC decodes before any interceptor runs and answers UNKNOWN to bytes that are no message; so it
 is given no decoder, and the decoding happens here, where an error is the caller's.
 
 A servicer's async generator is run here within the call's own task and closed in it. Left to gRPC,
@@ -9,6 +9,7 @@ a cancelled call's generator is closed by the garbage collector, in another cont
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -52,6 +53,8 @@ async def serve(
     if not handler.response_streaming:
         return encode(await result)
     if not hasattr(result, "aclose"):
+        if asyncio.iscoroutine(result):
+            result.close()
         raise TypeError("a streaming method must be an async generator")
     async with contextlib.aclosing(result) as answers:
         async for answer in answers:
