@@ -3,7 +3,7 @@
     generate_configuration.py            writes the page
     generate_configuration.py --check    exit status 1 when the page is not what the classes say
 
-A field's docstring is its explanation, its type and bounds are its values, its default is its default.
+A field's docstring is its meaning; its type and bounds are its values.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ SERVICES = ("gateway", "embedding", "retrieval", "generation", "ingestion")
 
 HEAD = """# Configuration
 
-<!-- Written by `make configuration` from the settings classes. Do not edit: change services/<name>/settings.py. -->
+<!-- Written by `make configuration` from services/<name>/settings.py. Change it there. -->
 
-Every process is configured by environment variables, read once at its start. An unknown variable with a service's
-prefix, or a value that does not fit, stops the start with exit status 2 and a message that names the variable.
-A secret can be read from a file instead: append `_FILE` to its name and give the path.
+Every process is configured by environment variables, read once at its start. An unknown variable
+with a service's prefix, or a value that does not fit, stops the start with exit status 2 and a
+message that names the variable. A secret can be read from a file instead: append `_FILE` to its
+name and give the path.
 
-`cairn up` and `cairn demo` set addresses, ports and the data directory themselves and pass all other variables through.
+`cairn up` and `cairn demo` set addresses, ports and the data directory themselves and pass all
+other variables through.
 """
 
 
@@ -88,7 +90,7 @@ def default_text(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if value is None or value == "" or value == ():
+    if value in (None, "", (), []):
         return "empty"
     if isinstance(value, tuple | list):
         value = ",".join(str(item) for item in value)
@@ -105,11 +107,18 @@ def type_text(field: FieldInfo) -> str:
         return "secret"
     if len(options) == 1 and get_origin(annotation) not in (tuple, list, dict):
         annotation = options[0]
-    names = {int: "integer", float: "number", bool: "`true`, `false`", str: "text", Path: "path"}
-    text = names.get(annotation, "list" if get_origin(annotation) in (tuple, list) else "text")  # type: ignore[arg-type]
+    text = "list, separated by commas" if get_origin(annotation) in (tuple, list) else "text"
+    for kind, name in (
+        (Path, "path"),
+        (int, "integer"),
+        (float, "number"),
+        (bool, "true or false"),
+    ):
+        if annotation is kind:
+            text = name
     bounds = []
     for mark in field.metadata:
-        for key, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):  # noqa: RUF001
+        for key, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
             if (bound := getattr(mark, key, None)) is not None:
                 bounds.append(f"{sign} {bound}")
     return f"{text} {', '.join(bounds)}" if bounds else text
@@ -128,7 +137,7 @@ def page() -> str:
     """Returns the whole page."""
     parts = [HEAD, "\n## Every service\n"]
     parts.append(
-        "\nEach service has these, with its own prefix. The table shows the gateway's; ports differ:\n\n"
+        "\nEach service has these, with its own prefix; the table shows the gateway's.\n\n"
     )
     parts.append(table(list(describe("gateway", inherited=True))))
     parts.append("\n| service | gRPC | metrics |\n|---|---|---|\n")
@@ -148,7 +157,9 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
             return 0
-        print("docs/configuration.md is not what the settings classes say: run `make configuration`")
+        print(
+            "docs/configuration.md is not what the settings classes say: run `make configuration`"
+        )
         return 1
     PAGE.write_text(text, encoding="utf-8")
     return 0

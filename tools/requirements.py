@@ -1,9 +1,9 @@
-"""Prints what an extra of pyproject.toml needs, one requirement per line, the package itself left out.
+"""Prints what an extra of pyproject.toml needs, one requirement per line, without the package.
 
     requirements.py              what every process needs
     requirements.py retrieval    what the extra adds
 
-Images install this before the code is copied, so that a change of the code rebuilds one small layer.
+Images install this before the code is copied: a change of the code rebuilds one small layer.
 """
 
 from __future__ import annotations
