@@ -84,6 +84,8 @@ def is_current(environment: Path, extra: str, wanted: str) -> bool:
     if not path.is_file() or path.read_text(encoding="utf-8").strip() != wanted:
         return False
     python = environment / "bin" / "python"
+    if not python.exists():
+        return False
     return subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
 
 

@@ -1,0 +1,195 @@
+"""Kubernetes manifests: valid, safe by default, and in agreement with the code."""
+
+import re
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from services.rpc.settings import load_settings
+from tests.repository.files import ROOT, SERVICES, read
+from tests.repository.manifests import WORKLOADS, environment_file, of_kind, plain, render
+from tools.generate_configuration import settings_class
+
+FOLDERS = ["base", "overlays/local", "overlays/gpu"]
+KUBERNETES = "1.34"
+
+
+def pod(workload):
+    return workload["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_rendered_manifests_are_valid_and_hold_no_unknown_key(folder):
+    for each in render(folder):
+        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize("folder", ["base", "components/stores"])
+def test_the_plain_files_are_valid(folder):
+    objects = plain(folder)
+    assert objects
+    for each in objects:
+        kubernetes_validate.validate(each, KUBERNETES, strict=True)
+
+
+def test_an_unknown_key_is_found():
+    service = of_kind(plain("base"), "Service")["embedding"]
+    service = {**service, "spec": {**service["spec"], "clusterIp": "None"}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(service, KUBERNETES, strict=True)
+
+
+def test_every_service_has_a_workload():
+    assert set(of_kind(plain("base"), *WORKLOADS)) == set(SERVICES)
+
+
+@pytest.mark.parametrize("folder", ["base", "components/stores"])
+def test_every_workload_is_bounded_probed_and_unprivileged(folder):
+    for name, workload in of_kind(plain(folder), *WORKLOADS).items():
+        spec = pod(workload)
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] > 0, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["enableServiceLinks"] is False, name
+        for container in spec["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys(), name
+            probes = [container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
+            assert all(probes), name
+            how = [
+                {
+                    key: value
+                    for key, value in probe.items()
+                    if key in ("grpc", "httpGet", "exec", "tcpSocket")
+                }
+                for probe in probes[1:]
+            ]
+            assert how[0] != how[1], f"{name}: liveness must not ask for readiness"
+
+
+@pytest.mark.parametrize("folder", ["base", "components/stores"])
+def test_every_workload_has_its_budget_and_its_network_policy(folder):
+    objects = plain(folder)
+    for name, workload in of_kind(objects, *WORKLOADS).items():
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        selector = {"matchLabels": labels}
+        assert workload["spec"]["selector"] == selector
+        assert of_kind(objects, "PodDisruptionBudget")[name]["spec"]["selector"] == selector
+        policy = of_kind(objects, "NetworkPolicy")[name]["spec"]
+        assert policy["podSelector"] == selector
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+        assert pod(workload)["serviceAccountName"] in of_kind(objects, "ServiceAccount")
+
+
+def test_every_workload_has_an_autoscaler_or_says_why_not():
+    objects = plain("base") + plain("components/stores")
+    scalers = of_kind(objects, "HorizontalPodAutoscaler")
+    for name, workload in of_kind(objects, *WORKLOADS).items():
+        if workload["metadata"].get("annotations", {}).get("autoscaler") == "none":
+            continue
+        target = scalers[name]["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) == (workload["kind"], name)
+        assert scalers[name]["spec"]["minReplicas"] >= 2
+        assert "replicas" not in workload["spec"], f"{name}: would fight with its autoscaler"
+
+
+def test_nothing_is_reachable_that_no_policy_allows():
+    deny = of_kind(plain("base"), "NetworkPolicy")["default-deny"]["spec"]
+    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_settings_exist_and_ports_agree(service):
+    fields = settings_class(service).model_fields
+    prefix = f"CAIRN_{service.upper()}_"
+    values = environment_file(f"k8s/base/{service}.env")
+    container = pod(of_kind(plain("base"), *WORKLOADS)[service])["containers"][0]
+    names = [*values, *(each["name"] for each in container.get("env", []))]
+    assert all(name.startswith(prefix) for name in names)
+    unknown = [name for name in names if name.removeprefix(prefix).lower() not in fields]
+    assert unknown == []
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    assert ports["grpc"] == int(values[f"{prefix}PORT"]) == fields["port"].default
+    assert (
+        ports["metrics"] == int(values[f"{prefix}METRICS_PORT"]) == fields["metrics_port"].default
+    )
+    if service == "gateway":
+        assert ports["http"] == int(values[f"{prefix}HTTP_PORT"]) == fields["http_port"].default
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_settings_load(service, monkeypatch):
+    """The very values of the manifests make a settings object: types and bounds hold, too."""
+    for name, value in environment_file(f"k8s/base/{service}.env").items():
+        monkeypatch.setenv(name, value)
+    container = pod(of_kind(plain("base"), *WORKLOADS)[service])["containers"][0]
+    secrets = environment_of_the_local_overlay()
+    for each in container.get("env", []):
+        monkeypatch.setenv(each["name"], secrets[each["valueFrom"]["secretKeyRef"]["key"]])
+    settings = load_settings(settings_class(service))
+    assert settings.host == "0.0.0.0"
+
+
+def environment_of_the_local_overlay():
+    generator = yaml.safe_load(read("k8s/overlays/local/kustomization.yaml"))["secretGenerator"][0]
+    return dict(literal.split("=", 1) for literal in generator["literals"])
+
+
+def test_targets_name_services_and_their_ports():
+    services = of_kind(plain("base"), "Service")
+    for service in SERVICES:
+        for name, value in environment_file(f"k8s/base/{service}.env").items():
+            if not name.endswith("_TARGET"):
+                continue
+            found = re.fullmatch(r"dns:///(\w+):(\d+)", value)
+            assert found, f"{name}={value}"
+            ports = [port["port"] for port in services[found.group(1)]["spec"]["ports"]]
+            assert int(found.group(2)) in ports
+
+
+def test_a_drain_fits_into_the_grace_period():
+    for name, workload in of_kind(plain("base"), *WORKLOADS).items():
+        values = environment_file(f"k8s/base/{name}.env")
+        drain = float(values[f"CAIRN_{name.upper()}_DRAIN_DELAY_SECONDS"])
+        grace = float(values[f"CAIRN_{name.upper()}_GRACE_SECONDS"])
+        assert drain + grace + 5 <= pod(workload)["terminationGracePeriodSeconds"], name
+
+
+def test_every_image_has_a_stage_that_builds_it():
+    stages = set(
+        re.findall(r"^FROM \S+ AS (\S+)$", read("docker/service.Dockerfile"), re.MULTILINE)
+    )
+    kustomization = yaml.safe_load(read("k8s/base/kustomization.yaml"))
+    assert {image["name"].removeprefix("cairn/") for image in kustomization["images"]} == set(
+        SERVICES
+    )
+    assert set(SERVICES) <= stages
+
+
+def test_every_rendered_image_is_pinned():
+    for folder in FOLDERS:
+        for workload in of_kind(render(folder), *WORKLOADS).values():
+            for container in pod(workload)["containers"]:
+                assert re.search(r":\d|@sha256:", container["image"]), container["image"]
+                assert not container["image"].endswith(":latest")
+
+
+def test_an_overlay_for_gpus_asks_for_one():
+    generation = of_kind(render("overlays/gpu"), "Deployment")["generation"]
+    container = pod(generation)["containers"][0]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["image"].startswith("cairn/generation-vllm:")
+    known = settings_class("generation").model_fields
+    unknown = [
+        name
+        for name in environment_file("k8s/overlays/gpu/generation.env")
+        if name.removeprefix("CAIRN_GENERATION_").lower() not in known
+    ]
+    assert unknown == []
+    assert (ROOT / "docker" / "vllm.Dockerfile").is_file()
