@@ -1,0 +1,136 @@
+"""The generation service: which engines are built, in which order they are tried, and how the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+
+from cairn.generation.v1 import generation_service_pb2 as pb
+from cairn.generation.v1 import generation_service_pb2_grpc as rpc
+
+from services.generation.cache_salt import cache_salt
+from services.generation.chain import Chain
+from services.generation.embedding_client import EmbeddingClient
+from services.generation.engine import Engine, RequestClass
+from services.generation.extractive_engine import ExtractiveEngine
+from services.generation.orphan_guard import die_with_front
+from services.generation.servicer import GenerationServicer
+from services.generation.settings import GenerationSettings
+from services.rpc.admission import Admission
+from services.rpc.channel import open_channel
+from services.rpc.logs import configure_logging, get_logger
+from services.rpc.metrics import serve_metrics
+from services.rpc.server import RpcServer, run_service
+from services.rpc.settings import load_settings
+from services.rpc.telemetry import start_telemetry
+
+
+class EngineDiedError(Exception):
+    """An engine ended for good; only a new process brings it back."""
+
+
+async def serve(settings: GenerationSettings) -> None:
+    """Runs the service until a signal, or until an engine dies."""
+    configure_logging("generation", settings.log_level)
+    telemetry = start_telemetry("generation", settings)
+    try:
+        async with _engines(settings) as engines:
+            chain = Chain(
+                engines,
+                {each: settings.order(each.value) for each in RequestClass},
+                first_text_seconds=settings.first_text_seconds,
+            )
+            server = RpcServer(
+                settings,
+                telemetry,
+                service_names=["cairn.generation.v1.GenerationService"],
+                file_descriptors=[pb.DESCRIPTOR],
+            )
+            servicer = GenerationServicer(
+                chain, Admission(settings.max_waiting, "generation_requests")
+            )
+            rpc.add_GenerationServiceServicer_to_server(servicer, server.grpc)
+            metrics_port = serve_metrics(settings.host, settings.metrics_port)
+            await server.start()
+            get_logger().info("metrics", metrics_port=metrics_port)
+            for engine in chain.engines:
+                await engine.start()
+            server.set_ready(True)
+            get_logger().info("ready", engine=settings.engines)
+            await _until_signal_or_death(server, chain)
+    finally:
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+@contextlib.asynccontextmanager
+async def _engines(settings: GenerationSettings) -> AsyncIterator[dict[str, Engine]]:
+    """Builds every engine that some chain names; closes them at the end."""
+    names = dict.fromkeys(name for each in RequestClass for name in settings.order(each.value))
+    async with contextlib.AsyncExitStack() as stack:
+        engines: dict[str, Engine] = {}
+        for name in names:
+            engines[name] = await _engine(name, settings, stack)
+            stack.push_async_callback(engines[name].close)
+        yield engines
+
+
+async def _engine(
+    name: str, settings: GenerationSettings, stack: contextlib.AsyncExitStack
+) -> Engine:
+    if name == "vllm":
+        from services.generation.vllm_engine import VllmEngine  # noqa: PLC0415 - a heavy library
+
+        secret = settings.cache_salt_secret.get_secret_value().encode() or secrets.token_bytes(32)
+        return VllmEngine(
+            model=settings.vllm_model,
+            model_name=settings.vllm_model_name,
+            engine_args=json.loads(settings.vllm_engine_args),
+            salt=lambda scope: cache_salt(secret, scope),
+        )
+    if name == "openai":
+        from services.generation.openai_engine import OpenAiEngine  # noqa: PLC0415 - httpx
+
+        return OpenAiEngine(
+            base_url=settings.openai_base_url,
+            api_key=settings.openai_api_key.get_secret_value(),
+            model=settings.openai_model,
+            max_context_tokens=settings.openai_max_context_tokens,
+        )
+    scorer = None
+    if settings.embedding_target != "none":
+        channel = await stack.enter_async_context(open_channel(settings.embedding_target))
+        scorer = EmbeddingClient(channel)
+    return ExtractiveEngine(
+        scorer, min_support=settings.min_support, min_overlap=settings.min_overlap
+    )
+
+
+async def _until_signal_or_death(server: RpcServer, chain: Chain) -> None:
+    async def watch(engine: Engine) -> None:
+        await engine.wait_dead()
+        if not server.is_draining:
+            get_logger().critical("the engine has died", engine=engine.name)
+            # Balancers leave; until they have, the chain's other engines answer.
+            await server.drain()
+            raise EngineDiedError(engine.name)
+
+    async with asyncio.TaskGroup() as group:
+        watches = [group.create_task(watch(engine)) for engine in chain.engines]
+        await server.wait_for_signal_then_drain()
+        for each in watches:
+            each.cancel()
+
+
+def main() -> int:
+    """Runs the process and returns its exit code."""
+    return run_service(serve(load_settings(GenerationSettings)))
+
+
+if __name__ == "__mp_main__":
+    die_with_front()  # a process of vLLM's: spawned children import this module first
+
+if __name__ == "__main__":
+    raise SystemExit(main())

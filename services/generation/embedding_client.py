@@ -1,0 +1,53 @@
+"""Scores spans by the embedding service's Rerank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from cairn.embedding.v1 import embedding_service_pb2 as pb
+from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
+
+from services.generation.extractive_engine import SpanScores
+from services.rpc.errors import InternalError, Reason
+from services.rpc.scope import Scope
+from services.rpc.scope_proto import scope_to_proto
+
+TIMEOUT_SECONDS = 5.0
+
+
+class EmbeddingClient:
+    """A `SpanScorer` over gRPC.
+
+    Args:
+        channel: To the embedding service.
+        timeout_seconds: Of one call; the request's own deadline goes first.
+    """
+
+    def __init__(
+        self, channel: grpc.aio.Channel, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        self._stub = rpc.EmbeddingServiceStub(channel)
+        self._timeout_seconds = timeout_seconds
+
+    async def score(
+        self, scope: Scope, question: str, word_weights: Sequence[float], texts: Sequence[str]
+    ) -> SpanScores:
+        """Scores texts against a question by late interaction."""
+        response: pb.RerankResponse = await self._stub.Rerank(
+            pb.RerankRequest(
+                scope=scope_to_proto(scope),
+                method=pb.RERANK_METHOD_LATE_INTERACTION,
+                query=question,
+                passages=texts,
+                lane=pb.LANE_INTERACTIVE,
+                query_word_weights=word_weights,
+            ),
+            timeout=self._timeout_seconds,
+        )
+        if len(response.scores) != len(texts):
+            raise InternalError(
+                Reason.INTERNAL,
+                f"embedding scored {len(response.scores)} of {len(texts)} texts",
+            )
+        return SpanScores(list(response.scores), response.usage.rerank_tokens)

@@ -1,0 +1,342 @@
+"""Answers with verbatim sentences of the passages: no language model, always grounded, the last rung of any chain.
+
+A candidate is one sentence, or two adjacent ones of the same block run. Candidates are narrowed by word overlap,
+then scored by the embedding service (IDF-weighted late interaction). On 300 SQuAD questions over their five best
+BM25 passages this finds the answer in 88 % with 37 words on average (ceiling: 96 %), refuses 98 to 100 % of
+questions asked of a foreign corpus at 5 % false refusals; without the embedding service 76 %.
+`docs/decisions/0006-generation-engines.md` has the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.generation.engine import (
+    Delta,
+    FinishReason,
+    GenerationRequest,
+    ModelInfo,
+    Outcome,
+    Passage,
+    QuotedSpan,
+    Timings,
+    TokenUsage,
+    no_adapters,
+)
+from services.generation.lexical import TermWeights
+from services.generation.prompt import REFUSAL
+from services.generation.sentences import BlockKind, Sentence, count_words, split_sentences
+from services.rpc.deadline import remaining_seconds
+from services.rpc.errors import Code, ServiceError
+from services.rpc.scope import Scope
+
+MODEL = "extractive-1"
+MAX_ANSWER_WORDS = 60
+MAX_ANSWER_SENTENCES = 2
+MAX_SPANS = 3
+MAX_SCORED = 32
+"""Candidates that are scored by the embedding service; 12 lose .4 points of extraction, 24 nothing (measured)."""
+MAX_PASSAGE_CHARACTERS = 20_000
+"""What is read of one passage: bounds the work; a chunk has about 1,000."""
+
+_LEXICAL_SHARE = 0.1
+_PAIR_PENALTY = 0.03
+_FURTHER_SPAN_SHARE = 0.8
+_RANK_PENALTY = 0.03
+_LATE_RESERVE_SECONDS = 0.1
+_REFERENCE = re.compile(r"\s*\[\d{1,3}\]")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScores:
+    """What the scorer found."""
+
+    scores: Sequence[float]
+    """One per text: mean similarity over the question's weighted words, at most 1."""
+    tokens: int
+    """Tokens it read."""
+
+
+class SpanScorer(Protocol):
+    """Says how well texts answer a question."""
+
+    async def score(
+        self, scope: Scope, question: str, word_weights: Sequence[float], texts: Sequence[str]
+    ) -> SpanScores:
+        """Scores texts against a question.
+
+        Args:
+            scope: Caller.
+            question: The question.
+            word_weights: One per whitespace-separated word of it.
+            texts: Candidates.
+
+        Raises:
+            ServiceError: The scorer cannot answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    passage_index: int
+    start: int
+    end: int
+    sentences: int
+    words: int
+    text: str
+
+
+class ExtractiveEngine:
+    """See the module's text.
+
+    Args:
+        scorer: Scores spans; None: word overlap only.
+        min_support: Least score of the best span; below it the engine refuses.
+        min_overlap: The same for word overlap, when the scorer cannot be reached.
+    """
+
+    name = "extractive"
+
+    def __init__(
+        self, scorer: SpanScorer | None, *, min_support: float, min_overlap: float
+    ) -> None:
+        self._scorer = scorer
+        self._min_support = min_support
+        self._min_overlap = min_overlap
+
+    def model_info(self) -> ModelInfo:
+        """Describes the method as a model."""
+        return ModelInfo(MODEL, self.name, 0, is_ready=True)
+
+    def unsupported(self, request: GenerationRequest) -> str:
+        """Needs passages to copy from, and cannot shape what it copies."""
+        if not request.passages:
+            return (
+                "the extractive engine only copies from passages; send passages, or configure the vllm "
+                "or openai engine for plain chat"
+            )
+        if request.structured_output is not None:
+            return "the extractive engine copies sentences and cannot give them a structured form"
+        if request.sampling.logprobs:
+            return "the extractive engine picks no tokens and has no log-probabilities"
+        if request.adapter:
+            return no_adapters(self.name).message
+        return ""
+
+    async def start(self) -> None:
+        """Has nothing to load."""
+
+    async def wait_dead(self) -> None:
+        """Cannot die."""
+        await asyncio.Event().wait()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta | Outcome, None]:
+        """Picks sentences; yields them one by one when streaming."""
+        began = time.monotonic()
+        candidates, weights = await asyncio.to_thread(_candidates, request)
+        overlaps = weights.overlap(request.question, [each.text for each in candidates])
+        shortlist = _shortlist(candidates, overlaps)
+        supports, threshold, tokens, degraded = await self._supports(request, weights, shortlist)
+        picked = _pick(shortlist, supports) if shortlist else []
+        scored = time.monotonic()
+        if not picked or picked[0][1] < threshold:
+            pieces, spans, reason = [REFUSAL], (), FinishReason.REFUSED
+        else:
+            pieces, spans, reason = _answer(picked, request)
+        if request.stream:
+            for piece in pieces:
+                yield Delta(piece)
+        text = "".join(pieces)
+        read = [request.question, *(passage.text for passage in request.passages)]
+        yield Outcome(
+            reason,
+            text,
+            TokenUsage(
+                prompt_tokens=sum(map(_count_tokens, read)),
+                completion_tokens=_count_tokens(text),
+                rerank_tokens=tokens,
+            ),
+            spans,
+            Timings(0.0, scored - began, time.monotonic() - scored),
+            degraded,
+        )
+
+    async def _supports(
+        self,
+        request: GenerationRequest,
+        weights: TermWeights,
+        shortlist: Sequence[tuple[_Candidate, float]],
+    ) -> tuple[list[float], float, int, str]:
+        """Returns supports (0..1, one per candidate), threshold, tokens read, and what was missing."""
+        overlaps = [overlap for _, overlap in shortlist]
+        if not shortlist:
+            return [], self._min_overlap, 0, ""
+        left = remaining_seconds()
+        if self._scorer is None:
+            return overlaps, self._min_overlap, 0, "embedding_unconfigured"
+        if left is not None and left < _LATE_RESERVE_SECONDS:
+            return overlaps, self._min_overlap, 0, "deadline_near"
+        try:
+            scored = await self._scorer.score(
+                request.scope,
+                request.question,
+                weights.query_word_weights(request.question),
+                [candidate.text for candidate, _ in shortlist],
+            )
+        except ServiceError as error:
+            if error.code == Code.CANCELLED:
+                raise
+            return overlaps, self._min_overlap, 0, "embedding_unavailable"
+        supports = [
+            (1 - _LEXICAL_SHARE) * min(1.0, max(0.0, score)) + _LEXICAL_SHARE * overlap
+            for score, overlap in zip(scored.scores, overlaps, strict=True)
+        ]
+        return supports, self._min_support, scored.tokens, ""
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Counts words and punctuation marks: what this engine calls a token."""
+        return [_count_tokens(text) for text in texts]
+
+    async def load_adapter(self, name: str, source: str) -> None:
+        """Has none."""
+        raise no_adapters(self.name)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Has none."""
+        raise no_adapters(self.name)
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+def _count_tokens(text: str) -> int:
+    return sum(1 for _ in _TOKEN.finditer(text))
+
+
+def _candidates(request: GenerationRequest) -> tuple[list[_Candidate], TermWeights]:
+    """Returns every sentence and every pair of adjacent sentences, and the term weights over the sentences."""
+    candidates: list[_Candidate] = []
+    texts: list[str] = []
+    for index, passage in enumerate(request.passages):
+        sentences = split_sentences(passage.text[:MAX_PASSAGE_CHARACTERS])
+        texts.extend(passage.text[each.start : each.end] for each in sentences)
+        candidates.extend(_of_passage(index, passage, sentences))
+    return candidates, TermWeights(texts)
+
+
+def _of_passage(index: int, passage: Passage, sentences: Sequence[Sentence]) -> list[_Candidate]:
+    found: list[_Candidate] = []
+
+    def add(start: int, end: int, count: int) -> None:
+        text = passage.text[start:end]
+        words = count_words(text)
+        if words <= MAX_ANSWER_WORDS or count == 1:
+            found.append(_Candidate(index, start, end, count, words, text))
+
+    for number, sentence in enumerate(sentences):
+        if sentence.kind is BlockKind.HEADING:
+            continue  # names a topic, says nothing about it
+        add(sentence.start, sentence.end, 1)
+        following = sentences[number + 1] if number + 1 < len(sentences) else None
+        if following is not None and _may_join(sentence, following):
+            add(sentence.start, following.end, 2)
+    return found
+
+
+def _may_join(first: Sentence, second: Sentence) -> bool:
+    """Whether two adjacent sentences read as one text: the same block, or one paragraph and the next."""
+    return first.block == second.block or first.kind is second.kind is BlockKind.PROSE
+
+
+def _shortlist(
+    candidates: Sequence[_Candidate], overlaps: Sequence[float]
+) -> list[tuple[_Candidate, float]]:
+    """Returns the candidates worth scoring, with their overlap: word overlap, and the passages' own order."""
+    ranked = sorted(
+        zip(candidates, overlaps, strict=True),
+        key=lambda pair: (_RANK_PENALTY * pair[0].passage_index - pair[1], pair[0].start),
+    )
+    return ranked[:MAX_SCORED]
+
+
+def _pick(
+    shortlist: Sequence[tuple[_Candidate, float]], supports: Sequence[float]
+) -> list[tuple[_Candidate, float]]:
+    """Returns one to three spans that do not overlap, best first, within the bounds of an answer."""
+
+    def worth(item: tuple[_Candidate, float]) -> float:
+        return item[1] - (_PAIR_PENALTY if item[0].sentences > 1 else 0.0)
+
+    scored = [(each, support) for (each, _), support in zip(shortlist, supports, strict=True)]
+    ranked = sorted(scored, key=worth, reverse=True)
+    picked = [ranked[0]]
+    for candidate, support in ranked[1:]:
+        if (
+            len(picked) == MAX_SPANS
+            or worth((candidate, support)) < worth(ranked[0]) * _FURTHER_SPAN_SHARE
+        ):
+            break
+        chosen = [each for each, _ in picked]
+        if sum(each.sentences for each in chosen) + candidate.sentences > MAX_ANSWER_SENTENCES:
+            continue
+        if sum(each.words for each in chosen) + candidate.words > MAX_ANSWER_WORDS:
+            continue
+        if not any(_repeats(candidate, each) for each in chosen):
+            picked.append((candidate, support))
+    return picked
+
+
+def _repeats(candidate: _Candidate, chosen: _Candidate) -> bool:
+    """Whether the candidate shares characters with a chosen span, or says the same in another passage."""
+    if candidate.passage_index == chosen.passage_index:
+        return candidate.start < chosen.end and candidate.end > chosen.start
+    return candidate.text in chosen.text or chosen.text in candidate.text
+
+
+def _answer(
+    picked: Sequence[tuple[_Candidate, float]], request: GenerationRequest
+) -> tuple[list[str], tuple[QuotedSpan, ...], FinishReason]:
+    """Returns the answer's pieces with their markers, the spans, and why the text ended."""
+    pieces: list[str] = []
+    spans: list[QuotedSpan] = []
+    reason = FinishReason.STOP
+    left = request.sampling.max_tokens
+    for marker, (candidate, support) in enumerate(picked, start=1):
+        text, is_stopped = _before_stop(candidate.text, request.sampling.stop)
+        if left is not None:
+            cut = _first_tokens(text, left)
+            left -= _count_tokens(cut)
+            if len(cut) < len(text):
+                text, reason = cut, FinishReason.LENGTH
+        if text:
+            # References of the source such as "[3]" would read as markers of this answer.
+            shown = _REFERENCE.sub("", text)
+            pieces.append(f"{' ' if pieces else ''}{shown} [{marker}]")
+            end = candidate.start + len(text)
+            spans.append(
+                QuotedSpan(marker, candidate.passage_index, candidate.start, end, min(1.0, support))
+            )
+        if is_stopped or reason is FinishReason.LENGTH:
+            break
+    return pieces, tuple(spans), reason
+
+
+def _before_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """Returns the text before the first stop string, and whether there was one."""
+    found = [position for stop in stops if (position := text.find(stop)) >= 0]
+    return (text[: min(found)].rstrip(), True) if found else (text, False)
+
+
+def _first_tokens(text: str, count: int) -> str:
+    """Returns the longest beginning of `text` with at most `count` tokens."""
+    for number, token in enumerate(_TOKEN.finditer(text)):
+        if number == count:
+            return text[: token.start()].rstrip()
+    return text

@@ -1,0 +1,215 @@
+"""Splits a passage into sentences with exact offsets, plain text and Markdown alike.
+
+Two steps: lines are grouped into blocks (paragraph, list item, heading, table row, code), then paragraphs are cut
+at sentence ends. Marks that only lay out text (heading signs, bullets, quote signs, fences) stay outside the
+spans, so that a quoted sentence reads well and is still `text[start:end]`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_SENTENCE_WORDS = 60
+"""A longer run without a sentence end (tables pasted as text, legal prose) is cut at line ends, then at commas."""
+
+MAX_SENTENCE_CHARACTERS = 800
+"""The same for text without spaces, such as encoded data."""
+
+
+class BlockKind(enum.Enum):
+    """What kind of block a sentence comes from."""
+
+    PROSE = enum.auto()
+    LIST_ITEM = enum.auto()
+    HEADING = enum.auto()
+    TABLE_ROW = enum.auto()
+    CODE = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage."""
+
+    start: int
+    """First character in the passage's text, in Unicode code points."""
+    end: int
+    """Character after the last one."""
+    kind: BlockKind
+    """Block it comes from."""
+    block: int
+    """Number of that block in the passage, from 0."""
+
+
+_FENCE = re.compile(r"\s*(```|~~~)")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
+_UNDERLINE = re.compile(r"\s*(={3,}|-{3,}|_{3,}|\*{3,})\s*$")
+_LIST_ITEM = re.compile(
+    r"\s*(?:[-*+•‣–]\s+(?:\[[ xX]\]\s+)?|(?:\d{1,3}|[a-zA-Z])[.)]\s+(?=\S)|\(\d{1,3}\)\s+)"
+)
+_QUOTE = re.compile(r"\s*(?:>\s?)+")
+_TABLE_ROW = re.compile(r"\s*\|.*\|.*\S")
+_TABLE_RULE = re.compile(r"[\s|:+=-]+$")
+
+_CLOSERS = "\"'”’»)\\]」』）*_"
+_END = re.compile(
+    rf"(?:[.!?…]+[{_CLOSERS}]*(?:\[\d{{1,3}}\])*(?=\s|$))|(?:[。！？｡।॥؟۔]+[{_CLOSERS}]*)"
+)
+_TRAILING_REFERENCE = re.compile(r"(?:\s*\[\d{1,3}\])+$")
+_WORD_BEFORE = re.compile(r"([\w.&'-]+)\.$")
+_INITIAL = re.compile(r"(?:^|[\s(.])[A-Z]$")
+_ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof sr jr st sen rep gov gen col lt sgt capt rev hon messrs mt ft "
+    "vs etc al cf ca approx est e.g i.e viz resp incl fig figs eq eqs sec ch vol vols no nos pp p ed eds "
+    "inc ltd corp co bros dept univ assn u.s u.k u.n a.m p.m b.c a.d ph.d m.d d.c "
+    "jan feb mar apr jun jul aug sep sept oct nov dec "
+    "bzw z.b usw d.h u.a p.ej sra sres ud uds av".split()
+)
+_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_WORD = re.compile(r"\S+")
+_SEPARATORS = tuple(re.compile(mark) for mark in (r"\n+", r"[;；]\s*", r"[,，、]\s*", r"\s+"))
+"""Where an overlong sentence may be cut, the best place first."""
+
+
+def count_words(text: str) -> int:
+    """Counts words; two characters of a script without spaces (Chinese, Japanese, Thai) count as one."""
+    wide = len(_WIDE.findall(text))
+    return len(_WORD.findall(_WIDE.sub(" ", text))) + (wide + 1) // 2
+
+
+def split_sentences(text: str) -> list[Sentence]:
+    """Splits `text` into sentences, in order and without overlap; layout marks and blank space are left out."""
+    sentences: list[Sentence] = []
+    for number, (start, end, kind) in enumerate(_blocks(text)):
+        spans = _sentence_spans(text, start, end) if kind is not BlockKind.CODE else [(start, end)]
+        for first, last in spans:
+            for piece in _short_enough(text, *_trimmed(text, first, last)):
+                if any(character.isalnum() for character in text[piece[0] : piece[1]]):
+                    sentences.append(Sentence(*piece, kind, number))
+    return sentences
+
+
+def _blocks(text: str) -> Iterator[tuple[int, int, BlockKind]]:
+    """Yields (start, end, kind) of each block."""
+    open_block: tuple[int, BlockKind] | None = None
+    open_end = 0
+    in_quote = False
+    code_start: int | None = None
+    position = 0
+    for line in text.splitlines(keepends=True):
+        start, end = position, position + len(line)
+        position = end
+        if code_start is not None:
+            if _FENCE.match(line):
+                yield code_start, start, BlockKind.CODE
+                code_start = None
+            continue
+        single = _single_line_block(line)
+        begins_item = _LIST_ITEM.match(line)
+        quote = _QUOTE.match(line)
+        is_break = not line.strip() or _FENCE.match(line) or _UNDERLINE.match(line)
+        if open_block and (is_break or single or begins_item or (quote and not in_quote)):
+            yield open_block[0], open_end, open_block[1]
+            open_block = None
+        if _FENCE.match(line):
+            code_start = end
+        elif is_break:
+            continue
+        elif single:
+            offset, kind = single
+            if kind is not BlockKind.TABLE_ROW or not _TABLE_RULE.match(line):
+                yield start + offset, end, kind
+        elif open_block is None:
+            kind = BlockKind.LIST_ITEM if begins_item else BlockKind.PROSE
+            mark = begins_item or quote
+            in_quote = quote is not None
+            open_block = (start + (mark.end() if mark else 0), kind)
+        open_end = end
+    if code_start is not None:
+        yield code_start, position, BlockKind.CODE
+    elif open_block:
+        yield open_block[0], open_end, open_block[1]
+
+
+def _single_line_block(line: str) -> tuple[int, BlockKind] | None:
+    """Returns where the content of a one-line block begins, and its kind; None for other lines."""
+    if mark := _HEADING.match(line):
+        return mark.end(), BlockKind.HEADING
+    if _TABLE_ROW.match(line):
+        return line.index("|") + 1, BlockKind.TABLE_ROW
+    return None
+
+
+def _sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the sentences of one block."""
+    first = start
+    for mark in _END.finditer(text, start, end):
+        if mark.end() >= end or _ends_sentence(text, first, mark, end):
+            yield first, mark.end()
+            first = mark.end()
+    if first < end:
+        yield first, end
+
+
+def _ends_sentence(text: str, first: int, mark: re.Match[str], end: int) -> bool:
+    """Whether the full stop (or the like) at `mark` ends a sentence that began at `first`."""
+    if mark.group()[0] in "。！？｡।॥؟۔":
+        return True
+    following = text[mark.end() : min(end, mark.end() + 40)].lstrip()
+    if not following or following[0].islower():
+        return False
+    if mark.group()[0] != ".":
+        return True
+    before = text[max(first, mark.start() - 30) : mark.start() + 1]
+    if word := _WORD_BEFORE.search(before):
+        stem = word.group(1).rstrip(".").lower()
+        if stem in _ABBREVIATIONS:
+            return False
+        if stem.isdigit() and not text[first : mark.start()].strip(" \t\n" + stem):
+            return False  # "3." at the head of a list that lost its line breaks
+    return not _INITIAL.search(before[:-1])
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Returns the span without blank space at its ends and without trailing references like "[3]"."""
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if reference := _TRAILING_REFERENCE.search(text, start, end):
+        end = reference.start()
+    while end > start and text[end - 1] in "| \t":
+        end -= 1
+    return start, end
+
+
+def _short_enough(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the span, or pieces of it of at most MAX_SENTENCE_WORDS words each."""
+    piece = text[start:end]
+    if len(piece) <= MAX_SENTENCE_CHARACTERS and count_words(piece) <= MAX_SENTENCE_WORDS:
+        if piece:
+            yield start, end
+        return
+    middle = (start + end) // 2
+    cuts = (_middle_cut(text, start, end, separator) for separator in _SEPARATORS)
+    left_end, right_start = next((cut for cut in cuts if cut), (middle, middle))
+    yield from _short_enough(text, *_trimmed(text, start, left_end))
+    yield from _short_enough(text, *_trimmed(text, right_start, end))
+
+
+def _middle_cut(
+    text: str, start: int, end: int, separator: re.Pattern[str]
+) -> tuple[int, int] | None:
+    """Returns the match of `separator` nearest to the middle: (end of the left part, start of the right one)."""
+    middle = (start + end) // 2
+    best: tuple[int, int] | None = None
+    for match in separator.finditer(text, start + 1, end - 1):
+        # A comma stays with the text before it.
+        left = match.start() if text[match.start()].isspace() else match.start() + 1
+        left = max(left, start + 1)
+        right = max(match.end(), left)
+        if right < end and (best is None or abs(left - middle) < abs(best[0] - middle)):
+            best = (left, right)
+    return best

@@ -1,0 +1,276 @@
+"""GenerationService: protobuf to domain values and back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import grpc
+from cairn.generation.v1 import generation_service_pb2 as pb
+from cairn.generation.v1 import generation_service_pb2_grpc as rpc
+from cairn.types.v1 import passage_pb2, usage_pb2
+
+from services.generation.chain import Chain, Finished, Started
+from services.generation.engine import (
+    Delta,
+    FinishReason,
+    GenerationRequest,
+    Message,
+    OutputForm,
+    Passage,
+    RequestClass,
+    Role,
+    Sampling,
+    StructuredOutput,
+    TokenLogprob,
+)
+from services.generation.prompt import default_template
+from services.generation.request_checks import (
+    MAX_CHARACTERS,
+    MAX_TEXTS,
+    check_name,
+    check_request,
+)
+from services.rpc.admission import Admission
+from services.rpc.errors import InvalidArgumentError, Reason, UnimplementedError
+from services.rpc.scope_proto import scope_from_proto
+
+_ROLES = {
+    pb.ROLE_SYSTEM: Role.SYSTEM,
+    pb.ROLE_USER: Role.USER,
+    pb.ROLE_ASSISTANT: Role.ASSISTANT,
+}
+_CLASSES = {
+    pb.REQUEST_CLASS_UNSPECIFIED: RequestClass.DEFAULT,
+    pb.REQUEST_CLASS_CHEAP: RequestClass.CHEAP,
+    pb.REQUEST_CLASS_DEFAULT: RequestClass.DEFAULT,
+    pb.REQUEST_CLASS_STRONG: RequestClass.STRONG,
+}
+_FINISH_REASONS = {
+    FinishReason.STOP: pb.FINISH_REASON_STOP,
+    FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
+    FinishReason.REFUSED: pb.FINISH_REASON_REFUSED,
+    FinishReason.DEADLINE: pb.FINISH_REASON_DEADLINE,
+}
+
+
+class GenerationServicer(rpc.GenerationServiceServicer):
+    """Serves the contract over a chain of engines.
+
+    Args:
+        chain: Engines.
+        admission: Bounds the requests in work.
+    """
+
+    def __init__(self, chain: Chain, admission: Admission) -> None:
+        self._chain = chain
+        self._admission = admission
+
+    async def Generate(  # noqa: N802 - named by the contract
+        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.GenerateResponse]:
+        """Answers as a flow of events."""
+        wanted = _request(request)
+        check_request(wanted)
+        async with self._admission.admit(1):
+            events = self._chain.generate(wanted)
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    yield _response(event)
+
+    async def CountTokens(  # noqa: N802
+        self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CountTokensResponse:
+        """Counts tokens."""
+        scope_from_proto(request.scope)
+        if not request.texts:
+            raise InvalidArgumentError.for_field("texts", "at least one text is needed")
+        size = sum(map(len, request.texts))
+        if len(request.texts) > MAX_TEXTS or size > MAX_CHARACTERS:
+            raise InvalidArgumentError.for_field(
+                "texts",
+                f"at most {MAX_TEXTS} texts of {MAX_CHARACTERS} characters together",
+                Reason.TOO_LARGE,
+            )
+        engine = self._chain.find(request.model)
+        async with self._admission.admit(1):
+            counts = await engine.count_tokens(list(request.texts))
+        return pb.CountTokensResponse(token_counts=counts, model=engine.model_info().name)
+
+    async def ListModels(  # noqa: N802
+        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListModelsResponse:
+        """Lists models in the order of the default chain."""
+        scope_from_proto(request.scope)
+        return pb.ListModelsResponse(
+            models=[
+                pb.Model(
+                    name=info.name,
+                    engine=info.engine,
+                    max_context_tokens=info.max_context_tokens,
+                    is_ready=info.is_ready,
+                    adapters=info.adapters,
+                    cache_usage=info.cache_usage,
+                )
+                for info in self._chain.models()
+            ]
+        )
+
+    async def LoadAdapter(  # noqa: N802
+        self, request: pb.LoadAdapterRequest, context: grpc.aio.ServicerContext
+    ) -> pb.LoadAdapterResponse:
+        """Loads an adapter into the first engine that knows adapters."""
+        scope_from_proto(request.scope)
+        check_name("name", request.name)
+        if not request.source.strip():
+            raise InvalidArgumentError.for_field("source", "must not be empty", Reason.EMPTY_TEXT)
+        refusal: UnimplementedError | None = None
+        for engine in self._chain.engines:
+            try:
+                await engine.load_adapter(request.name, request.source)
+            except UnimplementedError as error:
+                refusal = refusal or error
+            else:
+                return pb.LoadAdapterResponse()
+        raise refusal or _no_engine()
+
+    async def UnloadAdapter(  # noqa: N802
+        self, request: pb.UnloadAdapterRequest, context: grpc.aio.ServicerContext
+    ) -> pb.UnloadAdapterResponse:
+        """Unloads an adapter."""
+        scope_from_proto(request.scope)
+        check_name("name", request.name)
+        refusal: UnimplementedError | None = None
+        for engine in self._chain.engines:
+            try:
+                await engine.unload_adapter(request.name)
+            except UnimplementedError as error:
+                refusal = refusal or error
+            else:
+                return pb.UnloadAdapterResponse()
+        raise refusal or _no_engine()
+
+
+def _no_engine() -> UnimplementedError:
+    return UnimplementedError(Reason.NOT_SUPPORTED, "no engine has adapters")
+
+
+def _request(request: pb.GenerateRequest) -> GenerationRequest:
+    scope = scope_from_proto(request.scope)
+    if request.request_class not in _CLASSES:
+        raise InvalidArgumentError.for_field(
+            "request_class", f"{request.request_class} is not a RequestClass"
+        )
+    return GenerationRequest(
+        scope=scope,
+        messages=tuple(_message(number, each) for number, each in enumerate(request.messages)),
+        passages=tuple(_passage(each.passage) for each in request.passages),
+        request_id=request.request_id,
+        model=request.model,
+        request_class=_CLASSES[request.request_class],
+        sampling=_sampling(request.sampling),
+        structured_output=_structured_output(request),
+        adapter=request.adapter,
+        prompt_template=request.prompt_template
+        or default_template(has_passages=bool(request.passages)),
+        stream=request.stream,
+    )
+
+
+def _message(number: int, message: pb.Message) -> Message:
+    if message.role not in _ROLES:
+        raise InvalidArgumentError.for_field(
+            f"messages[{number}].role",
+            f"{message.role} is not one of ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT",
+        )
+    return Message(_ROLES[message.role], message.content)
+
+
+def _passage(passage: passage_pb2.Passage) -> Passage:
+    return Passage(
+        passage.text, passage.title, passage.document_id, passage.chunk_id, passage.ordinal
+    )
+
+
+def _sampling(sampling: pb.Sampling) -> Sampling:
+    def optional(field: str):  # noqa: ANN202 - the field's own type
+        return getattr(sampling, field) if sampling.HasField(field) else None
+
+    return Sampling(
+        max_tokens=optional("max_tokens"),
+        temperature=optional("temperature"),
+        top_p=optional("top_p"),
+        top_k=optional("top_k"),
+        seed=optional("seed"),
+        stop=tuple(sampling.stop),
+        presence_penalty=optional("presence_penalty"),
+        frequency_penalty=optional("frequency_penalty"),
+        logprobs=sampling.logprobs,
+    )
+
+
+def _structured_output(request: pb.GenerateRequest) -> StructuredOutput | None:
+    if not request.HasField("structured_output"):
+        return None
+    form = request.structured_output.WhichOneof("form")
+    if form is None:
+        raise InvalidArgumentError.for_field(
+            "structured_output.form", "set one of json_schema, regex, choices, grammar"
+        )
+    if form == "choices":
+        choices = tuple(request.structured_output.choices.values)
+        return StructuredOutput(OutputForm.CHOICES, choices=choices)
+    return StructuredOutput(OutputForm(form), getattr(request.structured_output, form))
+
+
+def _response(event: Started | Delta | Finished) -> pb.GenerateResponse:
+    if isinstance(event, Started):
+        return pb.GenerateResponse(
+            started=pb.Started(
+                engine=event.engine, model=event.model, prompt_template=event.prompt_template
+            )
+        )
+    if isinstance(event, Delta):
+        logprobs = [_logprob(each) for each in event.logprobs]
+        return pb.GenerateResponse(delta=pb.Delta(text=event.text, logprobs=logprobs))
+    return pb.GenerateResponse(finished=_finished(event))
+
+
+def _finished(event: Finished) -> pb.Finished:
+    outcome = event.outcome
+    return pb.Finished(
+        finish_reason=_FINISH_REASONS[outcome.finish_reason],
+        text=outcome.text,
+        usage=usage_pb2.Usage(
+            prompt_tokens=outcome.usage.prompt_tokens,
+            cached_prompt_tokens=outcome.usage.cached_prompt_tokens,
+            completion_tokens=outcome.usage.completion_tokens,
+            rerank_tokens=outcome.usage.rerank_tokens,
+        ),
+        engine=event.engine,
+        model=event.model,
+        fallback_reason=event.fallback_reason,
+        quoted_spans=[
+            pb.QuotedSpan(
+                marker=span.marker,
+                passage_index=span.passage_index,
+                start=span.start,
+                end=span.end,
+                support=span.support,
+            )
+            for span in outcome.quoted_spans
+        ],
+        timings=pb.GenerateTimings(
+            queue_ms=outcome.timings.queue_seconds * 1000,
+            prefill_ms=outcome.timings.prefill_seconds * 1000,
+            decode_ms=outcome.timings.decode_seconds * 1000,
+        ),
+    )
+
+
+def _logprob(token: TokenLogprob) -> pb.TokenLogprob:
+    return pb.TokenLogprob(
+        token=token.token,
+        logprob=token.logprob,
+        alternatives=[_logprob(each) for each in token.alternatives],
+    )

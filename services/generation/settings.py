@@ -1,0 +1,104 @@
+"""Settings of the generation service, read once from CAIRN_GENERATION_… variables."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from services.rpc.settings import Port, ServiceSettings, settings_config
+
+ENGINE_NAMES = ("vllm", "openai", "extractive")
+
+
+class GenerationSettings(ServiceSettings):
+    """What the generation service can be told."""
+
+    model_config = settings_config("CAIRN_GENERATION_")
+
+    port: Port = 9103
+    """Port of the gRPC server; 0 takes a free one."""
+    metrics_port: Port = 9203
+    """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
+    engines: str = "extractive"
+    """Engines in the order they are tried, separated by commas: vllm, openai, extractive."""
+    engines_cheap: str = ""
+    """Order for requests of class CHEAP; empty: as `engines`."""
+    engines_strong: str = ""
+    """Order for requests of class STRONG; empty: as `engines`."""
+    embedding_target: str = "127.0.0.1:9101"
+    """Embedding service that scores spans for the extractive engine; "none": score by word overlap only."""
+    min_support: Annotated[float, Field(ge=0, le=1)] = 0.46
+    """Least support of an extractive answer; below it the engine refuses. Higher refuses more."""
+    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.35
+    """The same for word overlap, when the embedding service cannot be reached."""
+    first_text_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
+    """Time an engine has for its first text before the next one is tried."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Requests in work at once; more are refused with a time to come back."""
+    vllm_model: str = ""
+    """Folder or hub id of the model the vllm engine serves."""
+    vllm_model_name: str = ""
+    """Name callers ask for it by; empty: the folder's or id's last part."""
+    vllm_engine_args: str = "{}"
+    """JSON object of AsyncEngineArgs, such as {"max_model_len": 8192, "tensor_parallel_size": 2}."""
+    cache_salt_secret: SecretStr = SecretStr("")
+    """Secret that keeps tenants' prefix caches apart; empty: a random one for each process."""
+    openai_base_url: str = ""
+    """OpenAI-compatible endpoint, such as http://host:8000/v1."""
+    openai_api_key: SecretStr = SecretStr("")
+    """Bearer token of that endpoint."""
+    openai_model: str = ""
+    """Model to ask that endpoint for."""
+    openai_max_context_tokens: Annotated[int, Field(ge=0)] = 0
+    """Tokens of prompt and answer together that model reads; 0: the endpoint decides."""
+
+    @field_validator("engines", "engines_cheap", "engines_strong")
+    @classmethod
+    def _known_engines(cls, value: str) -> str:
+        names = _names(value)
+        unknown = [name for name in names if name not in ENGINE_NAMES]
+        if unknown or len(set(names)) != len(names):
+            raise ValueError(
+                f"must be distinct names out of {', '.join(ENGINE_NAMES)}, separated by commas"
+            )
+        return value
+
+    @field_validator("engines")
+    @classmethod
+    def _some_engine(cls, value: str) -> str:
+        if not _names(value):
+            raise ValueError("must name at least one engine")
+        return value
+
+    @field_validator("vllm_engine_args")
+    @classmethod
+    def _json_object(cls, value: str) -> str:
+        try:
+            is_object = isinstance(json.loads(value), dict)
+        except json.JSONDecodeError:
+            is_object = False
+        if not is_object:
+            raise ValueError("must be a JSON object")
+        return value
+
+    @model_validator(mode="after")
+    def _engines_are_configured(self) -> GenerationSettings:
+        names = {name for each in ("default", "cheap", "strong") for name in self.order(each)}
+        if "vllm" in names and not self.vllm_model:
+            raise ValueError("the vllm engine needs CAIRN_GENERATION_VLLM_MODEL")
+        if "openai" in names and not (self.openai_base_url and self.openai_model):
+            raise ValueError(
+                "the openai engine needs CAIRN_GENERATION_OPENAI_BASE_URL and _OPENAI_MODEL"
+            )
+        return self
+
+    def order(self, request_class: Literal["default", "cheap", "strong"] | str) -> list[str]:
+        """Returns the engines of a class of requests, the preferred one first."""
+        own = {"cheap": self.engines_cheap, "strong": self.engines_strong}.get(request_class, "")
+        return _names(own) or _names(self.engines)
+
+
+def _names(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()]
