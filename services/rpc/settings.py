@@ -108,12 +108,12 @@ def _unknown_keys(
     for key in sorted(variables):
         if not key.startswith(prefix):
             continue
-        if variables[key].startswith("tcp://") or "_SERVICE_" in key.removeprefix(prefix[:-1]):
-            if key not in known or variables[key].startswith("tcp://"):
-                yield (
-                    f"{key}: looks like a Kubernetes service link; "
-                    "set enableServiceLinks: false in the pod"
-                )
+        is_link = variables[key].startswith("tcp://") or key.startswith(f"{prefix}SERVICE_")
+        if is_link and (key not in known or key == f"{prefix}PORT"):
+            yield (
+                f"{key}: is a Kubernetes service link, no setting; "
+                "set enableServiceLinks: false in the pod"
+            )
         elif key not in known:
             yield f"{key}: is not a setting; known are {', '.join(sorted(known))}"
 
