@@ -31,6 +31,19 @@ PIP_NOISE = (
     "Looking in",
     "WARNING: Location",
     "Obtaining",
+    "━",
+    "Installing build dependencies: started",
+    "Getting requirements to build",
+    "Preparing editable metadata",
+    "Checking if build backend",
+    "Stored in directory",
+    "Created wheel",
+    "Building wheels",
+    "Successfully built",
+    "Attempting uninstall",
+    "Found existing",
+    "Uninstalling",
+    "Successfully uninstalled",
 )
 QUIET_SECONDS = 20.0
 """Longest silence of a running pip before a line says that it is still at work."""
@@ -159,9 +172,25 @@ def _run_in_lines(command: list[str], variables: dict[str, str]) -> int:
             continue
         if line is None:
             return process.wait()
-        text = line.strip()
-        if text and not text.startswith(PIP_NOISE):
-            say(f"   {text if text.startswith('ERROR') else text[:110]}")
+        if text := shortened(line):
+            say(f"   {text}")
+
+
+def shortened(line: str) -> str:
+    """Returns what a person wants to read of a line of pip's: mostly nothing, all of an error."""
+    text = line.strip()
+    if text.startswith(PIP_NOISE) or ".metadata" in text:
+        return ""
+    if text.startswith("ERROR"):
+        return text
+    if text.startswith("Successfully installed"):
+        return f"{len(text.split()) - 2} libraries installed"
+    if text.startswith("Installing collected packages"):
+        return f"installing {text.count(',') + 1} libraries"
+    text = text.split(" (from ")[0]
+    if text.startswith("Processing /"):
+        text = f"Taking {text.rsplit('/', 1)[-1]}"
+    return text[:100]
 
 
 def set_up(extra: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.repository.files import ROOT, read
+from tools.setup import shortened
 
 
 def run(*command, env=None, cwd=ROOT):
@@ -143,6 +144,31 @@ def test_an_environment_whose_interpreter_is_gone_is_made_anew(clone):
     (clone / ".venv" / "bin" / "python").unlink()
     (clone / ".venv" / "bin" / "python").symlink_to("/nonexistent/python")
     assert not is_current(clone)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "Collecting regex>=2025 (from transformers->sentence-transformers)\n",
+            "Collecting regex>=2025",
+        ),
+        (
+            "Processing /some/where/cloudpickle-3.1.2-py3-none-any.whl (from joblib)\n",
+            "Taking cloudpickle-3.1.2-py3-none-any.whl",
+        ),
+        (
+            "  Downloading narwhals-2.28.0-py3-none-any.whl (490 kB)\n",
+            "Downloading narwhals-2.28.0-py3-none-any.whl (490 kB)",
+        ),
+        ("   ━━━━━━ 490.6/490.6 kB 334.1 MB/s eta 0:00:00\n", ""),
+        ("Requirement already satisfied: grpcio in ./x\n", ""),
+        ("Successfully installed a-1 b-2 c-3\n", "3 libraries installed"),
+        ("ERROR: " + "x" * 300 + "\n", "ERROR: " + "x" * 300),
+    ],
+)
+def test_lines_of_pip_are_short_and_errors_are_whole(line, shown):
+    assert shortened(line) == shown
 
 
 def test_every_step_runs_and_one_failure_fails_the_whole(tmp_path):
