@@ -1,0 +1,144 @@
+// The gateway's REST API. One object, made when somebody signs in.
+
+/** A refusal or a failure; its message is the gateway's own words. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem?.detail || problem?.title || `The gateway answered ${status}.`);
+    this.name = "ApiError";
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+export class Api {
+  #key;
+  #onRefusedKey;
+
+  /**
+   * @param {string} key API key
+   * @param {(error: ApiError) => void} onRefusedKey called when the gateway does not know the key (any more)
+   */
+  constructor(key, onRefusedKey) {
+    this.#key = key;
+    this.#onRefusedKey = onRefusedKey;
+  }
+
+  get(path, parameters = {}) {
+    const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== "");
+    const query = new URLSearchParams(given).toString();
+    return this.#json(query ? `${path}?${query}` : path, { method: "GET" });
+  }
+
+  post(path, body, signal) {
+    return this.#json(path, { method: "POST", ...this.#body(body), signal });
+  }
+
+  delete(path, parameters) {
+    return this.#json(`${path}?${new URLSearchParams(parameters)}`, { method: "DELETE" });
+  }
+
+  /**
+   * Asks with `stream: true` and calls `on[name](data)` for each event until the stream ends.
+   * @param {Object<string, (data: any) => void>} on
+   */
+  async stream(path, body, on, signal) {
+    const response = await this.#fetch(path, { method: "POST", ...this.#body({ ...body, stream: true }), signal });
+    for await (const event of serverSentEvents(response.body)) {
+      const data = JSON.parse(event.data);
+      if (event.name === "error") throw new ApiError(response.status, data);
+      on[event.name]?.(data);
+    }
+  }
+
+  /**
+   * Uploads a file. XMLHttpRequest, because fetch does not tell how far an upload is.
+   * @param {(share: number) => void} onProgress 0..1
+   */
+  upload(file, fields, onProgress) {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    form.append("file", file, file.name);
+    const request = new XMLHttpRequest();
+    request.open("POST", "/v1/documents");
+    request.setRequestHeader("Authorization", `Bearer ${this.#key}`);
+    request.responseType = "json";
+    return new Promise((resolve, reject) => {
+      request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
+      request.addEventListener("error", () => reject(new Error("The gateway cannot be reached.")));
+      request.addEventListener("load", () => {
+        if (request.status < 300) resolve(request.response.submissions[0]);
+        else reject(this.#refused(request.status, request.response));
+      });
+      request.send(form);
+    });
+  }
+
+  async #json(path, options) {
+    const response = await this.#fetch(path, options);
+    return response.status === 204 ? null : response.json();
+  }
+
+  async #fetch(path, options) {
+    const headers = { ...options.headers, Authorization: `Bearer ${this.#key}` };
+    let response;
+    try {
+      response = await fetch(path, { ...options, headers });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The gateway cannot be reached.", { cause: error });
+    }
+    if (response.ok) return response;
+    throw this.#refused(response.status, await response.json().catch(() => null));
+  }
+
+  #body(body) {
+    return { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
+  }
+
+  #refused(status, problem) {
+    const error = new ApiError(status, problem);
+    if (status === 401) this.#onRefusedKey(error);
+    return error;
+  }
+}
+
+/** Path of a document; identifiers may hold slashes. */
+export function documentPath(documentId) {
+  return `/v1/documents/${encodeURIComponent(documentId)}`;
+}
+
+async function* serverSentEvents(body) {
+  let buffer = "";
+  let name = "message";
+  let data = [];
+  for await (const text of chunks(body.pipeThrough(new TextDecoderStream()))) {
+    buffer += text;
+    const lines = buffer.split(/\r?\n/);
+    buffer = lines.pop();
+    for (const line of lines) {
+      if (line === "") {
+        if (data.length) yield { name, data: data.join("\n") };
+        name = "message";
+        data = [];
+      } else if (line.startsWith("event:")) {
+        name = line.slice(6).trim();
+      } else if (line.startsWith("data:")) {
+        data.push(line.slice(5).replace(/^ /, ""));
+      }
+    }
+  }
+}
+
+// Streams are not iterable in every browser yet.
+async function* chunks(stream) {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
