@@ -197,3 +197,12 @@ def test_tested_versions_lie_within_the_ranges():
         if each.name.lower() in pinned and not each.specifier.contains(pinned[each.name.lower()])
     ]
     assert outside == []
+
+
+def test_every_dependency_is_explained():
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {Requirement(line).name for requirements in lists for line in requirements}
+    page = read("docs/decisions/0010-dependencies.md").replace("`-", "`opentelemetry-")
+    silent = [name for name in sorted(names - {"cairn-rag"}) if f"`{name}" not in page]
+    assert silent == []
