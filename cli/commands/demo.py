@@ -30,9 +30,9 @@ from cli.terminal import out, styled
 PROJECT = Path(__file__).resolve().parents[2]
 
 QUESTIONS = (
-    "How is an accepted document kept from being lost?",
-    "Where do the permissions of a request come from?",
-    "What do the offsets of a citation mean?",
+    "What happens to an accepted document when a worker crashes?",
+    "How are document permissions enforced?",
+    "What does the degraded list mean?",
 )
 
 
