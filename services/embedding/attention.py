@@ -1,0 +1,120 @@
+"""Self-attention over texts that lie one after the other, without padding, in one buffer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
+_SCORE_BYTES = 512 * 1024
+"""Scores of one step on a CPU: half of a usual second-level cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Texts next to each other that attend in one step, padded to the longest of them."""
+
+    first_row: int
+    """First row of the group in the buffer."""
+    end_row: int
+    texts: int
+    length: int
+    """Tokens of the longest text."""
+    padded_rows: torch.Tensor | None
+    """(texts * length,) rows of the buffer, where lengths differ."""
+    kept_rows: torch.Tensor | None
+    """Places in the padded order that hold real tokens, where lengths differ."""
+    mask: torch.Tensor | None
+    """(texts, 1, 1, length): 0 for tokens, -inf for padding, where lengths differ."""
+
+
+def plan_groups(
+    lengths: Sequence[int], heads: int, dtype: torch.dtype, device: torch.device
+) -> list[Group]:
+    """Cuts texts, sorted by length, into groups.
+
+    On a CPU the scores of a group fit the cache; on an accelerator all texts go in one step.
+    """
+    limit = _SCORE_BYTES if device.type == "cpu" else None
+    bytes_each = heads * dtype.itemsize
+    groups: list[Group] = []
+    begin = row = 0
+    while begin < len(lengths):
+        end = begin + 1
+        while end < len(lengths):
+            longest = max(lengths[begin], lengths[end])
+            if limit is not None and (end + 1 - begin) * longest**2 * bytes_each > limit:
+                break
+            end += 1
+        group = _group(row, lengths[begin:end], dtype, device)
+        groups.append(group)
+        begin, row = end, group.end_row
+    return groups
+
+
+def _group(
+    first_row: int, lengths: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> Group:
+    longest, total = max(lengths), sum(lengths)
+    if total == longest * len(lengths):
+        return Group(first_row, first_row + total, len(lengths), longest, None, None, None)
+    counts = torch.tensor(lengths)
+    places = torch.arange(longest).expand(len(lengths), longest)
+    is_token = places < counts[:, None]
+    starts = torch.cumsum(counts, 0) - counts
+    rows = torch.where(is_token, starts[:, None] + places, starts[:, None])
+    mask = torch.zeros(is_token.shape, dtype=dtype).masked_fill_(~is_token, float("-inf"))
+    return Group(
+        first_row,
+        first_row + total,
+        len(lengths),
+        longest,
+        rows.reshape(-1).to(device),
+        is_token.reshape(-1).nonzero().squeeze(1).to(device),
+        mask[:, None, None, :].to(device),
+    )
+
+
+def attend(qkv: torch.Tensor, groups: Sequence[Group], heads: int) -> torch.Tensor:
+    """Computes softmax(q k^T) v text by text.
+
+    Args:
+        qkv: (rows, 3 * hidden); the queries are scaled already.
+        groups: From `plan_groups` for the same rows.
+        heads: Attention heads.
+
+    Returns:
+        (rows, hidden).
+    """
+    parts = [_attend_group(qkv[group.first_row : group.end_row], group, heads) for group in groups]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _attend_group(qkv: torch.Tensor, group: Group, heads: int) -> torch.Tensor:
+    padded = qkv if group.padded_rows is None else qkv.index_select(0, group.padded_rows)
+    hidden = qkv.shape[1] // 3
+    q, k, v = padded.view(group.texts, group.length, 3, heads, hidden // heads).permute(
+        2, 0, 3, 1, 4
+    )
+    if qkv.device.type == "cpu":
+        context = _attend_by_bmm(q, k, v, group.mask)
+    else:
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=group.mask, scale=1.0)
+    rows = context.transpose(1, 2).reshape(group.texts * group.length, hidden)
+    return rows if group.kept_rows is None else rows.index_select(0, group.kept_rows)
+
+
+def _attend_by_bmm(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """Twice as fast as the fused operator on CPUs, as long as the scores fit the cache."""
+    texts, heads, length, size = q.shape
+    flat = (texts * heads, length, size)
+    scores = torch.bmm(q.reshape(flat), k.reshape(flat).transpose(1, 2))
+    if mask is not None:
+        scores.view(texts, heads, length, length).add_(mask)
+    return torch.bmm(torch.softmax(scores, dim=-1), v.reshape(flat)).view(
+        texts, heads, length, size
+    )

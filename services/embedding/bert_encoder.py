@@ -1,0 +1,326 @@
+"""BERT-family encoders in a loop of our own over torch: no padding, packed weights, no framework.
+
+Texts of a batch lie one after the other in one buffer of rows; only attention knows where one ends.
+docs/decisions/0004 tells why, with measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from safetensors import SafetensorError, safe_open
+
+from services.embedding.attention import attend, plan_groups
+from services.embedding.encoder import (
+    Checkpoint,
+    LocatedTokens,
+    ModelInfo,
+    Output,
+    TokenArray,
+    Tokens,
+    VectorArray,
+)
+from services.embedding.hardware import has_fast_bfloat16, return_free_memory
+from services.embedding.linear import Linear, linear_layer
+from services.embedding.model_folder import BertConfig, ModelFolder, read_model_folder
+from services.embedding.options import InputKind
+from services.embedding.text_tokenizer import TextTokenizer
+from services.rpc.errors import FailedPreconditionError, InvalidArgumentError, Reason
+
+_PRECISIONS = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class BertEncoder:
+    """A BERT encoder with mean or cls pooling.
+
+    Args:
+        folder: Folder of the model.
+        device: "cpu", "cuda" or "cuda:1".
+        precision: "float32", "bfloat16", "float16" (accelerators only), or "auto": bfloat16 where
+            the hardware multiplies it, else float32.
+        may_pack: False leaves oneDNN's packed weights out, for comparison.
+
+    Raises:
+        InvalidArgumentError: The folder is no complete model, or a setting is wrong.
+        FailedPreconditionError: The model or the device is not supported here.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        precision: str = "auto",
+        may_pack: bool = True,
+    ) -> None:
+        described = read_model_folder(folder)
+        self._device = _device(device)
+        dtype = _dtype(precision, self._device)
+        self._config = described.config
+        self._pooling = described.pooling
+        try:
+            self._tokenizer = TextTokenizer(folder / "tokenizer.json", described.max_tokens)
+        except ValueError as error:
+            raise InvalidArgumentError.for_field("source", str(error)) from error
+        self._weights: _Weights | None = _load(described, self._device, dtype, may_pack=may_pack)
+        self._dtype = dtype
+        self.info = ModelInfo(
+            revision=described.revision,
+            dimensions=described.config.hidden_size,
+            max_tokens=described.max_tokens,
+            vocabulary_size=described.config.vocabulary_size,
+            engine="bert",
+            device=str(self._device),
+            precision=str(dtype).removeprefix("torch."),
+            prompts=described.prompts,
+        )
+        return_free_memory()
+
+    def tokenize(self, texts: Sequence[str], kind: InputKind) -> list[Tokens]:
+        """See `Encoder`."""
+        return self._tokenizer.tokenize(texts, self.info.prompts.get(kind, ""))
+
+    def locate(self, texts: Sequence[str], kind: InputKind) -> list[LocatedTokens]:
+        """See `Encoder`."""
+        return self._tokenizer.locate(texts, self.info.prompts.get(kind, ""))
+
+    def adopt(self, ids: TokenArray) -> Tokens:
+        """See `Encoder`."""
+        return self._tokenizer.adopt(ids)
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """See `Encoder`."""
+        return self._tokenizer.count(texts)
+
+    @torch.inference_mode()
+    def encode(
+        self, batch: Sequence[TokenArray], output: Output, checkpoint: Checkpoint | None = None
+    ) -> list[VectorArray]:
+        """See `Encoder`."""
+        order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
+        lengths = [len(batch[index]) for index in order]
+        rows = self._forward([batch[index] for index in order], lengths, checkpoint)
+        if output is Output.POOLED:
+            parts = list(self._pool(rows, lengths).cpu().numpy())
+        else:
+            rows = F.normalize(rows.float(), dim=1).cpu()
+            parts = [part.numpy() for part in torch.split(rows, lengths)]
+        result: list[VectorArray] = [parts[0]] * len(batch)
+        for place, index in enumerate(order):
+            result[index] = parts[place]
+        return result
+
+    def close(self) -> None:
+        """See `Encoder`."""
+        self._weights = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        return_free_memory()
+
+    def _forward(
+        self, batch: Sequence[TokenArray], lengths: Sequence[int], checkpoint: Checkpoint | None
+    ) -> torch.Tensor:
+        """Returns the last layer's rows, (tokens of all texts, hidden)."""
+        weights = self._weights
+        if weights is None:
+            raise RuntimeError("the encoder is closed")
+        ids = torch.from_numpy(np.concatenate(batch)).long().to(self._device)
+        positions = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
+        x = weights.words[ids] + weights.positions[positions.to(self._device)]
+        x = weights.norm(x).to(self._dtype)
+        groups = plan_groups(lengths, self._config.heads, self._dtype, self._device)
+        for layer in weights.layers:
+            if checkpoint is not None:
+                checkpoint()
+            context = attend(layer.qkv(x), groups, self._config.heads)
+            x = layer.attention_norm(layer.attention_out(context, x))
+            x = layer.norm(layer.out(layer.intermediate(x), x))
+        return x
+
+    def _pool(self, rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        counts = torch.tensor(lengths, device=rows.device)
+        if self._pooling == "cls":
+            return rows[torch.cumsum(counts, 0) - counts].float()
+        texts = torch.repeat_interleave(torch.arange(len(lengths), device=rows.device), counts)
+        sums = torch.zeros(len(lengths), rows.shape[1], device=rows.device)
+        return sums.index_add_(0, texts, rows.float()) / counts[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Norm:
+    weight: torch.Tensor
+    bias: torch.Tensor
+    epsilon: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.epsilon)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    qkv: Linear
+    attention_out: Linear
+    attention_norm: _Norm
+    intermediate: Linear
+    out: Linear
+    norm: _Norm
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    words: torch.Tensor
+    """(vocabulary, hidden), float32: rows are only looked up, so precision costs nothing here."""
+    positions: torch.Tensor
+    """(positions, hidden), float32, with the only token type added."""
+    norm: _Norm
+    layers: list[_Layer]
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidArgumentError.for_field("device", f"{name!r} is no device") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise InvalidArgumentError.for_field("device", f"{name!r} is neither cpu nor cuda")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise FailedPreconditionError(
+            Reason.NOT_SUPPORTED, "device: no CUDA device, or a build of torch without CUDA"
+        )
+    return device
+
+
+def _dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        is_fast = torch.cuda.is_bf16_supported if device.type == "cuda" else has_fast_bfloat16
+        return torch.bfloat16 if is_fast() else torch.float32
+    if precision not in _PRECISIONS:
+        raise InvalidArgumentError.for_field(
+            "precision", f"{precision!r} is none of auto, {', '.join(_PRECISIONS)}"
+        )
+    if precision == "float16" and device.type == "cpu":
+        raise InvalidArgumentError.for_field("precision", "float16 needs an accelerator")
+    return _PRECISIONS[precision]
+
+
+class _Reader:
+    """Reads tensors from a safetensors file, one at a time, so that little of it is in memory."""
+
+    def __init__(self, file: safe_open, device: torch.device) -> None:
+        self._file = file
+        self._device = device
+        names = set(file.keys())
+        self._prefix = "bert." if "bert.embeddings.word_embeddings.weight" in names else ""
+
+    def read(self, name: str, *shape: int) -> torch.Tensor:
+        """Returns a float32 copy.
+
+        Raises:
+            InvalidArgumentError: It is missing or of another shape.
+        """
+        try:
+            tensor = self._file.get_tensor(self._prefix + name)
+        except SafetensorError:
+            raise InvalidArgumentError.for_field(
+                "source", f"model.safetensors has no tensor {name}"
+            ) from None
+        if tuple(tensor.shape) != shape:
+            raise InvalidArgumentError.for_field(
+                "source", f"tensor {name} has shape {tuple(tensor.shape)}, not {shape}"
+            )
+        return tensor.to(device=self._device, dtype=torch.float32, copy=True)
+
+
+def _load(
+    folder: ModelFolder, device: torch.device, dtype: torch.dtype, *, may_pack: bool
+) -> _Weights:
+    config = folder.config
+    try:
+        with safe_open(folder.path / "model.safetensors", framework="pt") as file:
+            reader = _Reader(file, device)
+            size = config.hidden_size
+            types = reader.read("embeddings.token_type_embeddings.weight", *_types(file, size))
+            return _Weights(
+                words=reader.read(
+                    "embeddings.word_embeddings.weight", config.vocabulary_size, size
+                ),
+                positions=reader.read(
+                    "embeddings.position_embeddings.weight", config.max_positions, size
+                )
+                + types[0],
+                norm=_norm(reader, "embeddings.LayerNorm", config, torch.float32),
+                layers=[
+                    _layer(reader, f"encoder.layer.{index}", config, dtype, may_pack=may_pack)
+                    for index in range(config.layers)
+                ],
+            )
+    except (SafetensorError, OSError) as error:
+        raise InvalidArgumentError.for_field(
+            "source", f"model.safetensors cannot be read ({type(error).__name__})"
+        ) from error
+
+
+def _types(file: safe_open, hidden_size: int) -> tuple[int, int]:
+    """Returns the shape of the token types; only the first one is used."""
+    for name in file.keys():  # noqa: SIM118 - a file, not a dict
+        if name.endswith("token_type_embeddings.weight"):
+            return file.get_slice(name).get_shape()[0], hidden_size
+    return 1, hidden_size
+
+
+def _norm(reader: _Reader, name: str, config: BertConfig, dtype: torch.dtype) -> _Norm:
+    size = config.hidden_size
+    return _Norm(
+        reader.read(f"{name}.weight", size).to(dtype),
+        reader.read(f"{name}.bias", size).to(dtype),
+        config.layer_norm_epsilon,
+    )
+
+
+def _layer(
+    reader: _Reader, name: str, config: BertConfig, dtype: torch.dtype, *, may_pack: bool
+) -> _Layer:
+    hidden, inner = config.hidden_size, config.intermediate_size
+
+    def linear(part: str, outputs: int, inputs: int, activation: str = "") -> Linear:
+        weight = reader.read(f"{name}.{part}.weight", outputs, inputs).to(dtype)
+        bias = reader.read(f"{name}.{part}.bias", outputs).to(dtype)
+        return linear_layer(weight, bias, activation, may_pack=may_pack)
+
+    def norm(part: str) -> _Norm:
+        return _norm(reader, f"{name}.{part}", config, dtype)
+
+    return _Layer(
+        qkv=_qkv(reader, f"{name}.attention.self", config, dtype, may_pack=may_pack),
+        attention_out=linear("attention.output.dense", hidden, hidden),
+        attention_norm=norm("attention.output.LayerNorm"),
+        intermediate=linear("intermediate.dense", inner, hidden, config.activation),
+        out=linear("output.dense", hidden, inner),
+        norm=norm("output.LayerNorm"),
+    )
+
+
+def _qkv(
+    reader: _Reader, name: str, config: BertConfig, dtype: torch.dtype, *, may_pack: bool
+) -> Linear:
+    """Joins the three projections and folds the scale of the scores into the queries."""
+    size = config.hidden_size
+    scale = (size // config.heads) ** -0.5
+    weights = [
+        reader.read(f"{name}.{part}.weight", size, size) for part in ("query", "key", "value")
+    ]
+    biases = [reader.read(f"{name}.{part}.bias", size) for part in ("query", "key", "value")]
+    weights[0] *= scale
+    biases[0] *= scale
+    return linear_layer(
+        torch.cat(weights).to(dtype), torch.cat(biases).to(dtype), may_pack=may_pack
+    )

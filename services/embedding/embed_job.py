@@ -1,0 +1,191 @@
+"""One embedding request on its way: a row, a report and a key for each of its texts."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.embedding.batcher import Outcome
+from services.embedding.cache import CachedVector, cache_key
+from services.embedding.encoder import Encoder, Tokens, VectorArray
+from services.embedding.limits import RequestLimits
+from services.embedding.options import Caller, EmbedOptions, Truncation
+from services.rpc.errors import InternalError, InvalidArgumentError, Reason, ServiceError
+
+Texts = Sequence[str] | Sequence[Sequence[int]]
+"""Texts, or texts that the caller split into ids of the model's vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a request went."""
+
+    tokenize_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    inference_seconds: float = 0.0
+    """Of the passes this request had a part in."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Adds up where the time of one request goes."""
+
+    tokenize_seconds: float = 0.0
+    waited_seconds: float = 0.0
+    passes: dict[int, float] = field(default_factory=dict)
+
+    def add(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Counts a wait for the model."""
+        self.waited_seconds += seconds
+        for outcome in outcomes:
+            if outcome.ran_in is not None:
+                self.passes[outcome.ran_in.number] = outcome.ran_in.seconds
+
+    def timings(self) -> Timings:
+        """Returns the sums; what was waited and not computed was the queue."""
+        inference = sum(self.passes.values())
+        return Timings(self.tokenize_seconds, max(0.0, self.waited_seconds - inference), inference)
+
+
+@dataclass(slots=True)
+class TextReport:
+    """What happened to one text."""
+
+    token_count: int = 0
+    is_truncated: bool = False
+    is_cached: bool = False
+    error: ServiceError | None = None
+
+
+class EmbedJob:
+    """The state of one request.
+
+    Args:
+        texts: What to embed.
+        options: How.
+        caller: For whom.
+        encoder: By which model.
+    """
+
+    def __init__(
+        self, texts: Texts, options: EmbedOptions, caller: Caller, encoder: Encoder
+    ) -> None:
+        self.texts = texts
+        self.options = options
+        self.caller = caller
+        self.encoder = encoder
+        self.clock = Clock()
+        self.vectors: VectorArray = np.zeros(
+            (len(texts), encoder.info.dimensions), dtype=np.float32
+        )
+        self.reports = [TextReport() for _ in texts]
+        self.keys: list[bytes | None] = [None] * len(texts)
+        self.encoded_tokens = 0
+
+    def check_and_key(self, index: int, limits: RequestLimits) -> bytes | None:
+        """Returns the key of a text, or None and an error in its report."""
+        try:
+            content = self._content(index, limits)
+        except InvalidArgumentError as error:
+            self.reports[index].error = error
+            return None
+        info = self.encoder.info
+        self.keys[index] = cache_key(
+            tenant=self.caller.tenant,
+            revision=info.revision,
+            prompt=info.prompts.get(self.options.kind, ""),
+            content=content,
+        )
+        return self.keys[index]
+
+    def answer_from_cache(self, index: int, entry: CachedVector) -> None:
+        """Takes the row from the cache, unless the text is to be refused for its length."""
+        report = self.reports[index]
+        if entry.is_truncated and self.options.truncation is Truncation.REFUSE:
+            report.error = refused(f"texts[{index}]", self.encoder)
+            return
+        report.token_count, report.is_truncated = entry.token_count, entry.is_truncated
+        report.is_cached = True
+        self.vectors[index] = entry.vector
+
+    def accept(self, index: int, tokens: Tokens) -> bool:
+        """Returns whether a split text goes on to the model; else its report says why not."""
+        report = self.reports[index]
+        if tokens.content_count == 0:
+            report.error = _empty(index)
+        elif tokens.is_truncated and self.options.truncation is Truncation.REFUSE:
+            report.error = refused(f"texts[{index}]", self.encoder)
+        else:
+            report.token_count = len(tokens.ids)
+            report.is_truncated = tokens.is_truncated
+            return True
+        return False
+
+    def answer_from_model(self, index: int, outcome: Outcome) -> CachedVector | None:
+        """Takes the row from the model and returns what to keep; None for a failed text.
+
+        Raises:
+            ServiceError: What failed was not this text but the request: its deadline, the engine.
+        """
+        report = self.reports[index]
+        if outcome.error is not None and not isinstance(outcome.error, InternalError):
+            raise outcome.error
+        if outcome.result is None or not np.isfinite(outcome.result).all():
+            report.error = outcome.error or _not_finite()
+            report.token_count = 0
+            return None
+        if not outcome.is_shared:
+            self.encoded_tokens += report.token_count
+        self.vectors[index] = outcome.result
+        # A copy: the row may be a view that would keep its whole batch in memory.
+        return CachedVector(self.vectors[index].copy(), report.token_count, report.is_truncated)
+
+    def _content(self, index: int, limits: RequestLimits) -> bytes:
+        """Returns what identifies a text.
+
+        Raises:
+            InvalidArgumentError: The text cannot be embedded.
+        """
+        text = self.texts[index]
+        if isinstance(text, str):
+            limits.check_text(f"texts[{index}]", text)
+            if not text.strip():
+                raise _empty(index)
+            return b"t" + text.encode("utf-8")
+        if not text:
+            raise _empty(index)
+        largest = max(text)
+        if largest >= self.encoder.info.vocabulary_size:
+            raise InvalidArgumentError.for_field(
+                f"token_ids[{index}]",
+                f"has the id {largest}; the model's vocabulary has "
+                f"{self.encoder.info.vocabulary_size}",
+            )
+        if len(text) > limits.max_text_characters:
+            raise InvalidArgumentError.for_field(
+                f"token_ids[{index}]", f"has {len(text)} ids", Reason.TOO_LARGE
+            )
+        return b"i" + array.array("I", text).tobytes()
+
+
+def refused(field_path: str, encoder: Encoder) -> InvalidArgumentError:
+    """Returns the error of a text over the limit that must not be cut."""
+    return InvalidArgumentError.for_field(
+        field_path,
+        f"is over the model's {encoder.info.max_tokens} tokens and truncation is refused: "
+        "split it, or allow truncation",
+        Reason.TOO_LARGE,
+    )
+
+
+def _empty(index: int) -> InvalidArgumentError:
+    return InvalidArgumentError.for_field(
+        f"texts[{index}]", "has nothing that the model could read", Reason.EMPTY_TEXT
+    )
+
+
+def _not_finite() -> InternalError:
+    return InternalError(Reason.INTERNAL, "the model returned no finite vector for this text")

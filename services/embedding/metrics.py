@@ -1,0 +1,38 @@
+"""What the service tells Prometheus of its queue, batches and cache."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+QUEUE_TOKENS = Gauge("cairn_embedding_queue_tokens", "Tokens that wait for the model.", ["lane"])
+BATCH_FILL = Histogram(
+    "cairn_embedding_batch_fill_ratio",
+    "Tokens of a batch over its budget.",
+    ["lane"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+)
+INFERENCE_SECONDS = Histogram(
+    "cairn_embedding_inference_seconds",
+    "Duration of a forward pass.",
+    ["lane"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+)
+TOKENS = Counter("cairn_embedding_tokens_total", "Tokens encoded by a model.", ["lane"])
+TEXTS = Counter("cairn_embedding_texts_total", "Texts encoded by a model.", ["lane"])
+DROPPED = Counter(
+    "cairn_embedding_dropped_texts_total",
+    "Texts dropped before their forward pass.",
+    ["why"],
+)
+COALESCED = Counter(
+    "cairn_embedding_coalesced_texts_total", "Texts that shared the pass of an equal one."
+)
+FAILED = Counter(
+    "cairn_embedding_failed_texts_total", "Texts answered with an error of their own.", ["reason"]
+)
+TRUNCATED = Counter("cairn_embedding_truncated_texts_total", "Texts of which tokens were dropped.")
+CACHE_LOOKUPS = Counter(
+    "cairn_embedding_cache_lookups_total", "Lookups in the embedding cache.", ["outcome"]
+)
+CACHE_BYTES = Gauge("cairn_embedding_cache_bytes", "Memory held by the embedding cache.")
+MODELS = Gauge("cairn_embedding_models", "Loaded models.")

@@ -1,0 +1,327 @@
+"""EmbeddingService: messages to domain values and back, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import grpc
+from cairn.embedding.v1 import embedding_service_pb2 as pb
+from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
+from cairn.types.v1 import scope_pb2, usage_pb2, vector_pb2
+
+from services.embedding.embed_job import TextReport, Timings
+from services.embedding.embedder import Embedded, Embedder, TokenVectors
+from services.embedding.models import LoadedModel
+from services.embedding.options import (
+    Caller,
+    ElementType,
+    EmbedOptions,
+    InputKind,
+    Lane,
+    Truncation,
+)
+from services.embedding.vectors import PackedVectors, pack
+from services.rpc.deadline import remaining_seconds
+from services.rpc.errors import (
+    FieldViolation,
+    InvalidArgumentError,
+    Reason,
+    ResourceExhaustedError,
+    ServiceError,
+    UnimplementedError,
+)
+from services.rpc.scope_proto import scope_from_proto
+
+E = TypeVar("E", InputKind, Lane, Truncation, ElementType)
+
+_STREAM_WINDOW = 2
+"""Batches of one stream in work at once: one runs, one waits."""
+_MAX_MODEL_NAME_CHARACTERS = 1024
+
+
+class EmbeddingServicer(rpc.EmbeddingServiceServicer):
+    """The service's face.
+
+    Args:
+        embedder: The domain behind it.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    async def Embed(  # noqa: N802 - the contract's name
+        self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext
+    ) -> pb.EmbedResponse:
+        """Embeds texts; a bad one fails alone."""
+        return await self._embed(request, _caller(request.scope))
+
+    async def EmbedStream(  # noqa: N802 - the contract's name
+        self,
+        request_iterator: AsyncIterator[pb.EmbedStreamRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> AsyncIterator[pb.EmbedStreamResponse]:
+        """Embeds batch after batch. A full queue makes the stream wait instead of failing."""
+        running: deque[tuple[int, asyncio.Task[pb.EmbedResponse]]] = deque()
+        first: pb.EmbedRequest | None = None
+        try:
+            async for message in request_iterator:
+                first = _with_defaults(message.request, first)
+                task = asyncio.create_task(self._embed_patiently(message.request))
+                running.append((message.batch_id, task))
+                if len(running) >= _STREAM_WINDOW:
+                    yield await _answer(*running.popleft())
+            while running:
+                yield await _answer(*running.popleft())
+        finally:
+            for _, task in running:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+
+    async def EncodeTokens(  # noqa: N802 - the contract's name
+        self, request: pb.EncodeTokensRequest, context: grpc.aio.ServicerContext
+    ) -> pb.EncodeTokensResponse:
+        """Returns one vector per token."""
+        caller = _caller(request.scope)
+        options = _options(request.options)
+        texts, model, tokens = await self._embedder.encode_tokens(request.texts, options, caller)
+        return pb.EncodeTokensResponse(
+            texts=[_token_vectors(text, options.element_type) for text in texts],
+            model=model.name,
+            usage=usage_pb2.Usage(embedding_tokens=tokens),
+        )
+
+    async def Rerank(  # noqa: N802 - the contract's name
+        self, request: pb.RerankRequest, context: grpc.aio.ServicerContext
+    ) -> pb.RerankResponse:
+        """Scores passages against a query."""
+        caller = _caller(request.scope)
+        _check_method(request.method)
+        reranked = await self._embedder.rerank(
+            request.query,
+            request.passages,
+            model_name=_model_name(request.model, "model"),
+            lane=_enum(Lane, request.lane, "lane", Lane.INTERACTIVE),
+            word_weights=request.query_word_weights,
+            caller=caller,
+        )
+        return pb.RerankResponse(
+            scores=reranked.scores,
+            model=reranked.model,
+            method=pb.RERANK_METHOD_LATE_INTERACTION,
+            usage=usage_pb2.Usage(rerank_tokens=reranked.read_tokens),
+            timings=_timings(reranked.timings),
+        )
+
+    async def CountTokens(  # noqa: N802 - the contract's name
+        self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CountTokensResponse:
+        """Counts tokens before any truncation."""
+        scope_from_proto(request.scope)
+        counts, model = await self._embedder.count_tokens(
+            request.texts, _model_name(request.model, "model")
+        )
+        return pb.CountTokensResponse(token_counts=counts, model=model.name)
+
+    async def ListModels(  # noqa: N802 - the contract's name
+        self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListModelsResponse:
+        """Lists the loaded models, the default one first."""
+        scope_from_proto(request.scope)
+        limits = self._embedder.limits
+        return pb.ListModelsResponse(
+            models=[self._model(model) for model in self._embedder.models.list()],
+            limits=pb.EmbeddingLimits(
+                max_texts=limits.max_texts,
+                max_text_characters=limits.max_text_characters,
+                max_queued_tokens=self._embedder.max_queued_tokens,
+            ),
+        )
+
+    async def LoadModel(  # noqa: N802 - the contract's name
+        self, request: pb.LoadModelRequest, context: grpc.aio.ServicerContext
+    ) -> pb.LoadModelResponse:
+        """Loads a model beside the others."""
+        scope_from_proto(request.scope)
+        model = await self._embedder.models.load(
+            request.name, request.source, make_default=request.make_default
+        )
+        return pb.LoadModelResponse(model=self._model(model))
+
+    async def UnloadModel(  # noqa: N802 - the contract's name
+        self, request: pb.UnloadModelRequest, context: grpc.aio.ServicerContext
+    ) -> pb.UnloadModelResponse:
+        """Unloads a model once what runs on it has ended."""
+        scope_from_proto(request.scope)
+        await self._embedder.models.unload(request.name)
+        return pb.UnloadModelResponse()
+
+    async def _embed(self, request: pb.EmbedRequest, caller: Caller) -> pb.EmbedResponse:
+        options = _options(request.options)
+        if request.texts and request.token_ids:
+            raise InvalidArgumentError(
+                Reason.INVALID_FIELD,
+                "texts and token_ids exclude each other: send one of them",
+                violations=[
+                    FieldViolation("texts", "excludes token_ids"),
+                    FieldViolation("token_ids", "excludes texts"),
+                ],
+            )
+        texts = request.texts or [each.ids for each in request.token_ids]
+        embedded = await self._embedder.embed(texts, options, caller)
+        return _embed_response(embedded, options.element_type)
+
+    async def _embed_patiently(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
+        """Embeds a batch of a stream; waits while the queue is full, until the stream ends."""
+        caller = _caller(request.scope)
+        while True:
+            try:
+                return await self._embed(request, caller)
+            except ResourceExhaustedError as error:
+                await asyncio.sleep(error.retry_after_seconds or 1.0)
+
+    def _model(self, model: LoadedModel) -> pb.Model:
+        info = model.encoder.info
+        return pb.Model(
+            name=model.name,
+            revision=info.revision,
+            dimensions=info.dimensions,
+            max_tokens=info.max_tokens,
+            supports_dimensions=info.supports_dimensions,
+            engine=info.engine,
+            device=info.device,
+            precision=info.precision,
+            is_default=model.name == self._embedder.models.default_name,
+        )
+
+
+def _with_defaults(request: pb.EmbedRequest, first: pb.EmbedRequest | None) -> pb.EmbedRequest:
+    """Fills scope and options that a later message leaves out; returns the first message."""
+    if first is None:
+        return request
+    if not request.HasField("scope"):
+        request.scope.CopyFrom(first.scope)
+    if not request.HasField("options"):
+        request.options.CopyFrom(first.options)
+    return first
+
+
+async def _answer(batch_id: int, task: asyncio.Task[pb.EmbedResponse]) -> pb.EmbedStreamResponse:
+    return pb.EmbedStreamResponse(batch_id=batch_id, response=await task)
+
+
+def _caller(message: scope_pb2.Scope) -> Caller:
+    scope = scope_from_proto(message)
+    remaining = remaining_seconds()
+    return Caller(
+        tenant=scope.tenant,
+        deadline=None if remaining is None else time.monotonic() + remaining,
+    )
+
+
+def _enum(kind: type[E], value: int, field: str, unspecified: E) -> E:
+    """Returns the member of a number.
+
+    Raises:
+        InvalidArgumentError: No such member.
+    """
+    if value == 0:
+        return unspecified
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidArgumentError.for_field(
+            field,
+            f"{value} is not one of {', '.join(f'{each.value} ({each.name})' for each in kind)}",
+        ) from None
+
+
+def _options(message: pb.EmbedOptions) -> EmbedOptions:
+    kind = _enum(InputKind, message.kind, "options.kind", InputKind.DOCUMENT)
+    usual_lane = Lane.INTERACTIVE if kind is InputKind.QUERY else Lane.BULK
+    return EmbedOptions(
+        model=_model_name(message.model, "options.model"),
+        kind=kind,
+        lane=_enum(Lane, message.lane, "options.lane", usual_lane),
+        truncation=_enum(Truncation, message.truncation, "options.truncation", Truncation.END),
+        dimensions=message.dimensions,
+        is_normalized=not message.skip_normalization,
+        element_type=_enum(
+            ElementType, message.element_type, "options.element_type", ElementType.FLOAT32
+        ),
+    )
+
+
+def _model_name(name: str, field: str) -> str:
+    if len(name) > _MAX_MODEL_NAME_CHARACTERS:
+        raise InvalidArgumentError.for_field(field, "is no model's name", Reason.TOO_LARGE)
+    return name
+
+
+def _check_method(method: int) -> None:
+    if method == pb.RERANK_METHOD_CROSS_ENCODER:
+        raise UnimplementedError(
+            Reason.NOT_SUPPORTED,
+            "method: no cross-encoder engine is built in; use LATE_INTERACTION, which needs none",
+        )
+    if method not in (pb.RERANK_METHOD_UNSPECIFIED, pb.RERANK_METHOD_LATE_INTERACTION):
+        raise InvalidArgumentError.for_field(
+            "method", f"{method} is not one of 1 (LATE_INTERACTION), 2 (CROSS_ENCODER)"
+        )
+
+
+def _embed_response(embedded: Embedded, element_type: ElementType) -> pb.EmbedResponse:
+    return pb.EmbedResponse(
+        vectors=_vector_batch(pack(embedded.vectors, element_type)),
+        reports=[_report(report) for report in embedded.reports],
+        model=embedded.model,
+        model_revision=embedded.revision,
+        usage=usage_pb2.Usage(
+            embedding_tokens=embedded.encoded_tokens,
+            embedding_cache_hits=embedded.cache_hits,
+        ),
+        timings=_timings(embedded.timings),
+    )
+
+
+def _vector_batch(packed: PackedVectors) -> vector_pb2.VectorBatch:
+    return vector_pb2.VectorBatch(
+        data=packed.data,
+        element_type=vector_pb2.ElementType.Name(packed.element_type),
+        dimensions=packed.dimensions,
+        count=packed.count,
+        scales=packed.scales,
+    )
+
+
+def _report(report: TextReport) -> pb.TextReport:
+    return pb.TextReport(
+        token_count=report.token_count,
+        is_truncated=report.is_truncated,
+        is_cached=report.is_cached,
+        error=None if report.error is None else _text_error(report.error),
+    )
+
+
+def _text_error(error: ServiceError) -> pb.TextError:
+    return pb.TextError(reason=error.reason.value, message=error.message)
+
+
+def _token_vectors(text: TokenVectors, element_type: ElementType) -> pb.TokenVectors:
+    return pb.TokenVectors(
+        vectors=_vector_batch(pack(text.vectors, element_type)),
+        starts=text.located.starts.tolist(),
+        ends=text.located.ends.tolist(),
+        is_truncated=text.located.tokens.is_truncated,
+    )
+
+
+def _timings(timings: Timings) -> pb.EmbedTimings:
+    return pb.EmbedTimings(
+        tokenize_ms=timings.tokenize_seconds * 1000,
+        queue_ms=timings.queue_seconds * 1000,
+        inference_ms=timings.inference_seconds * 1000,
+    )
