@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from services.rpc.interceptors.client import client_interceptors
+from services.rpc.streams import end_abandoned_streams
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 KEEPALIVE_MS = 10_000
@@ -40,7 +41,8 @@ def open_channel(
     """Opens a channel, which is an async context manager.
 
     A call without a time-out gets `default_timeout_seconds`; every time-out is cut to what the
-    running request has left. Calls raise `ServiceError`s. A peer that does not answer fails a call
+    running request has left. Calls raise `ServiceError`s. A stream of answers that nobody reads
+    any more cancels its call. A peer that does not answer fails a call
     at once with `UnavailableError`, after up to three more attempts with `retries`.
 
     Args:
@@ -52,7 +54,7 @@ def open_channel(
             None to send to replicas whatever their health.
         max_message_bytes: Largest request or answer.
     """
-    return grpc.aio.insecure_channel(
+    channel = grpc.aio.insecure_channel(
         resolve_target(target),
         options=[
             ("grpc.service_config", json.dumps(_service_config(retries, health_service))),
@@ -70,6 +72,7 @@ def open_channel(
         ],
         interceptors=client_interceptors(target, default_timeout_seconds),
     )
+    return end_abandoned_streams(channel)
 
 
 def resolve_target(target: str) -> str:

@@ -29,18 +29,14 @@ Continuation = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
 class ClientCall:
     """One call being made: its span and its clock."""
 
-    def __init__(self, method: str, target: str) -> None:
+    def __init__(self, method: str, attributes: dict[str, str | int]) -> None:
         self.method = method
         self._started = time.monotonic()
         self._is_concluded = False
         self._span = active_tracer().start_span(
             method,
             kind=SpanKind.CLIENT,
-            attributes={
-                "rpc.system.name": "grpc",
-                "rpc.method": method,
-                "server.address": target,
-            },
+            attributes={"rpc.method": method, **attributes},
         )
 
     def metadata(self, given: Any) -> grpc.aio.Metadata:
@@ -84,7 +80,7 @@ class _Intercepting:
     """
 
     def __init__(self, target: str, default_timeout_seconds: float) -> None:
-        self._target = target
+        self._attributes = _server_attributes(target)
         self._default_timeout_seconds = default_timeout_seconds
 
     def _begin(
@@ -93,7 +89,7 @@ class _Intercepting:
         wanted = self._default_timeout_seconds if details.timeout is None else details.timeout
         timeout = budget_seconds(wanted)
         method = details.method.decode() if isinstance(details.method, bytes) else details.method
-        call = ClientCall(method.removeprefix("/"), self._target)
+        call = ClientCall(method.removeprefix("/"), self._attributes)
         return call, grpc.aio.ClientCallDetails(
             method=details.method,
             timeout=timeout,
@@ -196,6 +192,13 @@ def client_interceptors(
         kind(target, default_timeout_seconds)
         for kind in (UnaryUnary, StreamUnary, UnaryStream, StreamStream)
     ]
+
+
+def _server_attributes(target: str) -> dict[str, str | int]:
+    host, _, port = target.rpartition(":")
+    if "," in target or not port.isdecimal():
+        return {"rpc.system.name": "grpc", "server.address": target}
+    return {"rpc.system.name": "grpc", "server.address": host, "server.port": int(port)}
 
 
 def _code_of(call: grpc.aio.Call) -> grpc.StatusCode:

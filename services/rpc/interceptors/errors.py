@@ -85,6 +85,8 @@ def _unexpected(call: ServerCall, error: BaseException) -> ServiceError:
 def _set_code(call: ServerCall) -> grpc.StatusCode | None:
     """Returns the code that the servicer set itself, if any but OK."""
     code = call.context.code()
+    if not code:
+        return None
     if isinstance(code, grpc.StatusCode):
         return code
-    return next((each for each in grpc.StatusCode if each.value[0] == code and code), None)
+    return next((each for each in grpc.StatusCode if each.value[0] == code), None)

@@ -11,8 +11,10 @@ import pytest
 
 from services.rpc.channel import open_channel
 from services.rpc.errors import (
+    ERROR_BY_CODE,
     CancelledCallError,
     DeadlineExceededError,
+    FieldViolation,
     InternalError,
     NotFoundError,
     Reason,
@@ -252,3 +254,34 @@ async def test_call_cut_off_by_a_stopping_server_is_a_service_error() -> None:
         with pytest.raises(ServiceError) as raised:
             await task
     assert not isinstance(raised.value, CancelledCallError)
+
+
+@pytest.mark.parametrize("error_class", ERROR_BY_CODE.values(), ids=lambda each: each.__name__)
+async def test_every_error_reaches_the_caller_whole(error_class: type[ServiceError]) -> None:
+    sent = error_class(
+        Reason.CONFLICT,
+        "was größer",
+        metadata={"limit": "10"},
+        violations=[FieldViolation("a.b[2]", "is 11")],
+        retry_after_seconds=0.5,
+    )
+
+    async def behave(text: str) -> AsyncIterator[str]:
+        raise sent
+        yield text
+
+    async with (
+        serve(Echo(behave).register) as served,
+        open_channel(served.target) as channel,
+    ):
+        for arity in ARITIES:
+            with pytest.raises(error_class) as raised:
+                await EchoStub(channel).ask(arity, "x")
+            got = raised.value
+            assert (got.reason, got.message, got.metadata) == (
+                sent.reason,
+                sent.message,
+                sent.metadata,
+            )
+            assert got.violations == sent.violations
+            assert got.retry_after_seconds == sent.retry_after_seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -288,3 +289,25 @@ async def test_a_cancelled_streams_generator_is_closed_late_and_elsewhere() -> N
             while len(tasks) < 2:
                 await asyncio.sleep(0.01)
     assert tasks[0] is not tasks[1]
+
+
+async def test_stream_left_early_goes_on_until_the_garbage_collector_comes() -> None:
+    """Workaround: `streams`."""
+    work = Work()
+    gc.disable()
+    try:
+        async with (
+            plain_server(Echo(work.hang)) as target,
+            grpc.aio.insecure_channel(target, interceptors=[_PassThrough()]) as channel,
+        ):
+            async for _ in EchoStub(channel).call("UnaryStream", "x"):
+                break
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(work.ended.wait(), 0.5)
+    finally:
+        gc.enable()
+
+
+class _PassThrough(grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation, client_call_details, request):
+        return await continuation(client_call_details, request)
