@@ -1,0 +1,5 @@
+"""Fixtures that tests of several folders share."""
+
+from tests.kit.suite import suite
+
+__all__ = ["suite"]
