@@ -1,4 +1,4 @@
-"""The generation service: which engines are built, in which order they are tried, and how the process lives."""
+"""The generation service: its engines, the order they are tried in, the life of the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from services.generation.chain import Chain
 from services.generation.embedding_client import EmbeddingClient
 from services.generation.engine import Engine, RequestClass
 from services.generation.extractive_engine import ExtractiveEngine
-from services.generation.orphan_guard import die_with_front
 from services.generation.servicer import GenerationServicer
 from services.generation.settings import GenerationSettings
 from services.rpc.admission import Admission
@@ -128,9 +127,6 @@ def main() -> int:
     """Runs the process and returns its exit code."""
     return run_service(serve(load_settings(GenerationSettings)))
 
-
-if __name__ == "__mp_main__":
-    die_with_front()  # a process of vLLM's: spawned children import this module first
 
 if __name__ == "__main__":
     raise SystemExit(main())

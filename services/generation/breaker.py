@@ -1,4 +1,4 @@
-"""A breaker per engine: an engine that fails is left alone for a while, then tried with one request."""
+"""A breaker per engine: one that fails is left alone for a while, then tried once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Breaker:
 
     Args:
         failures_in_row: Opens after this many failures without a success.
-        failure_rate: Opens when this share of the last `window` requests failed (at least 10 of them).
+        failure_rate: Opens when this share of the last `window` requests failed (at least 10 of
+            them).
         window: Requests that are remembered.
         pause_seconds: First time it stays open.
         max_pause_seconds: Longest time it stays open.

@@ -1,4 +1,7 @@
-"""Keeps prefix caches apart: what one permission scope has asked must not speed up, and so reveal itself to, another."""
+"""Keeps prefix caches apart.
+
+What one permission scope has asked must not speed up, and so reveal itself to, another.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from services.rpc.scope import Scope
 
 
 def cache_salt(secret: bytes, scope: Scope) -> str:
-    """Returns the salt of a scope: equal for equal tenants and principals only, and not to be guessed.
+    """Returns the salt of a scope: equal for equal tenants and principals only, never guessable.
 
     Args:
         secret: Known to the server alone.

@@ -1,4 +1,4 @@
-"""Engines in order: the first that can, serves; the next one steps in as long as the caller has seen no text."""
+"""Engines in order: the next one steps in as long as the caller has seen no text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from services.rpc.telemetry import span
 _FAILOVER_CODES = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.INTERNAL})
 """Errors that say something of the engine, not of the request."""
 _SHARE_OF_DEADLINE = 0.6
-"""What an engine may use of the remaining time for its first text while another engine could step in."""
+"""What an engine may use of the remaining time for its first text while another could step in."""
 _LEAST_PATIENCE_SECONDS = 1.0
 """A caller in a greater hurry than this tells nothing of the engine."""
 
@@ -61,7 +61,7 @@ class Finished:
     engine: str
     model: str
     fallback_reason: str
-    """Why earlier engines did not serve, and what the serving one had to do without; empty: nothing."""
+    """Why earlier engines did not serve, what the serving one had to do without; empty: nothing."""
 
 
 ChainEvent = Started | Delta | Finished
@@ -80,7 +80,8 @@ class Chain:
 
     Args:
         engines: Engines by name.
-        orders: Names of engines for each class of request, the preferred one first. All must be in `engines`.
+        orders: Names of engines for each class of request, the preferred one first. All must be in
+            `engines`.
         first_text_seconds: Time an engine has for its first text when another one could step in.
     """
 
@@ -154,12 +155,13 @@ class Chain:
                             event = _with_reasons(event, skipped)  # noqa: PLW2901
                         has_shown = has_shown or not isinstance(event, Started)
                         yield event
-                return
             except ServiceError as error:
                 if has_shown or error.code not in _FAILOVER_CODES:
                     raise
                 first_error = first_error or error
                 skipped.append(self._skip(engine, error.reason.value.lower()))
+            else:
+                return
         raise first_error or UnavailableError(
             Reason.NOT_READY,
             f"no engine takes requests now ({'; '.join(skipped)})",
@@ -245,7 +247,7 @@ class Chain:
         *,
         is_last: bool,
     ) -> AsyncIterator[Delta | Outcome]:
-        """Passes events on; ends the text near the deadline, and gives up a slow start if another engine is left."""
+        """Passes events on; ends the text near the deadline; gives up a slow start if it can."""
         is_first = True
         usage = TokenUsage()
         while True:
@@ -254,8 +256,9 @@ class Chain:
             if is_first and not is_last:
                 share = self._first_text_seconds
                 patience = share if left is None else min(share, left * _SHARE_OF_DEADLINE)
+            limit = asyncio.timeout(patience)
             try:
-                async with asyncio.timeout(patience) as limit:
+                async with limit:
                     event = await anext(source)
             except TimeoutError:
                 if not limit.expired():

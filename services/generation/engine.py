@@ -93,7 +93,7 @@ class StructuredOutput:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A question with what is known about it; checked by `request_checks` before any engine sees it."""
+    """A question with what is known about it, as `request_checks` has passed it."""
 
     scope: Scope
     messages: tuple[Message, ...]
@@ -230,7 +230,8 @@ class Engine(Protocol):
         Closing the generator or cancelling its consumer stops the work.
 
         Raises:
-            ServiceError: UnavailableError and ResourceExhaustedError invite the next engine; others are final.
+            ServiceError: UnavailableError, ResourceExhaustedError and InternalError invite the next
+                engine; others are final.
         """
         ...
 

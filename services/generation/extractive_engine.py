@@ -1,9 +1,10 @@
-"""Answers with verbatim sentences of the passages: no language model, always grounded, the last rung of any chain.
+"""Answers with verbatim sentences of the passages.
 
-A candidate is one sentence, or two adjacent ones of the same block run. Candidates are narrowed by word overlap,
-then scored by the embedding service (IDF-weighted late interaction). On 300 SQuAD questions over their five best
-BM25 passages this finds the answer in 88 % with 37 words on average (ceiling: 96 %), refuses 98 to 100 % of
-questions asked of a foreign corpus at 5 % false refusals; without the embedding service 76 %.
+No language model, always grounded: the last rung of any chain. A candidate is one sentence, or two
+adjacent ones of the same block run. Candidates are narrowed by word overlap, then scored by the
+embedding service (IDF-weighted late interaction). On 300 SQuAD questions over their five best BM25
+passages this finds the answer in 88 % with 37 words on average (ceiling: 96 %), refuses 98 to 100 %
+of questions asked of a foreign corpus at 5 % false refusals; without the embedding service 76 %.
 `docs/decisions/0006-generation-engines.md` has the table.
 """
 
@@ -40,7 +41,7 @@ MAX_ANSWER_WORDS = 60
 MAX_ANSWER_SENTENCES = 2
 MAX_SPANS = 3
 MAX_SCORED = 32
-"""Candidates that are scored by the embedding service; 12 lose .4 points of extraction, 24 nothing (measured)."""
+"""Candidates that are scored; 12 lose .4 points of extraction, 24 nothing (measured)."""
 MAX_PASSAGE_CHARACTERS = 20_000
 """What is read of one passage: bounds the work; a chunk has about 1,000."""
 
@@ -119,8 +120,8 @@ class ExtractiveEngine:
         """Needs passages to copy from, and cannot shape what it copies."""
         if not request.passages:
             return (
-                "the extractive engine only copies from passages; send passages, or configure the vllm "
-                "or openai engine for plain chat"
+                "the extractive engine only copies from passages; send passages, or configure the "
+                "vllm or openai engine for plain chat"
             )
         if request.structured_output is not None:
             return "the extractive engine copies sentences and cannot give them a structured form"
@@ -174,7 +175,7 @@ class ExtractiveEngine:
         weights: TermWeights,
         shortlist: Sequence[tuple[_Candidate, float]],
     ) -> tuple[list[float], float, int, str]:
-        """Returns supports (0..1, one per candidate), threshold, tokens read, and what was missing."""
+        """Returns supports (0..1, one per candidate), threshold, tokens read, what was missing."""
         overlaps = [overlap for _, overlap in shortlist]
         if not shortlist:
             return [], self._min_overlap, 0, ""
@@ -221,7 +222,7 @@ def _count_tokens(text: str) -> int:
 
 
 def _candidates(request: GenerationRequest) -> tuple[list[_Candidate], TermWeights]:
-    """Returns every sentence and every pair of adjacent sentences, and the term weights over the sentences."""
+    """Returns every sentence and pair of adjacent sentences, and weights over the sentences."""
     candidates: list[_Candidate] = []
     texts: list[str] = []
     for index, passage in enumerate(request.passages):
@@ -251,14 +252,14 @@ def _of_passage(index: int, passage: Passage, sentences: Sequence[Sentence]) -> 
 
 
 def _may_join(first: Sentence, second: Sentence) -> bool:
-    """Whether two adjacent sentences read as one text: the same block, or one paragraph and the next."""
+    """Whether two adjacent sentences read as one text: same block, or a paragraph and the next."""
     return first.block == second.block or first.kind is second.kind is BlockKind.PROSE
 
 
 def _shortlist(
     candidates: Sequence[_Candidate], overlaps: Sequence[float]
 ) -> list[tuple[_Candidate, float]]:
-    """Returns the candidates worth scoring, with their overlap: word overlap, and the passages' own order."""
+    """Returns the candidates worth scoring, with their overlap: by it and the passages' order."""
     ranked = sorted(
         zip(candidates, overlaps, strict=True),
         key=lambda pair: (_RANK_PENALTY * pair[0].passage_index - pair[1], pair[0].start),
@@ -269,7 +270,7 @@ def _shortlist(
 def _pick(
     shortlist: Sequence[tuple[_Candidate, float]], supports: Sequence[float]
 ) -> list[tuple[_Candidate, float]]:
-    """Returns one to three spans that do not overlap, best first, within the bounds of an answer."""
+    """Returns one to three disjoint spans, best first, within the bounds of an answer."""
 
     def worth(item: tuple[_Candidate, float]) -> float:
         return item[1] - (_PAIR_PENALTY if item[0].sentences > 1 else 0.0)
@@ -294,7 +295,7 @@ def _pick(
 
 
 def _repeats(candidate: _Candidate, chosen: _Candidate) -> bool:
-    """Whether the candidate shares characters with a chosen span, or says the same in another passage."""
+    """Whether the candidate shares characters with a chosen span, or says the same elsewhere."""
     if candidate.passage_index == chosen.passage_index:
         return candidate.start < chosen.end and candidate.end > chosen.start
     return candidate.text in chosen.text or chosen.text in candidate.text

@@ -1,4 +1,7 @@
-"""Word overlap weighted by rarity: picks candidates before the costly scoring, and stands in when that fails."""
+"""Word overlap weighted by rarity.
+
+It picks candidates before the costly scoring, and stands in when the scorer cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 STOP_WORD_WEIGHT = 0.2
-"""Function words keep some weight: dropping them loses 2 to 3 points of extraction (measured on SQuAD)."""
+"""Function words keep some weight: without them extraction loses 2 to 3 points (SQuAD)."""
 
 _STOP_WORDS = frozenset(
-    "a an and are as at be but by for from had has have he her his how i if in into is it its of on or s she "
-    "t than that the their them there they this to was we were what when where which who whom whose why will "
-    "with you your did do does can could would should about after before between during been being not no nor "
-    "so such may might must also any some more most much many me my our us tell please name called".split()
+    """
+    a an and are as at be but by for from had has have he her his how i if in into is it its of on
+    or s she t than that the their them there they this to was we were what when where which who
+    whom whose why will with you your did do does can could would should about after before between
+    during been being not no nor so such may might must also any some more most much many me my our
+    us tell please name called
+    """.split()  # noqa: SIM905 - words read best as text
 )
 _SUFFIXES = ("ing", "edly", "ed", "ies", "es", "s", "ly")
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
@@ -24,7 +30,7 @@ _IS_WIDE = re.compile(rf"[{_WIDE}]")
 
 
 def terms(text: str) -> list[str]:
-    """Splits into comparable words: lower case, English endings cut, character pairs for scripts without spaces."""
+    """Splits into comparable words: lower case, endings cut, pairs for scripts without spaces."""
     found: list[str] = []
     for word in _WORD.findall(text.lower()):
         if _IS_WIDE.match(word):

@@ -10,7 +10,7 @@ _SECONDS = (
 
 REQUESTS = Counter(
     "cairn_generation_requests_total",
-    "Requests ended, by the engine that ended them and how (a finish reason, or an error's reason).",
+    "Requests ended, by engine and how: a finish reason, or an error's reason.",
     ["engine", "result"],
 )
 RUNNING = Gauge("cairn_generation_running", "Requests an engine works on.", ["engine"])

@@ -1,7 +1,7 @@
-"""Engine over any OpenAI-compatible endpoint, self-hosted or a vendor's: HTTP with server-sent events.
+"""Engine over any OpenAI-compatible endpoint, by HTTP with server-sent events.
 
-Attempts are repeated, with jitter, only before the first text. Closing the generator closes the connection, which
-is how such endpoints learn of a cancel.
+Attempts are repeated, with jitter, only before the first text. Closing the generator closes the
+connection, which is how such endpoints learn of a cancel.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from services.generation.engine import (
     GenerationRequest,
     Message,
     ModelInfo,
-    OutputForm,
     Outcome,
+    OutputForm,
     Timings,
     TokenLogprob,
     TokenUsage,

@@ -1,14 +1,17 @@
 """Ends engine processes whose front process is gone.
 
-vLLM runs its engine and workers as processes of their own, and they survive a killed front. A spawned child
-imports the front's main module before anything heavy, so `__main__` calls `die_with_front` there.
+vLLM runs its engine and workers as processes of their own, and they survive a killed front. A
+process that `multiprocessing` spawns first imports the main module of its parent, before anything
+heavy; `guard_children` makes that module this one, which arms the guard when it is so imported.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import select
 import signal
+import sys
 import threading
 import time
 
@@ -16,9 +19,11 @@ FRONT_PID_VARIABLE = "CAIRN_ENGINE_FRONT_PID"
 _POLL_SECONDS = 0.5
 
 
-def name_front() -> None:
-    """Tells processes started from now on that this one is their front."""
+def guard_children() -> None:
+    """Makes processes spawned from now on, and theirs, end with this one."""
     os.environ[FRONT_PID_VARIABLE] = str(os.getpid())
+    # `multiprocessing` does not import a package's __main__ in children; they get this module.
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec(__name__)
 
 
 def die_with_front() -> None:
@@ -54,3 +59,7 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+if __name__ == "__mp_main__":
+    die_with_front()

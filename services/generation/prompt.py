@@ -1,9 +1,10 @@
-"""Versioned prompt templates: what a language model is given, laid out so that prompts share their beginnings.
+"""Versioned prompt templates, laid out so that prompts share their beginnings.
 
-Order: system text, passages, history, question. Passages stand in canonical order (by document and place), so two
-questions over the same passages share the whole prefix up to the question, whatever the relevance order was. They
-are never in the system role, and are cleaned: invisible characters, the fence's own tags and special tokens of
-chat formats cannot leave the fence. A changed wording is a new version; old versions stay.
+Order: system text, passages, history, question. Passages stand in canonical order (by document and
+place), so two questions over the same passages share the whole prefix up to the question, whatever
+the relevance order was. They are never in the system role, and are cleaned: invisible characters,
+the fence's own tags and special tokens of chat formats cannot leave the fence. A changed wording is
+a new version; old versions stay.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def fit(
         smallest = sizes.get(1, size)
         raise InvalidArgumentError(
             Reason.CONTEXT_TOO_LONG,
-            f"the prompt has {smallest} tokens and {budget_tokens} fit beside the answer: shorten the messages "
-            "or lower sampling.max_tokens",
+            f"the prompt has {smallest} tokens and {budget_tokens} fit beside the answer: shorten "
+            "the messages or lower sampling.max_tokens",
             metadata={"limit_tokens": str(budget_tokens), "size_tokens": str(smallest)},
         )
     return render(request, keep=fitting)
@@ -162,7 +163,8 @@ def _title(title: str) -> str:
     return f' title="{shown}"' if shown else ""
 
 
-# Zero width, direction and format marks, the tag block and control characters but tab and line feed.
+# Zero width, direction and format marks, the tag block and control characters but tab and line
+# feed.
 _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -178,13 +180,13 @@ _SPECIAL_TOKEN = re.compile(
 
 
 def clean(text: str) -> str:
-    """Returns retrieved text as it may stand in a prompt: no invisible characters, no way out of the fence."""
+    """Returns retrieved text fit for a prompt: nothing invisible, no way out of the fence."""
     visible = _LATIN_JOINER.sub("", _INVISIBLE.sub("", text))
     return _FENCE_TAG.sub("‹", visible)
 
 
 def without_special_tokens(text: str) -> str:
-    """Returns text in which no marker of a chat format is left that a tokenizer would take for a special token."""
+    """Returns text without marks of chat formats that a tokenizer takes for special tokens."""
     return _SPECIAL_TOKEN.sub(lambda match: "‹" if match.group() == "<" else "⟦", text)
 
 

