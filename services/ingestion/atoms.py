@@ -1,4 +1,4 @@
-"""The smallest parts of a text that a chunk takes whole: sentences, lines, or words of long ones."""
+"""The smallest parts of a text that chunks take whole: sentences, lines, words of long ones."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -211,7 +212,7 @@ def _cut_section(text: str, section: _Section, settings: ChunkerSettings) -> Ite
     if not atoms:
         return
     cuts = [0, *_cuts(atoms, settings), len(atoms)]
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in itertools.pairwise(cuts):
         start = _overlap_start(text, atoms, first, settings) if first else atoms[first].start
         yield Chunk(
             start,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import enum
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-MetadataValue = str | int | float | bool | dt.datetime | tuple[str, ...] | None
-"""KEYWORD, INTEGER, FLOAT, BOOL, TIMESTAMP (aware, UTC), TAGS, or null."""
+from services.filters.values import FieldType, Timestamp, Value, type_of
 
 
 class Priority(enum.IntEnum):
@@ -41,7 +40,7 @@ class DocumentHeader:
     content_type: str = ""
     """MIME type; empty: recognised from name and content."""
     file_name: str = ""
-    metadata: Mapping[str, MetadataValue] = field(default_factory=dict)
+    metadata: Mapping[str, Value | None] = field(default_factory=dict)
     acl: tuple[str, ...] = ()
     idempotency_key: str = ""
     priority: Priority = Priority.NORMAL
@@ -118,38 +117,29 @@ def fingerprint(key: DocumentKey, header: DocumentHeader, content: Content) -> s
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def metadata_to_json(metadata: Mapping[str, MetadataValue]) -> str:
+def metadata_to_json(metadata: Mapping[str, Value | None]) -> str:
     """Writes typed metadata as JSON: each value with its type's name."""
     return json.dumps({name: _tagged(value) for name, value in sorted(metadata.items())})
 
 
-def metadata_from_json(text: str) -> dict[str, MetadataValue]:
+def metadata_from_json(text: str) -> dict[str, Value | None]:
     """Reads what `metadata_to_json` wrote."""
     return {name: _untagged(kind, value) for name, (kind, value) in json.loads(text).items()}
 
 
-_TAGS = {
-    type(None): "null",
-    bool: "bool",
-    int: "integer",
-    float: "float",
-    str: "keyword",
-    dt.datetime: "timestamp",
-    tuple: "tags",
-}
+def _tagged(value: Value | None) -> tuple[str, object]:
+    if value is None:
+        return "NULL", None
+    if isinstance(value, Timestamp):
+        return FieldType.TIMESTAMP.name, value.micros
+    if isinstance(value, frozenset):
+        return FieldType.TAGS.name, sorted(value)
+    return type_of(value).name, value
 
 
-def _tagged(value: MetadataValue) -> tuple[str, object]:
-    tag = _TAGS[type(value)]
-    if isinstance(value, dt.datetime):
-        return tag, value.astimezone(dt.UTC).isoformat()
-    return tag, value
-
-
-def _untagged(kind: str, value: object) -> MetadataValue:
-    if kind == "timestamp":
-        return dt.datetime.fromisoformat(str(value))
-    if kind == "tags":
-        assert isinstance(value, list)
-        return tuple(value)
-    return value  # type: ignore[return-value] # JSON keeps the other types
+def _untagged(kind: str, value: Any) -> Value | None:
+    if kind == FieldType.TIMESTAMP.name:
+        return Timestamp(value)
+    if kind == FieldType.TAGS.name:
+        return frozenset(value)
+    return value

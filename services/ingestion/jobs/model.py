@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.ingestion.document import DocumentKey, MetadataValue, Priority
+    from services.filters.values import Value
+    from services.ingestion.document import DocumentKey, Priority
     from services.ingestion.failures import Failure, Stage
 
 
@@ -77,7 +78,7 @@ class Lease:
     actor: str
     file_name: str
     declared_type: str
-    metadata: Mapping[str, MetadataValue]
+    metadata: Mapping[str, Value | None]
     acl: tuple[str, ...]
     content_id: str
     content_digest: str

@@ -58,7 +58,7 @@ class JobStore:
         self._lease_us = int(lease_seconds * MICROSECONDS)
         self._clock = clock
         self._writer = GroupWriter(engine)
-        self._reader = Reader(engine, threads=2)
+        self._reader = Reader(engine, threads=4)
 
     @classmethod
     async def open(
@@ -74,7 +74,7 @@ class JobStore:
         Raises:
             ServiceError: it does not answer, or belongs to a newer program.
         """
-        engine = open_engine(url, pool_size=4)
+        engine = open_engine(url, pool_size=6)
         await asyncio.to_thread(
             ensure_schema, engine, metadata, SCHEMA_VERSION, component=COMPONENT
         )

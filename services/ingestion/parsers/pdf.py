@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 _HYPHENS = re.compile("[\ufffe\x02]\\s*")
 """How PDFium marks a word broken at the end of a line."""
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f\u00ad]")
-_TITLE_NOISE = re.compile(
-    r"\A(?:untitled|microsoft word - .*|.*\.(?:docx?|pptx?|xlsx?|pdf|jpe?g|png|tex|dvi|indd|qxd))\Z",
+_TITLE_NOISE = re.compile(  # what programs write by themselves
+    r"\A(?:untitled|microsoft word - .*|"
+    r".*\.(?:docx?|pptx?|xlsx?|pdf|jpe?g|png|tex|dvi|indd|qxd))\Z",
     re.IGNORECASE,
 )
 _PASSWORD_ERROR = 4

@@ -1,0 +1,134 @@
+"""Starts the ingestion service: `python -m services.ingestion`. The map of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+
+from cairn.ingestion.v1 import ingestion_service_pb2 as pb
+
+from services.ingestion.chunker import ChunkerSettings
+from services.ingestion.deletion import Deletions
+from services.ingestion.embedding_client import EmbeddingClient
+from services.ingestion.failpoint import Failpoint
+from services.ingestion.intake import Intake
+from services.ingestion.jobs.store import JobStore
+from services.ingestion.jobs.submission import QueueBounds
+from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
+from services.ingestion.retrieval_client import RetrievalClient
+from services.ingestion.servicer import IngestionServicer, IntakeLimits, register
+from services.ingestion.settings import IngestionSettings
+from services.ingestion.stages.pipeline import Pipeline
+from services.ingestion.stages.workers import Workers
+from services.ingestion.upkeep import keep_up
+from services.ingestion.wakeup import Wakeup
+from services.rpc.admission import Admission
+from services.rpc.channel import open_channel
+from services.rpc.errors import ServiceError, StartupError
+from services.rpc.logs import configure_logging, get_logger
+from services.rpc.metrics import serve_metrics
+from services.rpc.server import RpcServer, run_service
+from services.rpc.settings import load_settings
+from services.rpc.telemetry import start_telemetry
+from services.sql.engine import sqlite_url
+
+SERVICE = "cairn.ingestion.v1.IngestionService"
+
+
+async def serve(settings: IngestionSettings) -> None:
+    """Runs the service until it is told to stop."""
+    configure_logging("ingestion", settings.log_level)
+    telemetry = start_telemetry("ingestion", settings)
+    serve_metrics(settings.host, settings.metrics_port)
+    has_api, has_workers = settings.role != "worker", settings.role != "api"
+    server = RpcServer(
+        settings,
+        telemetry,
+        service_names=[SERVICE] if has_api else [],
+        file_descriptors=[pb.DESCRIPTOR],
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, telemetry.shutdown)
+        store = await stack.enter_async_context(await _open_store(settings))
+        embedding = await stack.enter_async_context(open_channel(settings.embedding_target))
+        retrieval = await stack.enter_async_context(open_channel(settings.retrieval_target))
+        embedder, index = EmbeddingClient(embedding), RetrievalClient(retrieval)
+        wakeup = await stack.enter_async_context(
+            Wakeup(settings.valkey_url, is_listening=has_workers)
+        )
+        deletions = Deletions(store, index)
+        if has_api:
+            servicer = IngestionServicer(
+                store,
+                Intake(store, index, wakeup, max_document_bytes=settings.max_document_bytes),
+                deletions,
+                wakeup,
+                Admission(settings.max_bytes_in_flight, "ingestion_bytes"),
+                IntakeLimits(settings.max_document_bytes, settings.max_documents_per_request),
+            )
+            register(servicer, server.grpc)
+        await server.start()
+        if has_workers:
+            parsers = await stack.enter_async_context(
+                ParserPool(settings.parser_processes, _parser_limits(settings))
+            )
+            pipeline = Pipeline(
+                store,
+                parsers,
+                embedder,
+                index,
+                chunker=_chunker(settings),
+                failpoint=Failpoint(settings.failpoint),
+            )
+            await stack.enter_async_context(
+                Workers(
+                    store,
+                    pipeline,
+                    wakeup,
+                    owner=f"{socket.gethostname()[:40]}:{os.getpid()}",
+                    concurrency=settings.worker_concurrency,
+                    poll_seconds=settings.poll_seconds,
+                )
+            )
+        upkeep = asyncio.create_task(keep_up(store, deletions, settings.history_seconds))
+        stack.callback(upkeep.cancel)
+        server.set_ready(True)
+        get_logger().info("ready", port=server.port, state=settings.role)
+        await server.wait_for_signal_then_drain()
+
+
+async def _open_store(settings: IngestionSettings) -> JobStore:
+    url = settings.database_url
+    try:
+        if not url:
+            url = sqlite_url(settings.data_dir / "ingestion" / "jobs.sqlite")
+        bounds = QueueBounds(
+            settings.max_queued_per_tenant, settings.max_queued, settings.overload_retry_seconds
+        )
+        return await JobStore.open(url, bounds, lease_seconds=settings.lease_seconds)
+    except (ServiceError, ValueError, OSError) as error:
+        raise StartupError(f"the job database cannot be opened: {error}") from error
+
+
+def _parser_limits(settings: IngestionSettings) -> ParserLimits:
+    return ParserLimits(
+        cpu_seconds=settings.parser_cpu_seconds,
+        wall_seconds=settings.parser_wall_seconds,
+        memory_bytes=settings.parser_memory_bytes,
+        max_characters=settings.max_text_characters,
+    )
+
+
+def _chunker(settings: IngestionSettings) -> ChunkerSettings:
+    return ChunkerSettings(
+        min_words=settings.chunk_min_words,
+        max_words=settings.chunk_max_words,
+        overlap_words=settings.chunk_overlap_words,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(serve(load_settings(IngestionSettings))))

@@ -1,0 +1,71 @@
+"""Settings of the ingestion service."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from services.rpc.settings import Port, ServiceSettings, settings_config
+
+
+class IngestionSettings(ServiceSettings):
+    """Environment variables `CAIRN_INGESTION_*`."""
+
+    model_config = settings_config("CAIRN_INGESTION_")
+
+    port: Port = 9104
+    """Port of the gRPC server; 0 takes a free one."""
+    metrics_port: Port = 9204
+    """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
+    role: Literal["all", "api", "worker"] = "all"
+    """What this process does: take documents in, work on them, or both."""
+    database_url: str = ""
+    """Where jobs and documents are kept; empty: SQLite in the data directory. Several processes
+    may share it."""
+    embedding_target: str = "127.0.0.1:9101"
+    """Address of the embedding service."""
+    retrieval_target: str = "127.0.0.1:9102"
+    """Address of the retrieval service."""
+    valkey_url: str = ""
+    """`redis://host:port/0` to wake workers in other processes at once; empty: they look each
+    second."""
+    worker_concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Documents worked on at once. More keep the embedding service's batches full."""
+    parser_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Documents parsed at once, each in a process of its own (about 40 MB)."""
+    parser_cpu_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Processor time that parsing one document may take."""
+    parser_wall_seconds: Annotated[float, Field(gt=0, le=3600)] = 110.0
+    """Time that parsing one document may take in all."""
+    parser_memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024)] = 512 * 1024 * 1024
+    """Address space of a parser process."""
+    max_document_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Largest document. Up to `max_message_bytes` in one request, beyond that by upload."""
+    max_text_characters: Annotated[int, Field(ge=1, le=16_000_000)] = 10_000_000
+    """Most text of one document."""
+    max_documents_per_request: Annotated[int, Field(ge=1, le=10_000)] = 1000
+    """Documents in one SubmitDocuments request."""
+    max_bytes_in_flight: Annotated[int, Field(ge=1)] = 192 * 1024 * 1024
+    """Bytes of documents being received at once; more are refused with a time to come back."""
+    max_queued_per_tenant: Annotated[int, Field(ge=1)] = 20_000
+    """Documents of one tenant that may wait; more are refused."""
+    max_queued: Annotated[int, Field(ge=1)] = 100_000
+    """Documents of all tenants that may wait; more are refused."""
+    overload_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
+    """When a refused submitter is told to come back."""
+    lease_seconds: Annotated[float, Field(ge=1, le=600)] = 20.0
+    """How long a job stays with a worker that gives no sign of life."""
+    poll_seconds: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    """How often an idle worker looks for jobs when nothing wakes it."""
+    history_seconds: Annotated[float, Field(ge=0)] = 7 * 86400.0
+    """How long jobs that were replaced by newer ones stay listed."""
+    chunk_min_words: Annotated[int, Field(ge=1, le=2000)] = 80
+    """Fewest new words of a chunk, except at the ends of a section."""
+    chunk_max_words: Annotated[int, Field(ge=2, le=4000)] = 148
+    """Most new words of a chunk."""
+    chunk_overlap_words: Annotated[int, Field(ge=0, le=1000)] = 32
+    """Words a chunk repeats of the one before."""
+    failpoint: str = ""
+    """For tests: `parsed:crash` kills the process when a job has done that stage and has not said
+    so yet; `after-parsed:crash` when it just has."""

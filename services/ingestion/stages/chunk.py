@@ -1,0 +1,144 @@
+"""PARSED → CHUNKED: text to chunks, none of which the embedding model would cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from services.ingestion.chunker import (
+    Chunk,
+    ChunkerSettings,
+    chunk_document,
+    embedding_text,
+    split_chunk,
+)
+from services.ingestion.failures import FailureReason, StageFailedError
+from services.ingestion.stages.dependency import calling
+from services.ingestion.stages.work import CHUNKS, ChunkPlan, Work, pack_plan
+
+if TYPE_CHECKING:
+    from services.ingestion.ports import CollectionInfo, Embedder, Index, ModelInfo
+
+MAX_CHUNKS = 20_000
+"""Chunks retrieval takes in one write."""
+
+_COUNT_BATCH = 256
+_MAX_PREFIX_CHARACTERS = 300
+
+
+class ChunkStage:
+    """Cuts a document and counts the tokens of the pieces.
+
+    Args:
+        embedder: Counts tokens.
+        index: Knows which model the collection has.
+        settings: Sizes.
+    """
+
+    def __init__(self, embedder: Embedder, index: Index, settings: ChunkerSettings) -> None:
+        self._embedder = embedder
+        self._index = index
+        self._settings = settings
+
+    async def run(self, work: Work) -> tuple[str, bytes]:
+        """Makes the plan.
+
+        Raises:
+            StageFailedError: the model is not loaded or not the collection's, or the document is
+                too large.
+            DependencyDownError: a service does not answer.
+        """
+        parsed = await work.load_parsed()
+        _, model = await resolve_model(work, self._embedder, self._index)
+        chunks = await asyncio.to_thread(chunk_document, parsed, self._settings)
+        prefix_limit = min(_MAX_PREFIX_CHARACTERS, model.max_tokens)
+        while True:
+            fitting = await self._fit(work, model, chunks, prefix_limit)
+            if fitting is not None:
+                break
+            # Not even the smallest piece fits behind its headings: they must be shorter.
+            if prefix_limit == 0:
+                raise StageFailedError(
+                    FailureReason.TOO_LARGE, "a part of the text does not fit into the model"
+                )
+            prefix_limit //= 2
+        if len(fitting) > MAX_CHUNKS:
+            raise StageFailedError(
+                FailureReason.TOO_LARGE,
+                f"the document makes {len(fitting)} chunks, {MAX_CHUNKS} are allowed; split it",
+            )
+        work.plan = ChunkPlan(
+            tuple(fitting), model.name, model.revision, model.dimensions, prefix_limit
+        )
+        work.chunk_count = len(fitting)
+        return CHUNKS, await asyncio.to_thread(pack_plan, work.plan)
+
+    async def _fit(
+        self, work: Work, model: ModelInfo, chunks: Sequence[Chunk], prefix_limit: int
+    ) -> list[Chunk] | None:
+        """Splits chunks until none is over the model's limit; None when one cannot be split."""
+        text = (await work.load_parsed()).text
+        fitting: dict[int, list[Chunk]] = {}
+        # (place in the document, parts of it that are still to be counted)
+        open_chunks = [(place, chunk) for place, chunk in enumerate(chunks)]
+        while open_chunks:
+            texts = [
+                embedding_text(work.title, chunk, text, max_prefix_characters=prefix_limit)
+                for _, chunk in open_chunks
+            ]
+            counts = await self._count(work, model, texts)
+            too_long = []
+            for (place, chunk), count in zip(open_chunks, counts, strict=True):
+                if count <= model.max_tokens:
+                    fitting.setdefault(place, []).append(chunk)
+                    continue
+                parts = split_chunk(text, chunk)
+                if parts == [chunk]:
+                    return None
+                too_long.extend((place, part) for part in parts)
+            open_chunks = too_long
+        return [
+            chunk
+            for place in sorted(fitting)
+            for chunk in sorted(fitting[place], key=lambda part: part.start)
+        ]
+
+    async def _count(self, work: Work, model: ModelInfo, texts: Sequence[str]) -> list[int]:
+        counts: list[int] = []
+        with calling("embedding", FailureReason.EMBEDDING_REFUSED):
+            for batch in _batches(texts, _COUNT_BATCH):
+                counts += await self._embedder.count_tokens(work.scope, model.name, batch)
+        return counts
+
+
+async def resolve_model(
+    work: Work, embedder: Embedder, index: Index
+) -> tuple[CollectionInfo, ModelInfo]:
+    """Returns the document's collection, created when it is missing, and its model.
+
+    Raises:
+        StageFailedError: the model is not loaded, or is another revision than the vectors'.
+        DependencyDownError: a service does not answer.
+    """
+    name = work.lease.job.key.collection
+    with calling("retrieval", FailureReason.INDEX_REFUSED):
+        collection = await index.find_collection(work.scope, name)
+    wanted = collection.embedding_model if collection is not None else ""
+    with calling("embedding", FailureReason.MODEL_NOT_FOUND):
+        model = await embedder.model(work.scope, wanted)
+    if collection is None:
+        with calling("retrieval", FailureReason.INDEX_REFUSED):
+            collection = await index.create_collection(work.scope, name, model)
+    revision = collection.embedding_model_revision
+    if collection.dimensions != model.dimensions or (revision and revision != model.revision):
+        raise StageFailedError(
+            FailureReason.MODEL_MISMATCH,
+            f"the vectors of collection {name!r} come from another revision of model "
+            f"{model.name!r} than the one that is loaded; load that one, or migrate the collection",
+        )
+    return collection, model
+
+
+def _batches(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,111 @@
+"""Takes a job from where its last checkpoint is to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.ingestion import metrics
+from services.ingestion.failures import LeaseLostError, Stage
+from services.ingestion.stages.chunk import ChunkStage
+from services.ingestion.stages.embed import EmbedStage
+from services.ingestion.stages.index import IndexStage
+from services.ingestion.stages.parse import ParseStage
+from services.ingestion.stages.work import Work
+from services.rpc.telemetry import span
+
+if TYPE_CHECKING:
+    from services.ingestion.chunker import ChunkerSettings
+    from services.ingestion.failpoint import Failpoint
+    from services.ingestion.jobs.model import Lease
+    from services.ingestion.jobs.store import JobStore
+    from services.ingestion.parsers.sandbox import ParserPool
+    from services.ingestion.ports import Embedder, Index
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A stage that ends with a checkpoint of its own."""
+
+    completes: Stage
+    name: str
+    run: Callable[[Work], Awaitable[tuple[str, bytes] | None]]
+    """Returns the intermediate result to store with the checkpoint, if any."""
+
+
+class Pipeline:
+    """Runs jobs.
+
+    Args:
+        store: The queue.
+        parsers: Parse documents.
+        embedder: Counts tokens and makes vectors.
+        index: Makes documents searchable.
+        chunker: Sizes of chunks.
+        failpoint: Where tests kill the process.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        parsers: ParserPool,
+        embedder: Embedder,
+        index: Index,
+        *,
+        chunker: ChunkerSettings,
+        failpoint: Failpoint,
+    ) -> None:
+        self._store = store
+        self._failpoint = failpoint
+        self._steps: Sequence[_Step] = (
+            _Step(Stage.PARSED, "parse", ParseStage(parsers).run),
+            _Step(Stage.CHUNKED, "chunk", ChunkStage(embedder, index, chunker).run),
+            _Step(Stage.EMBEDDED, "embed", EmbedStage(embedder, index).run),
+        )
+        self._index = IndexStage(embedder, index, self._before_ready)
+
+    async def run(self, lease: Lease, reached: Callable[[Stage], None]) -> None:
+        """Runs a job to its end.
+
+        Args:
+            lease: The job.
+            reached: Told each completed stage, so that a failure can be laid to the next.
+
+        Raises:
+            LeaseLostError: the job was taken away.
+            StageFailedError: the document cannot be taken in.
+            DependencyDownError: a service does not answer.
+        """
+        work = Work(lease, self._store)
+        self._failpoint.reach("after-received")
+        for step in self._steps:
+            if step.completes <= lease.job.stage:
+                continue
+            started = time.monotonic()
+            with span(f"ingestion.{step.name}", attributes={"cairn.job_id": lease.job.job_id}):
+                artifact = await step.run(work)
+            _note(work, step.name, started)
+            self._failpoint.reach(step.completes.name.lower())
+            await self._store.complete_stage(lease, work.progress(step.completes), artifact)
+            reached(step.completes)
+            self._failpoint.reach(f"after-{step.completes.name.lower()}")
+        started = time.monotonic()
+        with span("ingestion.index", attributes={"cairn.job_id": lease.job.job_id}):
+            is_held = await self._index.run(work)
+        if not is_held:
+            raise LeaseLostError
+        metrics.STAGE_SECONDS.labels("index").observe(time.monotonic() - started)
+        metrics.CHUNKS.labels("reused").inc(work.reused_chunk_count)
+        metrics.CHUNKS.labels("embedded").inc(work.chunk_count - work.reused_chunk_count)
+        self._failpoint.reach("after-indexed")
+
+    async def _before_ready(self) -> None:
+        self._failpoint.reach("indexed")
+
+
+def _note(work: Work, name: str, started: float) -> None:
+    seconds = time.monotonic() - started
+    work.stage_seconds[name] = round(work.stage_seconds.get(name, 0.0) + seconds, 6)
+    metrics.STAGE_SECONDS.labels(name).observe(seconds)

@@ -1,0 +1,209 @@
+"""A job in progress: what its stages made so far, in memory or fetched from their checkpoints."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from services.ingestion.chunker import Chunk
+from services.ingestion.failures import FailureReason, Stage, StageFailedError
+from services.ingestion.jobs.claims import Progress
+from services.ingestion.parsers.parsed import ParsedDocument, unpack
+from services.rpc.scope import Scope, TenantClass
+
+if TYPE_CHECKING:
+    from services.ingestion.jobs.model import Lease
+    from services.ingestion.jobs.store import JobStore
+
+PARSED, CHUNKS, VECTORS = "parsed", "chunks", "vectors"
+"""Kinds of intermediate results."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """The chunks of a document and what they are embedded with."""
+
+    chunks: tuple[Chunk, ...]
+    model: str
+    model_revision: str
+    dimensions: int
+    max_prefix_characters: int
+    """Longest title-and-headings line before the text that is embedded."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One attempt on a job; belongs to one task."""
+
+    lease: Lease
+    store: JobStore
+    stage_seconds: dict[str, float] = field(init=False)
+    warnings: list[str] = field(init=False)
+    title: str = field(init=False)
+    content_type: str = field(init=False)
+    chunk_count: int = field(init=False)
+    reused_chunk_count: int = field(init=False)
+    vectors: dict[int, bytes] = field(default_factory=dict)
+    """Vectors known so far, by the chunks' positions."""
+    next_vector_part: int = 0
+    parsed: ParsedDocument | None = None
+    plan: ChunkPlan | None = None
+
+    def __post_init__(self) -> None:
+        job = self.lease.job
+        self.stage_seconds = dict(job.stage_seconds)
+        self.warnings = list(job.warnings)
+        self.title = job.title
+        self.content_type = job.content_type
+        self.chunk_count = job.chunk_count
+        self.reused_chunk_count = job.reused_chunk_count
+
+    @property
+    def scope(self) -> Scope:
+        """On whose behalf other services are called."""
+        return Scope(
+            tenant=self.lease.job.key.tenant,
+            principals=(),
+            actor=self.lease.actor or "service:ingestion",
+            tenant_class=TenantClass(self.lease.tenant_class),
+        )
+
+    @property
+    def readers(self) -> Scope:
+        """A scope that may read the document's versions."""
+        principals = dict.fromkeys((*self.lease.acl[:999], "everyone"))
+        return Scope(
+            tenant=self.lease.job.key.tenant,
+            principals=tuple(principals),
+            actor=self.scope.actor,
+            tenant_class=self.scope.tenant_class,
+        )
+
+    def progress(self, stage: Stage) -> Progress:
+        """Returns what the completed stage changes in the job."""
+        return Progress(
+            stage=stage,
+            stage_seconds=self.stage_seconds,
+            warnings=tuple(self.warnings),
+            title=self.title,
+            content_type=self.content_type,
+            chunk_count=self.chunk_count,
+            reused_chunk_count=self.reused_chunk_count,
+        )
+
+    async def load_parsed(self) -> ParsedDocument:
+        """Returns the parsed document.
+
+        Raises:
+            StageFailedError: its checkpoint is gone; it is parsed again.
+        """
+        if self.parsed is None:
+            parts = await self.store.read_artifact(self.lease.job.job_id, PARSED)
+            if not parts:
+                raise _checkpoint_lost(Stage.RECEIVED)
+            self.parsed = await asyncio.to_thread(unpack, parts[0])
+        return self.parsed
+
+    async def load_plan(self) -> ChunkPlan:
+        """Returns the chunks.
+
+        Raises:
+            StageFailedError: their checkpoint is gone; they are cut again.
+        """
+        if self.plan is None:
+            parts = await self.store.read_artifact(self.lease.job.job_id, CHUNKS)
+            if not parts:
+                raise _checkpoint_lost(Stage.PARSED)
+            self.plan = await asyncio.to_thread(unpack_plan, parts[0])
+        return self.plan
+
+    async def load_vectors(self) -> dict[int, bytes]:
+        """Returns the vectors stored so far, by the chunks' positions."""
+        if not self.vectors:
+            parts = await self.store.read_artifact(self.lease.job.job_id, VECTORS)
+            for number, part in parts.items():
+                self.vectors.update(unpack_vectors(part))
+                self.next_vector_part = number + 1
+        return self.vectors
+
+    async def save_vectors(self, vectors: Mapping[int, bytes]) -> None:
+        """Stores further vectors, so that a crash costs one batch at most."""
+        packed = pack_vectors(vectors)
+        await self.store.save_artifact(self.lease, VECTORS, self.next_vector_part, packed)
+        self.next_vector_part += 1
+        self.vectors.update(vectors)
+
+
+def _checkpoint_lost(stage: Stage) -> StageFailedError:
+    return StageFailedError(
+        FailureReason.INTERNAL,
+        "an intermediate result is gone; the job goes back to where it can be made again",
+        is_retryable=True,
+        restart_from=stage,
+    )
+
+
+def pack_plan(plan: ChunkPlan) -> bytes:
+    """Returns the plan for storing."""
+    paths: dict[tuple[str, ...], int] = {}
+    rows = [
+        [
+            chunk.start,
+            chunk.end,
+            paths.setdefault(chunk.heading_path, len(paths)),
+            chunk.page,
+            chunk.body_start,
+        ]
+        for chunk in plan.chunks
+    ]
+    plain = {
+        "model": plan.model,
+        "model_revision": plan.model_revision,
+        "dimensions": plan.dimensions,
+        "max_prefix_characters": plan.max_prefix_characters,
+        "paths": [list(path) for path in paths],
+        "chunks": rows,
+    }
+    return zlib.compress(json.dumps(plain).encode(), level=3)
+
+
+def unpack_plan(data: bytes) -> ChunkPlan:
+    """Reads what `pack_plan` wrote."""
+    plain: dict[str, Any] = json.loads(zlib.decompress(data))
+    paths = [tuple(path) for path in plain["paths"]]
+    chunks = tuple(
+        Chunk(start, end, paths[path], page, body_start)
+        for start, end, path, page, body_start in plain["chunks"]
+    )
+    return ChunkPlan(
+        chunks,
+        plain["model"],
+        plain["model_revision"],
+        plain["dimensions"],
+        plain["max_prefix_characters"],
+    )
+
+
+def pack_vectors(vectors: Mapping[int, bytes]) -> bytes:
+    """Returns vectors with their positions: count, positions, then the rows."""
+    positions: Sequence[int] = list(vectors)
+    return struct.pack(f"<{len(positions) + 1}I", len(positions), *positions) + b"".join(
+        vectors.values()
+    )
+
+
+def unpack_vectors(data: bytes) -> dict[int, bytes]:
+    """Reads what `pack_vectors` wrote."""
+    (count,) = struct.unpack_from("<I", data)
+    positions = struct.unpack_from(f"<{count}I", data, 4)
+    rows = memoryview(data)[4 * (count + 1) :]
+    width = len(rows) // count if count else 0
+    return {
+        position: bytes(rows[row * width : (row + 1) * width])
+        for row, position in enumerate(positions)
+    }

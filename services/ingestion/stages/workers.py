@@ -1,0 +1,270 @@
+"""Claims jobs, keeps their leases alive, and records how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from services.ingestion import metrics
+from services.ingestion.failures import (
+    DependencyDownError,
+    Failure,
+    FailureReason,
+    LeaseLostError,
+    Stage,
+    StageFailedError,
+)
+from services.ingestion.jobs.model import JobState
+from services.ingestion.stages.backoff import attempt_delay_seconds, outage_delay_seconds
+from services.ingestion.tracing import continue_trace
+from services.rpc.errors import ServiceError
+from services.rpc.logs import exception_fields, get_logger
+from services.rpc.telemetry import span
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from services.ingestion.jobs.model import Lease
+    from services.ingestion.jobs.store import JobStore
+    from services.ingestion.stages.pipeline import Pipeline
+    from services.ingestion.wakeup import Wakeup
+
+_HEARTBEATS_PER_LEASE = 5
+_STORE_DOWN_SECONDS = 1.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job under way in this process."""
+
+    lease: Lease
+    task: asyncio.Task[None]
+    stage: Stage
+    is_lost: bool = False
+
+
+@dataclass(slots=True)
+class _State:
+    running: dict[str, _Running] = field(default_factory=dict)
+    is_stopping: bool = False
+    lease_ends: float = 0.0
+    """`time.monotonic()` until which the leases certainly last."""
+
+
+class Workers:
+    """Works on jobs until it is closed.
+
+    Args:
+        store: The queue.
+        pipeline: What is done with a job.
+        wakeup: Tells when to look for jobs.
+        owner: Name of this process in the leases.
+        concurrency: Jobs at once.
+        poll_seconds: How often to look for jobs when nothing wakes us.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        pipeline: Pipeline,
+        wakeup: Wakeup,
+        *,
+        owner: str,
+        concurrency: int,
+        poll_seconds: float,
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._wakeup = wakeup
+        self._owner = owner
+        self._slots = asyncio.Semaphore(concurrency)
+        self._poll_seconds = poll_seconds
+        self._state = _State()
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._loops = [asyncio.create_task(self._claim()), asyncio.create_task(self._heartbeat())]
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stops claiming; jobs under way are given back, to go on behind their checkpoints."""
+        self._state.is_stopping = True
+        running = [each.task for each in self._state.running.values()]
+        for task in (self._loops[0], *running):
+            task.cancel()
+        await asyncio.gather(self._loops[0], *running, return_exceptions=True)
+        self._loops[1].cancel()
+        await asyncio.gather(self._loops[1], return_exceptions=True)
+
+    async def _claim(self) -> None:
+        while True:
+            await self._slots.acquire()
+            lease = None
+            started = time.monotonic()
+            try:
+                lease = await self._store.claim(self._owner)
+            except ServiceError as error:
+                get_logger().warning("no jobs can be claimed", reason=error.reason.value)
+                await asyncio.sleep(_STORE_DOWN_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the loop must outlive whatever happens
+                get_logger().error("no jobs can be claimed", **exception_fields(error))
+                await asyncio.sleep(_STORE_DOWN_SECONDS)
+            if lease is None:
+                self._slots.release()
+                await self._wakeup.wait(self._poll_seconds)
+                continue
+            if not self._state.running:
+                self._state.lease_ends = started + self._store.lease_seconds
+            self._start(lease)
+
+    def _start(self, lease: Lease) -> None:
+        task = asyncio.create_task(self._work(lease))
+        self._state.running[lease.job.job_id] = _Running(lease, task, lease.job.stage)
+        task.add_done_callback(lambda _: self._ended(lease))
+
+    def _ended(self, lease: Lease) -> None:
+        self._state.running.pop(lease.job.job_id, None)
+        self._slots.release()
+
+    async def _heartbeat(self) -> None:
+        interval = self._store.lease_seconds / _HEARTBEATS_PER_LEASE
+        while True:
+            await asyncio.sleep(interval)
+            running = dict(self._state.running)
+            if not running:
+                continue
+            started = time.monotonic()
+            try:
+                held = await self._store.extend(
+                    {job_id: each.lease.token for job_id, each in running.items()}
+                )
+            except Exception as error:  # noqa: BLE001 - whatever it is, leases are not extended
+                get_logger().warning("leases cannot be extended", error_type=type(error).__name__)
+                held = running.keys() if started + interval < self._state.lease_ends else set()
+            else:
+                self._state.lease_ends = started + self._store.lease_seconds
+            for job_id, each in running.items():
+                if job_id not in held and self._state.running.get(job_id) is each:
+                    each.is_lost = True
+                    each.task.cancel()
+
+    async def _work(self, lease: Lease) -> None:
+        """Runs one job; whatever happens to it ends here."""
+        with continue_trace(lease.traceparent):
+            try:
+                with span("ingestion.job", attributes=_attributes(lease)):
+                    await self._pipeline.run(lease, lambda stage: self._reached(lease, stage))
+                metrics.JOBS.labels("ready", "").inc()
+                get_logger().info("document ready", **_log_fields(lease))
+            except LeaseLostError:
+                metrics.JOBS.labels("lost", "").inc()
+            except asyncio.CancelledError:
+                await self._give_back(lease)
+                raise
+            except Exception as error:  # noqa: BLE001 - recorded with the job
+                with contextlib.suppress(LeaseLostError):
+                    await self._record(lease, error)
+
+    def _reached(self, lease: Lease, stage: Stage) -> None:
+        if running := self._state.running.get(lease.job.job_id):
+            running.stage = stage
+
+    def _failed_stage(self, lease: Lease) -> Stage:
+        running = self._state.running.get(lease.job.job_id)
+        done = running.stage if running is not None else lease.job.stage
+        return Stage(min(done + 1, Stage.INDEXED))
+
+    async def _give_back(self, lease: Lease) -> None:
+        running = self._state.running.get(lease.job.job_id)
+        if running is not None and running.is_lost:
+            return
+        # Without this the job would wait for its lease to run out.
+        with contextlib.suppress(LeaseLostError, ServiceError):
+            await self._store.give_back(lease)
+
+    async def _record(self, lease: Lease, error: Exception) -> None:
+        try:
+            if isinstance(error, DependencyDownError):
+                await self._postpone(lease, error)
+            elif isinstance(error, StageFailedError):
+                await self._fail(lease, error)
+            elif isinstance(error, ServiceError):
+                # Our own store: the lease runs out, and the job goes on when it answers again.
+                get_logger().warning(
+                    "the queue does not answer", reason=error.reason.value, **_log_fields(lease)
+                )
+            else:
+                get_logger().error(
+                    "a stage failed", **_log_fields(lease), **exception_fields(error)
+                )
+                fault = StageFailedError(
+                    FailureReason.INTERNAL,
+                    "a fault of the ingestion service; its log has the details",
+                    is_retryable=True,
+                )
+                await self._fail(lease, fault)
+        except ServiceError as store_error:
+            get_logger().warning(
+                "the queue does not answer", reason=store_error.reason.value, **_log_fields(lease)
+            )
+
+    async def _postpone(self, lease: Lease, error: DependencyDownError) -> None:
+        failure = Failure(
+            FailureReason.DEPENDENCY_UNAVAILABLE,
+            error.message,
+            self._failed_stage(lease),
+            is_retryable=True,
+        )
+        delay = outage_delay_seconds(lease.postponed_count, error.retry_after_seconds)
+        await self._store.postpone(lease, failure, delay)
+        metrics.JOBS.labels("postponed", error.dependency).inc()
+        get_logger().warning(
+            "a document waits for another service",
+            service_name=error.dependency,
+            retry_after_seconds=round(delay, 2),
+            **_log_fields(lease),
+        )
+
+    async def _fail(self, lease: Lease, error: StageFailedError) -> None:
+        failure = Failure(
+            error.reason,
+            error.message,
+            self._failed_stage(lease),
+            is_retryable=error.is_retryable,
+        )
+        delay = attempt_delay_seconds(lease.job.attempt_count)
+        state = await self._store.fail(lease, failure, delay, error.restart_from)
+        outcome = "dead_letter" if state is JobState.DEAD_LETTER else "retried"
+        metrics.JOBS.labels(outcome, error.reason.value).inc()
+        get_logger().warning(
+            "a document failed",
+            state=outcome,
+            reason=error.reason.value,
+            stage=failure.stage.name,
+            **_log_fields(lease),
+        )
+
+
+def _attributes(lease: Lease) -> dict[str, str | int]:
+    return {
+        "cairn.job_id": lease.job.job_id,
+        "cairn.collection": lease.job.key.collection,
+        "cairn.attempt": lease.job.attempt_count,
+    }
+
+
+def _log_fields(lease: Lease) -> dict[str, str | int]:
+    return {
+        "tenant": lease.job.key.tenant,
+        "collection": lease.job.key.collection,
+        "job_id": lease.job.job_id,
+        "attempt": lease.job.attempt_count,
+    }
