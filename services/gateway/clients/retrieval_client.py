@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
-from cairn.types.v1 import metadata_pb2, vector_pb2
+from cairn.types.v1 import vector_pb2
 
 from services.filters.proto import to_proto
 from services.filters.values import FieldType
@@ -155,10 +155,7 @@ class RetrievalClient:
                     dimensions=dimensions,
                     embedding_model=model,
                     embedding_model_revision=revision,
-                    fields={
-                        name: metadata_pb2.FieldType.ValueType(int(kind))
-                        for name, kind in new.fields.items()
-                    },
+                    fields={name: cast("Any", int(kind)) for name, kind in new.fields.items()},
                     acl_policy=(
                         pb.ACL_POLICY_REQUIRED
                         if new.is_acl_required
@@ -250,7 +247,7 @@ def _vector(vector: Vector | None) -> vector_pb2.Vector | None:
         return None
     return vector_pb2.Vector(
         data=vector.data,
-        element_type=vector_pb2.ElementType.ValueType(vector.element_type),
+        element_type=cast("Any", vector.element_type),
         dimensions=vector.dimensions,
         scale=vector.scale,
     )

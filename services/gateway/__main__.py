@@ -1,0 +1,253 @@
+"""The gateway: HTTP and gRPC in one process and one event loop, over the same operations."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cairn.gateway.v1 import gateway_service_pb2 as pb
+from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
+
+from services.gateway.bootstrap import MIN_PEPPER_BYTES, ensure_admin_key, read_or_make_pepper
+from services.gateway.clients.embedding_client import EmbeddingClient
+from services.gateway.clients.generation_client import GenerationClient
+from services.gateway.clients.health_probe import HealthProbe
+from services.gateway.clients.ingestion_client import IngestionClient
+from services.gateway.clients.retrieval_client import RetrievalClient
+from services.gateway.edge.console_files import ConsoleFiles
+from services.gateway.edge.door import Door
+from services.gateway.edge.exchange import Exchange
+from services.gateway.edge.http import http_app
+from services.gateway.edge.http_server import HttpServer
+from services.gateway.edge.limits import Rate, RateLimiter
+from services.gateway.edge.readiness import Readiness
+from services.gateway.key_desk import KeyDesk
+from services.gateway.operations import Operations
+from services.gateway.pipeline.rag import RagPipeline
+from services.gateway.servicer import GatewayServicer
+from services.gateway.settings import GatewaySettings
+from services.gateway.store import tables
+from services.gateway.store.feedback import FeedbackStore
+from services.gateway.store.key_store import KeyStore
+from services.gateway.store.ledger import Ledger
+from services.gateway.usage import PriceTable
+from services.rpc.admission import Admission
+from services.rpc.channel import open_channel
+from services.rpc.errors import ServiceError, StartupError
+from services.rpc.logs import configure_logging, get_logger
+from services.rpc.metrics import serve_metrics
+from services.rpc.server import RpcServer, run_service
+from services.rpc.settings import load_settings
+from services.rpc.telemetry import Telemetry, start_telemetry
+from services.sql.engine import open_engine, sqlite_url
+from services.sql.reader import Reader
+from services.sql.schema import ensure_schema
+from services.sql.writer import GroupWriter
+
+if TYPE_CHECKING:
+    import grpc
+
+SERVICES = ("embedding", "retrieval", "generation", "ingestion")
+
+
+@dataclass(frozen=True, slots=True)
+class _Stores:
+    """What is kept in SQL."""
+
+    keys: KeyStore
+    ledger: Ledger
+    feedback: FeedbackStore
+
+
+class GatewayServer(RpcServer):
+    """Drains HTTP together with gRPC.
+
+    Args:
+        settings: Of the process.
+        telemetry: Of the process.
+        readiness: Told when the drain begins.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, telemetry: Telemetry, readiness: Readiness
+    ) -> None:
+        super().__init__(
+            settings,
+            telemetry,
+            service_names=["cairn.gateway.v1.GatewayService"],
+            file_descriptors=[pb.DESCRIPTOR],
+        )
+        self._delay_seconds = settings.drain_delay_seconds
+        self._readiness = readiness
+        self.http: HttpServer | None = None
+        """Set once it is built."""
+
+    async def drain(self) -> None:
+        """Leaves the balancers, serves on until they have noticed, then lets the rest end."""
+        self._readiness.drain()
+
+        async def drain_http() -> None:
+            await asyncio.sleep(self._delay_seconds)
+            if self.http is not None:
+                await self.http.stop()
+
+        await asyncio.gather(super().drain(), drain_http())
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Runs the gateway until a signal."""
+    configure_logging("gateway", settings.log_level)
+    telemetry = start_telemetry("gateway", settings)
+    metrics_port = serve_metrics(settings.host, settings.metrics_port)
+    get_logger().info("metrics", metrics_port=metrics_port)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            await _serve(settings, telemetry, stack)
+    finally:
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+async def _serve(
+    settings: GatewaySettings, telemetry: Telemetry, stack: contextlib.AsyncExitStack
+) -> None:
+    prices = _prices(settings)
+    stores = await stack.enter_async_context(_stores(settings, prices))
+    channels = {
+        name: await stack.enter_async_context(_channel(settings, name)) for name in SERVICES
+    }
+    operations = _operations(settings, channels, stores, prices)
+    door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
+    readiness = Readiness(
+        {name: HealthProbe(channel) for name, channel in channels.items()},
+        lambda is_ready: server.set_ready(is_ready),  # noqa: PLW0108 - the server is made below
+    )
+    server = GatewayServer(settings, telemetry, readiness)
+    servicer = GatewayServicer(operations, door, settings.query_timeout_seconds)
+    rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    app = http_app(operations, KeyDesk(stores.keys), readiness, ConsoleFiles())
+    exchange = Exchange(
+        app,
+        door=door,
+        telemetry=telemetry,
+        admission=Admission(settings.max_requests_in_flight, "http_requests"),
+        uploads=Admission(settings.max_upload_bytes_in_flight, "http_upload_bytes"),
+        timeout_seconds=settings.request_timeout_seconds,
+        is_draining=lambda: readiness.is_draining,
+    )
+    server.http = HttpServer(
+        exchange, settings.http_host, settings.http_port, settings.grace_seconds
+    )
+    await stack.enter_async_context(stores.ledger.running())
+    await stack.enter_async_context(readiness.running())
+    await server.start()
+    async with asyncio.TaskGroup() as group:
+        http_port = await server.http.start(group)
+        get_logger().info("listening for http", host=settings.http_host, port=http_port)
+        await server.wait_for_signal_then_drain()
+        await server.http.stop()
+
+
+@contextlib.asynccontextmanager
+async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterator[_Stores]:
+    folder = settings.data_dir / "gateway"
+    try:
+        engine = open_engine(settings.database_url or sqlite_url(folder / "gateway.db"))
+        await asyncio.to_thread(
+            ensure_schema, engine, tables.metadata, tables.VERSION, component=tables.COMPONENT
+        )
+    except (ServiceError, ValueError, OSError) as error:
+        raise StartupError(f"cannot open the gateway's database: {error}") from error
+    try:
+        async with GroupWriter(engine) as writer, Reader(engine, 2) as reader:
+            pepper = settings.pepper.get_secret_value().encode()
+            if pepper and len(pepper) < MIN_PEPPER_BYTES:
+                raise StartupError(f"CAIRN_GATEWAY_PEPPER needs {MIN_PEPPER_BYTES} bytes or more")
+            keys = KeyStore(reader, writer, pepper or read_or_make_pepper(folder))
+            await ensure_admin_key(keys, folder, settings.admin_key.get_secret_value())
+            yield _Stores(keys, Ledger(reader, writer, prices), FeedbackStore(writer))
+    finally:
+        engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _channel(settings: GatewaySettings, name: str) -> AsyncIterator[grpc.aio.Channel]:
+    """Opens a channel; the gateway is the one hop that repeats failed calls."""
+    try:
+        channel = open_channel(
+            getattr(settings, f"{name}_target"),
+            retries=True,
+            max_message_bytes=settings.max_message_bytes,
+        )
+    except ValueError as error:
+        raise StartupError(f"CAIRN_GATEWAY_{name.upper()}_TARGET: {error}") from error
+    async with channel:
+        yield channel
+
+
+@contextlib.asynccontextmanager
+async def _limiter(settings: GatewaySettings) -> AsyncIterator[RateLimiter]:
+    rate = Rate(settings.rate_per_second, settings.rate_burst)
+    url = settings.valkey_url.get_secret_value()
+    if not url:
+        yield RateLimiter(None, rate)
+        return
+    from services.gateway.edge.valkey_buckets import (  # noqa: PLC0415 - only where it is used
+        ValkeyBuckets,
+    )
+
+    try:
+        buckets = ValkeyBuckets(url)
+    except ValueError as error:
+        raise StartupError(f"CAIRN_GATEWAY_VALKEY_URL: {error}") from error
+    try:
+        yield RateLimiter(buckets, rate)
+    finally:
+        await buckets.close()
+
+
+def _operations(
+    settings: GatewaySettings,
+    channels: dict[str, grpc.aio.Channel],
+    stores: _Stores,
+    prices: PriceTable,
+) -> Operations:
+    embedding = EmbeddingClient(channels["embedding"])
+    retrieval = RetrievalClient(channels["retrieval"])
+    return Operations(
+        pipeline=RagPipeline(
+            embedder=embedding,
+            reranker=embedding,
+            retriever=retrieval,
+            generator=GenerationClient(channels["generation"]),
+            prices=prices,
+            seconds=settings.query_timeout_seconds,
+        ),
+        embedding=embedding,
+        retrieval=retrieval,
+        ingestion=IngestionClient(channels["ingestion"]),
+        ledger=stores.ledger,
+        feedback=stores.feedback,
+    )
+
+
+def _prices(settings: GatewaySettings) -> PriceTable:
+    return PriceTable(
+        embedding=settings.price_embedding,
+        rerank=settings.price_rerank,
+        prompt=settings.price_prompt,
+        cached_prompt=settings.price_cached_prompt,
+        completion=settings.price_completion,
+        currency=settings.currency,
+    )
+
+
+def main() -> int:
+    """Runs the process and returns its exit code."""
+    return run_service(serve(load_settings(GatewaySettings)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Where requests come in: HTTP, gRPC, OpenAI's API, credentials, limits, the console."""

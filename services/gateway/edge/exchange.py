@@ -1,0 +1,336 @@
+"""Around every HTTP request: trace, deadline, credential, limits, cancellation, metrics, log."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Gauge, Histogram
+from structlog.contextvars import clear_contextvars
+
+from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
+from services.rpc.deadline import deadline_in
+from services.rpc.errors import (
+    InternalError,
+    InvalidArgumentError,
+    Reason,
+    ServiceError,
+)
+from services.rpc.logs import exception_fields, get_logger
+from services.rpc.telemetry import request_telemetry
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from services.gateway.edge.door import Door
+    from services.rpc.admission import Admission
+    from services.rpc.telemetry import Telemetry
+
+MAX_BODY_BYTES = 1_000_000
+MAX_UPLOAD_BYTES = 64_000_000
+_UPLOAD_PATH = "/v1/documents"
+
+BODY_SECONDS = 10.0
+"""A body may take this long, and longer by its size at the slowest rate below."""
+SLOWEST_BYTES_PER_SECOND = 16_384
+SEND_SECONDS = 30.0
+"""A client that reads nothing for so long is given up."""
+
+_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/favicon.ico"})
+_TIMEOUT_HEADER = b"x-cairn-timeout-ms"
+_CLIENT_LEFT = 499
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_SECONDS = Histogram(
+    "cairn_http_request_duration_seconds",
+    "Duration of HTTP requests, from the first byte to the last.",
+    ["route", "method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.12, 0.15, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+_IN_FLIGHT = Gauge("cairn_http_requests_in_flight", "HTTP requests being served.")
+_KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class Exchange:
+    """The outermost ASGI layer.
+
+    Args:
+        app: Routes.
+        door: Lets callers in.
+        telemetry: Where spans go.
+        admission: Bounds requests at once.
+        uploads: Bounds the bytes of uploads at once.
+        timeout_seconds: Deadline of a request that asks for none or a later one.
+        is_draining: Whether connections should end, so that clients go elsewhere.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        door: Door,
+        telemetry: Telemetry,
+        admission: Admission,
+        uploads: Admission,
+        timeout_seconds: float,
+        is_draining: Callable[[], bool],
+    ) -> None:
+        self._app = app
+        self._door = door
+        self._telemetry = telemetry
+        self._admission = admission
+        self._uploads = uploads
+        self._timeout_seconds = timeout_seconds
+        self._is_draining = is_draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            return
+        clear_contextvars()
+        carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        with (
+            request_telemetry(self._telemetry),
+            self._telemetry.tracer.start_as_current_span(
+                scope["method"],
+                context=_PROPAGATOR.extract(carrier, context=Context()),
+                kind=SpanKind.SERVER,
+                attributes={"http.request.method": scope["method"], "url.scheme": "http"},
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+        ):
+            answer = _Answer(send, span, is_closing=self._is_draining())
+            started = time.monotonic()
+            _IN_FLIGHT.inc()
+            try:
+                await self._serve(scope, receive, answer)
+            except asyncio.CancelledError:
+                answer.status = answer.status or _CLIENT_LEFT
+                raise
+            finally:
+                _IN_FLIGHT.dec()
+                _conclude(scope, span, answer.status, time.monotonic() - started)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            if _needs_key(scope["path"]):
+                admitted = await self._door.admit(_header(scope, b"authorization"))
+                answer.extra_headers = admitted.allowance.headers()
+                admitted.allowance.check()
+                scope["state"]["caller"] = admitted.caller
+            with deadline_in(self._deadline_seconds(scope)):
+                await self._work(scope, receive, answer)
+        except ServiceError as error:
+            await answer.refuse(scope["path"], error)
+        except ExceptionGroup as group:
+            await answer.refuse(scope["path"], _first_error(group))
+        except Exception as error:  # noqa: BLE001 - the last place before the client
+            get_logger().error("request failed", route=_route(scope), **exception_fields(error))
+            await answer.refuse(scope["path"], _internal())
+
+    async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """Reads the body, then runs the application until it ends or the client leaves."""
+        is_upload = scope["path"] == _UPLOAD_PATH and scope["method"] == "POST"
+        limit = MAX_UPLOAD_BYTES if is_upload else MAX_BODY_BYTES
+        declared = _declared_length(scope, limit)
+        bytes_at_once = (declared or limit) if is_upload else 0
+        async with self._admission.admit(1), self._uploads.admit(bytes_at_once):
+            body = await _read_body(receive, limit)
+            if body is None:
+                answer.status = _CLIENT_LEFT
+                return
+            answer.is_body_read = True
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(self._run(scope, body, answer))
+                watch = group.create_task(_cancel_when_left(receive, work))
+                work.add_done_callback(lambda _: watch.cancel())
+            if work.cancelled():
+                answer.status = _CLIENT_LEFT
+
+    async def _run(self, scope: Scope, body: bytes, answer: _Answer) -> None:
+        await self._app(scope, _replay(body), answer.send)
+
+    def _deadline_seconds(self, scope: Scope) -> float:
+        text = _header(scope, _TIMEOUT_HEADER)
+        if text is None:
+            return self._timeout_seconds
+        if not text.isdecimal() or not 1 <= len(text) <= 9 or int(text) == 0:
+            raise InvalidArgumentError.for_field(
+                "X-Cairn-Timeout-Ms", "must be a whole number of milliseconds above 0"
+            )
+        return min(self._timeout_seconds, int(text) / 1e3)
+
+
+class _Answer:
+    """Writes the response and knows how far it is."""
+
+    def __init__(self, send: Send, span: Span, *, is_closing: bool) -> None:
+        context = span.get_span_context()
+        self._send = send
+        self._is_closing = is_closing
+        self.trace_id = format_trace_id(context.trace_id)
+        flags = f"{int(context.trace_flags):02x}"
+        self._headers = [
+            (b"x-trace-id", self.trace_id.encode()),
+            (
+                b"traceresponse",
+                f"00-{self.trace_id}-{format_span_id(context.span_id)}-{flags}".encode(),
+            ),
+        ]
+        self.extra_headers: list[tuple[bytes, bytes]] = []
+        self.status = 0
+        self.is_body_read = False
+
+    async def send(self, message: Message) -> None:
+        """Passes a message of the application on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = list(message.get("headers", ()))
+            names = {name for name, _ in headers}
+            headers += [each for each in _SECURITY_HEADERS if each[0] not in names]
+            headers += self._headers + self.extra_headers
+            if self._is_closing or not self.is_body_read:
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(message)
+
+    async def refuse(self, path: str, error: ServiceError) -> None:
+        """Answers with an error, unless the response has begun: then the connection breaks off."""
+        if self.status:
+            raise ConnectionAbortedError("the response broke off")
+        body, content_type = body_for(path, error, self.trace_id)
+        headers = [(b"content-type", content_type.encode()), *_length(body)]
+        headers += [(k.encode(), v.encode()) for k, v in headers_of(error).items()]
+        start = {"type": "http.response.start", "status": status_of(error), "headers": headers}
+        await self.send(start)
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _needs_key(path: str) -> bool:
+    return path not in _OPEN_PATHS and not path.startswith("/assets/")
+
+
+def _header(scope: Scope, name: bytes) -> str | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return value.decode("latin-1")
+    return None
+
+
+def _declared_length(scope: Scope, limit: int) -> int | None:
+    text = _header(scope, b"content-length")
+    if text is None or not text.isdecimal():
+        return None
+    length = int(text)
+    if length > limit:
+        raise _too_large(limit)
+    return length
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
+    """Returns the whole body, or None when the client left.
+
+    Raises:
+        HttpError: 413 or 408.
+    """
+    started = time.monotonic()
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        allowed = started + BODY_SECONDS + size / SLOWEST_BYTES_PER_SECOND - time.monotonic()
+        try:
+            async with asyncio.timeout(allowed):
+                message = await receive()
+        except TimeoutError:
+            raise HttpError(
+                408, Reason.DEADLINE_EXCEEDED, "the request's body came too slowly"
+            ) from None
+        if message["type"] == "http.disconnect":
+            return None
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _replay(body: bytes) -> Receive:
+    """Returns a receive function that gives the body, then nothing more."""
+    messages: list[MutableMapping[str, Any]] = [
+        {"type": "http.request", "body": body, "more_body": False}
+    ]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        return await asyncio.get_running_loop().create_future()  # cancelled with the request
+
+    return receive
+
+
+async def _cancel_when_left(receive: Receive, work: asyncio.Task[None]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    work.cancel()
+
+
+def _too_large(limit: int) -> HttpError:
+    return HttpError(413, Reason.TOO_LARGE, f"the body is over {limit} bytes")
+
+
+def _length(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-length", str(len(body)).encode())]
+
+
+def _internal() -> InternalError:
+    return InternalError(Reason.INTERNAL, "a fault of ours; the trace id finds it in the logs")
+
+
+def _first_error(group: ExceptionGroup) -> ServiceError:
+    """Returns the error of the request's own task."""
+    for error in group.exceptions:
+        if isinstance(error, ServiceError):
+            return error
+        if isinstance(error, ExceptionGroup):
+            return _first_error(error)
+    get_logger().error("request failed", **exception_fields(group.exceptions[0]))
+    return _internal()
+
+
+def _route(scope: Scope) -> str:
+    route = scope.get("route")
+    return getattr(route, "path", "unmatched")
+
+
+def _conclude(scope: Scope, span: Span, status: int, seconds: float) -> None:
+    route = _route(scope)
+    method = scope["method"] if scope["method"] in _KNOWN_METHODS else "other"
+    span.update_name(f"{method} {route}")
+    span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status)
+    if status >= 500 or not status:
+        span.set_attribute("error.type", str(status or "aborted"))
+        span.set_status(Status(StatusCode.ERROR))
+    _SECONDS.labels(route, method, str(status)).observe(seconds)
+    level = "error" if status == 500 else "warning" if status >= 500 else "debug"
+    getattr(get_logger(), level)(
+        "http served",
+        route=route,
+        method=method,
+        status=status,
+        duration_ms=round(seconds * 1e3, 3),
+    )

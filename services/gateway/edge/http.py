@@ -1,0 +1,173 @@
+"""The HTTP application: routes, errors, description."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from services.gateway.edge.account_routes import account_routes
+from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
+from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
+from services.gateway.edge.document_routes import collection_routes, document_routes
+from services.gateway.edge.openai import openai_routes
+from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
+from services.gateway.edge.query_routes import query_routes
+from services.gateway.edge.routing import JsonResponse, ServiceHttpException
+from services.gateway.edge.validation import validation_error
+from services.gateway.edge.views import HealthView, OpenAiErrorView, ProblemView, ReadyView
+from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
+from services.rpc.telemetry import current_trace_id
+
+if TYPE_CHECKING:
+    from services.gateway.edge.readiness import Readiness
+    from services.gateway.key_desk import KeyDesk
+    from services.gateway.operations import Operations
+
+VERSION = "1.0.0"
+"""Version of the API, not of the program."""
+
+_OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+
+
+def http_app(
+    operations: Operations, keys: KeyDesk, readiness: Readiness, console: ConsoleFiles
+) -> FastAPI:
+    """Returns the application, to be wrapped in an `Exchange`."""
+    app = FastAPI(
+        title="Cairn",
+        version=VERSION,
+        summary="Answers with citations, from your own documents.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for router in (
+        query_routes(operations),
+        document_routes(operations),
+        collection_routes(operations),
+        account_routes(operations, keys),
+        openai_routes(operations),
+    ):
+        app.include_router(router)
+    _add_status_routes(app, readiness)
+    _add_console(app, console)
+    _add_error_forms(app)
+    description: dict[str, Any] = {}
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        if not description:
+            description.update(describe(app))
+        return JsonResponse(description)
+
+    return app
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """Returns the OpenAPI description of the routes."""
+    description = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    components = description.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for model in (ProblemView, OpenAiErrorView, SubmitDocumentsBody, DocumentBody):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, part in schema.pop("$defs", {}).items():
+            schemas.setdefault(name, part)
+        schemas.setdefault(model.__name__, schema)
+    components["securitySchemes"] = {
+        "api_key": {"type": "http", "scheme": "bearer", "bearerFormat": "crn_…"}
+    }
+    for path, operations in description["paths"].items():
+        for operation in operations.values():
+            # FastAPI's own form of a validation error; ours is the 400.
+            operation["responses"].pop("422", None)
+            if path not in _OPEN_PATHS:
+                operation["security"] = [{"api_key": []}]
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    return description
+
+
+def _add_status_routes(app: FastAPI, readiness: Readiness) -> None:
+    @app.get(
+        "/healthz", tags=["status"], operation_id="healthz", responses={200: {"model": HealthView}}
+    )
+    async def healthz() -> Response:
+        """Says that the process is alive."""
+        return JsonResponse({"status": "ok"})
+
+    @app.get(
+        "/readyz",
+        tags=["status"],
+        operation_id="readyz",
+        responses={200: {"model": ReadyView}, 503: {"model": ReadyView}},
+    )
+    async def readyz() -> Response:
+        """Says whether requests should come here, and names what is not ready."""
+        return JsonResponse(readiness.view(), status_code=200 if readiness.is_ready else 503)
+
+
+def _add_console(app: FastAPI, console: ConsoleFiles) -> None:
+    def serve(request: Request, found: ConsoleFile | None) -> Response:
+        if found is None:
+            raise _no_route()
+        if request.headers.get("if-none-match") == found.etag:
+            return Response(status_code=304, headers=found.headers())
+        return Response(found.content, media_type=found.media_type, headers=found.headers())
+
+    @app.get("/", include_in_schema=False)
+    async def index(request: Request) -> Response:
+        return serve(request, console.find("index.html"))
+
+    @app.get("/assets/{name:path}", include_in_schema=False)
+    async def asset(request: Request, name: str) -> Response:
+        return serve(request, console.find(f"assets/{name}"))
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon(request: Request) -> Response:
+        return serve(request, console.find("icon.svg"))
+
+
+def _add_error_forms(app: FastAPI) -> None:
+    async def on_service_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        body, media = body_for(request.url.path, error, current_trace_id())
+        return Response(body, status_of(error), headers_of(error), media)
+
+    async def on_validation_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return await on_service_error(request, validation_error(error.errors()))
+
+    async def on_http_exception(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return await on_service_error(request, _from_http(request, error))
+
+    app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+
+
+def _from_http(request: Request, error: HTTPException) -> ServiceError:
+    if isinstance(error, ServiceHttpException):
+        return error.error
+    if error.status_code == 404:
+        return _no_route()
+    if error.status_code == 405:
+        return HttpError(
+            405,
+            Reason.ROUTE_NOT_FOUND,
+            f"{request.method} is not a method of this route",
+            dict(error.headers or {}),
+        )
+    return InvalidArgumentError(Reason.INVALID_FIELD, "the request cannot be read")
+
+
+def _no_route() -> HttpError:
+    return HttpError(404, Reason.ROUTE_NOT_FOUND, "there is no such route; see /openapi.json")

@@ -1,0 +1,184 @@
+"""An HTTP/1.1 server inside our event loop: uvicorn with time limits on what clients send.
+
+uvicorn has neither a time-out for headers nor a bound on their size, nor one on connections; its
+own signal handling would fight with the gRPC server's. All four are mended here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.rpc.errors import StartupError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+HEADER_SECONDS = 10.0
+"""A request line and its headers must come within it; so must the first byte of a connection."""
+MAX_HEADER_BYTES = 64 * 1024
+KEEP_ALIVE_SECONDS = 75
+MAX_CONNECTIONS = 8_192
+_BACKLOG = 2_048
+
+
+class _TimedProtocol(HttpToolsProtocol):
+    """Closes connections whose headers come too slowly or are too many."""
+
+    _header_timer: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+    _in_headers = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(503, b"Service Unavailable")
+            return
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_headers:
+            if self._header_timer is None:  # the next request of a kept connection
+                self._expect_headers()
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(431, b"Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._in_headers = False
+        self._header_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_headers = True
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP."""
+        self._refuse(400, b"Bad Request")
+
+    def _expect_headers(self) -> None:
+        self._stop_timer()
+        self._header_timer = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+
+    def _stop_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _too_slow(self) -> None:
+        self._header_timer = None
+        if self._header_bytes:
+            self._refuse(408, b"Request Timeout")
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _refuse(self, status: int, phrase: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        body = (
+            b'{"type":"about:blank","title":"%s","status":%d,"detail":"%s","reason":"INVALID_FIELD",'
+            b'"violations":[],"trace_id":"","retry_after_seconds":null}' % (phrase, status, phrase)
+        )
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%s" % (status, phrase, len(body), body)
+        )
+        self.transport.close()
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves signals alone: one place in the process handles them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves an ASGI application; an async context manager.
+
+    Args:
+        app: The application.
+        host: Address to listen on.
+        port: Port; 0 takes a free one.
+        grace_seconds: Time that running requests get to end.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int, grace_seconds: float) -> None:
+        self._host = host
+        self._port = port
+        self._server = _QuietServer(
+            uvicorn.Config(
+                app,
+                http=_TimedProtocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=max(1, round(grace_seconds)),
+                backlog=_BACKLOG,
+            )
+        )
+        self._sockets: list[socket.socket] = []
+        self._task: asyncio.Task[None] | None = None
+        self.port = 0
+        """Port the server listens on, once started."""
+
+    async def start(self, group: asyncio.TaskGroup) -> int:
+        """Listens and returns the port; serves in a task of `group` until `stop`.
+
+        Raises:
+            StartupError: the address cannot be bound.
+        """
+        bound = _bind(self._host, self._port)
+        self._sockets = [bound]
+        self.port = bound.getsockname()[1]
+        self._task = group.create_task(self._server.serve(self._sockets))
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.005)
+        return self.port
+
+    async def stop(self) -> None:
+        """Accepts nothing more, lets running requests end within the grace, closes."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
+    @property
+    def connection_count(self) -> int:
+        """Open connections."""
+        return len(self._server.server_state.connections)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port whose former owner just ended can be taken; one that is in use cannot.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+        bound.setblocking(False)  # noqa: FBT003 - the standard library's signature
+    except OSError as error:
+        bound.close()
+        raise StartupError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; is the port taken? "
+            "change CAIRN_GATEWAY_HTTP_PORT or CAIRN_GATEWAY_HTTP_HOST"
+        ) from error
+    return bound

@@ -1,0 +1,96 @@
+"""Questions, searches, recommendations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound
+from services.gateway.edge.bodies import QueryBody, RecommendBody, SearchBody
+from services.gateway.edge.problem import problem
+from services.gateway.edge.render import render_answer, render_passage, render_search
+from services.gateway.edge.routing import (
+    CallerDependency,
+    JsonResponse,
+    StrictRoute,
+    error_responses,
+)
+from services.gateway.edge.sse import EventStream, SendData, event
+from services.gateway.edge.views import QueryView, RecommendView, SearchView
+from services.gateway.identity import Caller
+from services.gateway.operations import Operations
+from services.gateway.requests import Question
+from services.rpc.deadline import deadline_in
+from services.rpc.telemetry import current_trace_id
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": QueryView,
+        "description": "The answer; with `stream` the events passages, delta, response, error.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+def query_routes(operations: Operations) -> APIRouter:
+    """Returns the routes."""
+    router = APIRouter(
+        prefix="/v1", tags=["query"], route_class=StrictRoute, responses=error_responses()
+    )
+
+    @router.post("/query", operation_id="query", responses=_STREAM)
+    async def query(body: QueryBody, caller: CallerDependency) -> Response:
+        """Answers a question with citations."""
+        question = body.question()
+        if body.stream:
+            return stream_answer(operations, caller, question, body.timeout_ms)
+        with deadline_in(_seconds(body.timeout_ms)):
+            return JsonResponse(render_answer(await operations.query(caller, question)))
+
+    @router.post("/search", operation_id="search", responses={200: {"model": SearchView}})
+    async def search(body: SearchBody, caller: CallerDependency) -> Response:
+        """Finds passages, best first."""
+        with deadline_in(_seconds(body.timeout_ms)):
+            return JsonResponse(render_search(await operations.search(caller, body.ask())))
+
+    @router.post("/recommend", operation_id="recommend", responses={200: {"model": RecommendView}})
+    async def recommend(body: RecommendBody, caller: CallerDependency) -> Response:
+        """Finds documents like some and unlike others."""
+        with deadline_in(_seconds(body.timeout_ms)):
+            result = await operations.recommend(caller, body.ask())
+        passages = [render_passage(each) for each in result.passages]
+        return JsonResponse({"passages": passages, "trace_id": result.trace_id})
+
+    return router
+
+
+def stream_answer(
+    operations: Operations, caller: Caller, question: Question, timeout_ms: int | None
+) -> Response:
+    """Returns the answer as events."""
+
+    async def work(write: SendData) -> None:
+        async def emit(found: AnswerEvent) -> None:
+            await write(_event(found))
+
+        with deadline_in(_seconds(timeout_ms)):
+            answer = await operations.query(caller, question, emit)
+        await write(_event(answer))
+
+    return EventStream(work, lambda error: event("error", problem(error, current_trace_id())))
+
+
+def _event(found: AnswerEvent) -> bytes:
+    match found:
+        case PassagesFound(passages=passages):
+            return event("passages", {"passages": [render_passage(each) for each in passages]})
+        case AnswerDelta(text=text):
+            return event("delta", {"text": text})
+        case Answer():
+            return event("response", render_answer(found))
+
+
+def _seconds(timeout_ms: int | None) -> float | None:
+    return None if timeout_ms is None else timeout_ms / 1e3

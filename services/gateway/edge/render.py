@@ -1,0 +1,205 @@
+"""Domain values as JSON: the names of the protobuf messages, every field always present."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from services.filters.values import Timestamp, format_timestamp
+
+if TYPE_CHECKING:
+    from services.filters.values import Value
+    from services.gateway.answer import Answer, Citation, SearchResult, StageExplanation
+    from services.gateway.keys import ApiKey
+    from services.gateway.library import Collection, Document, Submission
+    from services.gateway.passages import Metadata, ScoredPassage
+    from services.gateway.store.ledger import UsageRow
+
+Json = dict[str, Any]
+
+
+def render_answer(answer: Answer) -> Json:
+    """Returns a `QueryResponse`."""
+    return {
+        "answer": answer.answer,
+        "citations": [render_citation(each) for each in answer.citations],
+        "passages": [render_passage(each) for each in answer.passages],
+        "refused": answer.refused,
+        "grounded": answer.grounded,
+        "degraded": list(answer.degraded),
+        "timings_ms": dict(answer.timings_ms),
+        "usage": asdict(answer.usage),
+        "cost": asdict(answer.cost),
+        "trace_id": answer.trace_id,
+        "cached": answer.cached,
+        "engine": answer.engine,
+        "model": answer.model,
+        "explanation": [_explanation(each) for each in answer.explanation],
+        "finish_reason": answer.finish_reason,
+    }
+
+
+def render_search(result: SearchResult) -> Json:
+    """Returns a `SearchResponse`."""
+    return {
+        "passages": [render_passage(each) for each in result.passages],
+        "degraded": list(result.degraded),
+        "timings_ms": dict(result.timings_ms),
+        "usage": asdict(result.usage),
+        "trace_id": result.trace_id,
+        "explanation": [_explanation(each) for each in result.explanation],
+    }
+
+
+def render_citation(citation: Citation) -> Json:
+    """Returns a `Citation`."""
+    return {
+        "marker": citation.marker,
+        "document_id": citation.document_id,
+        "document_version": citation.document_version,
+        "chunk_id": citation.chunk_id,
+        "start": citation.start,
+        "end": citation.end,
+        "text": citation.text,
+        "uri": citation.uri,
+        "title": citation.title,
+        "support": citation.support,
+    }
+
+
+def render_passage(each: ScoredPassage) -> Json:
+    """Returns a `ScoredPassage`; scores that there are none of are null."""
+    passage, scores = each.passage, each.scores
+    return {
+        "passage": {
+            "chunk_id": passage.chunk_id,
+            "document_id": passage.document_id,
+            "document_version": passage.document_version,
+            "collection": passage.collection,
+            "ordinal": passage.ordinal,
+            "start": passage.start,
+            "end": passage.end,
+            "text": passage.text,
+            "title": passage.title,
+            "uri": passage.uri,
+            "heading_path": list(passage.heading_path),
+            "metadata": render_metadata(passage.metadata),
+            "page": passage.page,
+        },
+        "scores": {
+            "dense": scores.dense,
+            "keyword": scores.keyword,
+            "fused": scores.fused,
+            "rerank": scores.rerank,
+            "final": scores.final,
+        },
+    }
+
+
+def render_metadata(metadata: Metadata) -> Json:
+    """Returns metadata in JSON's own types; times as RFC 3339 text."""
+    return {name: _value(value) for name, value in metadata.items()}
+
+
+def render_document(document: Document) -> Json:
+    """Returns a `Document`."""
+    return {
+        "document_id": document.document_id,
+        "collection": document.collection,
+        "job_id": document.job_id,
+        "state": document.state,
+        "stage": document.stage,
+        "title": document.title,
+        "uri": document.uri,
+        "content_type": document.content_type,
+        "size_bytes": document.size_bytes,
+        "chunk_count": document.chunk_count,
+        "attempt_count": document.attempt_count,
+        "failure_reason": document.failure_reason,
+        "failure_message": document.failure_message,
+        "created_at": _time(document.created_at),
+        "updated_at": _time(document.updated_at),
+        "version": document.version,
+        "text": document.text,
+        "metadata": render_metadata(document.metadata),
+        "warnings": list(document.warnings),
+    }
+
+
+def render_submission(submission: Submission) -> Json:
+    """Returns a `Submission`."""
+    document = submission.document
+    return {
+        "document": render_document(document) if document is not None else None,
+        "is_duplicate": submission.is_duplicate,
+        "is_unchanged": submission.is_unchanged,
+        "error_reason": submission.error_reason,
+        "error_message": submission.error_message,
+    }
+
+
+def render_collection(collection: Collection) -> Json:
+    """Returns a `Collection`."""
+    return {
+        "name": collection.name,
+        "embedding_model": collection.embedding_model,
+        "dimensions": collection.dimensions,
+        "fields": {name: kind.name.lower() for name, kind in collection.fields.items()},
+        "is_acl_required": collection.is_acl_required,
+        "language": collection.language,
+        "description": collection.description,
+        "created_at": _time(collection.created_at),
+        "document_count": collection.document_count,
+        "chunk_count": collection.chunk_count,
+        "index_description": collection.index_description,
+    }
+
+
+def render_usage_row(row: UsageRow) -> Json:
+    """Returns a `UsageRow`."""
+    return {
+        "day": row.day,
+        "operation": row.operation,
+        "request_count": row.request_count,
+        "usage": asdict(row.usage),
+        "cost": asdict(row.cost),
+    }
+
+
+def render_key(key: ApiKey) -> Json:
+    """Returns a key without its secret."""
+    return {
+        "key_id": key.key_id,
+        "tenant": key.tenant,
+        "name": key.name,
+        "role": key.role.name.lower(),
+        "principals": list(key.principals),
+        "created_at": _time(key.created_at),
+        "expires_at": _time(key.expires_at),
+        "revoked_at": _time(key.revoked_at),
+    }
+
+
+def _explanation(each: StageExplanation) -> Json:
+    return {
+        "stage": each.stage,
+        "candidates": [render_passage(candidate) for candidate in each.candidates],
+        "dropped": dict(each.dropped),
+        "notes": list(each.notes),
+    }
+
+
+def _value(value: Value | None) -> Any:
+    if isinstance(value, Timestamp):
+        return format_timestamp(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return value
+
+
+def _time(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,388 @@
+"""What the gateway does, once for every surface: permission, work, meter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from services.gateway.identity import Caller, Operation, Role
+from services.gateway.library import STATES, Collection, Document, Submission
+from services.gateway.requests import MAX_DOCUMENTS, check_document_id
+from services.gateway.texts import check_collection, check_range, check_text
+from services.gateway.usage import Usage
+from services.rpc.errors import FieldViolation, InvalidArgumentError, NotFoundError, Reason
+
+if TYPE_CHECKING:
+    from services.gateway.answer import Answer, SearchResult
+    from services.gateway.clients.embedding_client import (
+        EmbeddedTexts,
+        EmbeddingClient,
+        EmbeddingModel,
+    )
+    from services.gateway.clients.ingestion_client import IngestionClient
+    from services.gateway.clients.retrieval_client import RetrievalClient
+    from services.gateway.library import NewCollection, StoredDocument
+    from services.gateway.pipeline.rag import Emit, RagPipeline
+    from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
+    from services.gateway.store.feedback import Feedback, FeedbackStore
+    from services.gateway.store.ledger import Ledger, UsageRow
+
+T = TypeVar("T")
+
+MAX_PAGE_SIZE = 1_000
+_DEFAULT_PAGE_SIZE = 100
+_COLLECTION_CALLS = 8
+_MAX_EMBED_TEXTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Entries of a list and the token of the next page."""
+
+    entries: tuple[T, ...]
+    next_page_token: str
+
+
+class Operations:
+    """Everything a caller may ask for.
+
+    Args:
+        pipeline: Answers and searches.
+        embedding: The embedding service.
+        retrieval: The retrieval service.
+        ingestion: The ingestion service.
+        ledger: Meters.
+        feedback: Keeps ratings.
+    """
+
+    def __init__(
+        self,
+        *,
+        pipeline: RagPipeline,
+        embedding: EmbeddingClient,
+        retrieval: RetrievalClient,
+        ingestion: IngestionClient,
+        ledger: Ledger,
+        feedback: FeedbackStore,
+    ) -> None:
+        self._pipeline = pipeline
+        self._embedding = embedding
+        self._retrieval = retrieval
+        self._ingestion = ingestion
+        self._ledger = ledger
+        self._feedback = feedback
+
+    async def query(self, caller: Caller, question: Question, emit: Emit | None = None) -> Answer:
+        """Answers a question; see `RagPipeline.answer`."""
+        caller.require(Operation.QUERY)
+        answer = await self._pipeline.answer(caller.scope, question, emit)
+        self._ledger.record(caller.scope.tenant, Operation.QUERY.label, answer.usage)
+        return answer
+
+    async def search(self, caller: Caller, ask: SearchAsk) -> SearchResult:
+        """Finds passages; see `RagPipeline.search`."""
+        caller.require(Operation.SEARCH)
+        result = await self._pipeline.search(caller.scope, ask)
+        self._ledger.record(caller.scope.tenant, Operation.SEARCH.label, result.usage)
+        return result
+
+    async def recommend(self, caller: Caller, ask: RecommendAsk) -> SearchResult:
+        """Finds documents like others; see `RagPipeline.recommend`."""
+        caller.require(Operation.RECOMMEND)
+        result = await self._pipeline.recommend(caller.scope, ask)
+        self._ledger.record(caller.scope.tenant, Operation.RECOMMEND.label, result.usage)
+        return result
+
+    async def embed(
+        self, caller: Caller, texts: Sequence[str], model: str, dimensions: int
+    ) -> EmbeddedTexts:
+        """Returns vectors of texts."""
+        caller.require(Operation.EMBED)
+        check_range("input (entries)", len(texts), 1, _MAX_EMBED_TEXTS)
+        for index, text in enumerate(texts):
+            check_text(f"input[{index}]", text, limit=100_000, required=True)
+        result = await self._embedding.embed_texts(caller.scope, texts, model, dimensions)
+        self._ledger.record(
+            caller.scope.tenant, Operation.EMBED.label, Usage(embedding_tokens=result.tokens)
+        )
+        return result
+
+    async def embedding_models(self, caller: Caller) -> tuple[EmbeddingModel, ...]:
+        """Returns the loaded embedding models."""
+        caller.require(Operation.EMBED)
+        return await self._embedding.models(caller.scope)
+
+    async def submit(
+        self, caller: Caller, collection: str, documents: Sequence[NewDocument]
+    ) -> tuple[Submission, ...]:
+        """Hands documents to ingestion; a bad one fails alone.
+
+        Raises:
+            InvalidArgumentError: there is none, or none could be accepted.
+        """
+        caller.require(Operation.INGEST)
+        collection = check_collection(collection)
+        check_range("documents (entries)", len(documents), 1, MAX_DOCUMENTS)
+        refused: dict[int, InvalidArgumentError] = {}
+        for index, document in enumerate(documents):
+            try:
+                document.check(f"documents[{index}]")
+            except InvalidArgumentError as error:
+                refused[index] = error
+        good = [each for index, each in enumerate(documents) if index not in refused]
+        accepted: Sequence[Submission] = ()
+        if good:
+            accepted = await self._ingestion.submit(caller.scope, collection, good)
+        taken = iter(accepted)
+        submissions = tuple(
+            _refusal(refused[index]) if index in refused else next(taken)
+            for index in range(len(documents))
+        )
+        if all(each.document is None for each in submissions):
+            raise _none_accepted(submissions)
+        for each in submissions:
+            if each.document is not None:
+                self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
+        return submissions
+
+    async def get_document(
+        self, caller: Caller, collection: str, document_id: str, *, with_text: bool = True
+    ) -> Document:
+        """Returns a document with its state.
+
+        Raises:
+            NotFoundError: there is none, or none the caller may see.
+        """
+        caller.require(Operation.READ_DOCUMENTS)
+        collection = check_collection(collection)
+        check_document_id(document_id)
+        stored, job = await asyncio.gather(
+            self._stored(caller, collection, document_id, with_text=with_text),
+            self._job(caller, collection, document_id),
+        )
+        if stored is None and (job is None or not _sees_job(caller, job)):
+            raise _no_document()
+        return _joined(collection, stored, job)
+
+    async def list_documents(
+        self,
+        caller: Caller,
+        collection: str,
+        states: Sequence[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[Document]:
+        """Returns a page of documents: with their jobs for editors, as indexed for viewers.
+
+        A page may be shorter than asked for: what the caller may not see is left out of it.
+        """
+        caller.require(Operation.READ_DOCUMENTS)
+        collection = check_collection(collection)
+        for index, state in enumerate(states):
+            if state not in STATES:
+                raise InvalidArgumentError.for_field(
+                    f"states[{index}]", f"must be one of {', '.join(STATES)}"
+                )
+        size = _page_size(page_size)
+        check_text("page_token", page_token, limit=2_048)
+        if caller.role < Role.EDITOR:
+            if states and "ready" not in states:
+                return Page((), "")
+            found, token = await self._retrieval.scroll_documents(
+                caller.scope, collection, size, page_token
+            )
+            return Page(tuple(_joined(collection, each, None) for each in found), token)
+        jobs, token = await self._ingestion.list_jobs(
+            caller.scope, collection, states, size, page_token
+        )
+        return Page(await self._visible(caller, collection, jobs), token)
+
+    async def delete_document(self, caller: Caller, collection: str, document_id: str) -> None:
+        """Deletes a document everywhere.
+
+        Raises:
+            NotFoundError: there was none.
+        """
+        caller.require(Operation.DELETE_DOCUMENT)
+        collection = check_collection(collection)
+        check_document_id(document_id)
+        # Ingestion deletes what is indexed and what is on its way; its count has the former only.
+        job = await self._job(caller, collection, document_id)
+        deleted = await self._ingestion.delete(caller.scope, collection, [document_id])
+        if not deleted and job is None:
+            raise _no_document()
+
+    async def retry_document(self, caller: Caller, collection: str, document_id: str) -> Document:
+        """Runs a failed document again.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        caller.require(Operation.INGEST)
+        collection = check_collection(collection)
+        check_document_id(document_id)
+        job = await self._job(caller, collection, document_id)
+        if job is None:
+            raise _no_document()
+        return await self._ingestion.retry(caller.scope, job.job_id) or job
+
+    async def create_collection(self, caller: Caller, new: NewCollection) -> Collection:
+        """Creates a collection for the vectors of a model."""
+        caller.require(Operation.CREATE_COLLECTION)
+        new.check()
+        model = await self._embedding.model(caller.scope, new.embedding_model)
+        return await self._retrieval.create_collection(
+            caller.scope, new, model.name, model.revision, model.dimensions
+        )
+
+    async def get_collection(self, caller: Caller, name: str) -> Collection:
+        """Returns a collection with its figures."""
+        caller.require(Operation.READ_COLLECTIONS)
+        return await self._retrieval.get_collection(caller.scope, _collection_name(name))
+
+    async def list_collections(
+        self, caller: Caller, page_size: int = 0, page_token: str = ""
+    ) -> Page[Collection]:
+        """Returns a page of collections with their figures."""
+        caller.require(Operation.READ_COLLECTIONS)
+        check_text("page_token", page_token, limit=2_048)
+        found, token = await self._retrieval.list_collections(
+            caller.scope, _page_size(page_size), page_token
+        )
+        gate = asyncio.Semaphore(_COLLECTION_CALLS)
+
+        async def with_figures(each: Collection) -> Collection | None:
+            async with gate:
+                try:
+                    return await self._retrieval.get_collection(caller.scope, each.name)
+                except NotFoundError:  # deleted since
+                    return None
+
+        figures = await asyncio.gather(*(with_figures(each) for each in found))
+        return Page(tuple(each for each in figures if each is not None), token)
+
+    async def delete_collection(self, caller: Caller, name: str) -> None:
+        """Deletes a collection with everything in it, the documents on their way included."""
+        caller.require(Operation.DELETE_COLLECTION)
+        name = _collection_name(name)
+        await self._retrieval.get_collection(caller.scope, name)
+        await self._ingestion.delete_all(caller.scope, name)
+        await self._retrieval.delete_collection(caller.scope, name)
+
+    async def submit_feedback(self, caller: Caller, given: Feedback) -> str:
+        """Stores a rating and returns its identifier."""
+        caller.require(Operation.FEEDBACK)
+        return await self._feedback.add(caller, given)
+
+    async def usage(
+        self, caller: Caller, from_day: str = "", to_day: str = ""
+    ) -> tuple[UsageRow, ...]:
+        """Returns what the tenant used, by day and operation; the last 30 days unless said."""
+        caller.require(Operation.READ_USAGE)
+        today = datetime.now(UTC)
+        last = _day("to_day", to_day) or today.strftime("%Y-%m-%d")
+        first = _day("from_day", from_day) or (today - timedelta(days=30)).strftime("%Y-%m-%d")
+        if first > last:
+            raise InvalidArgumentError.for_field("from_day", "must not be after to_day")
+        return await self._ledger.rows(caller.scope.tenant, first, last)
+
+    async def _stored(
+        self, caller: Caller, collection: str, document_id: str, *, with_text: bool
+    ) -> StoredDocument | None:
+        try:
+            found = await self._retrieval.get_documents(
+                caller.scope, collection, [document_id], with_text=with_text
+            )
+        except NotFoundError:  # the collection is not there yet
+            return None
+        return found.get(document_id)
+
+    async def _job(self, caller: Caller, collection: str, document_id: str) -> Document | None:
+        try:
+            return await self._ingestion.get_job(caller.scope, collection, document_id)
+        except NotFoundError:
+            return None
+
+    async def _visible(
+        self, caller: Caller, collection: str, jobs: Sequence[Document]
+    ) -> tuple[Document, ...]:
+        """Leaves out indexed documents whose access list does not name the caller."""
+        if caller.role >= Role.OPERATOR or not jobs:
+            return tuple(jobs)
+        try:
+            readable = await self._retrieval.get_documents(
+                caller.scope, collection, [job.document_id for job in jobs], with_text=False
+            )
+        except NotFoundError:
+            readable = {}
+        return tuple(job for job in jobs if job.document_id in readable or _sees_job(caller, job))
+
+
+def _sees_job(caller: Caller, job: Document) -> bool:
+    """Whether the job alone may be shown: operators see all; editors what is not indexed yet."""
+    if caller.role >= Role.OPERATOR:
+        return True
+    return caller.role >= Role.EDITOR and job.version == 0
+
+
+def _joined(collection: str, stored: StoredDocument | None, job: Document | None) -> Document:
+    """Returns the document as the job and the index know it together."""
+    base = job or Document(document_id=stored.document_id if stored else "", collection=collection)
+    if stored is None:
+        return base
+    return replace(
+        base,
+        title=stored.title or base.title,
+        uri=stored.uri or base.uri,
+        chunk_count=stored.chunk_count or base.chunk_count,
+        version=stored.version,
+        text=stored.text,
+        metadata=stored.metadata,
+        created_at=base.created_at or stored.committed_at,
+        updated_at=base.updated_at or stored.committed_at,
+    )
+
+
+def _refusal(error: InvalidArgumentError) -> Submission:
+    return Submission(None, error_reason=error.reason.value, error_message=error.message)
+
+
+def _none_accepted(submissions: Sequence[Submission]) -> InvalidArgumentError:
+    first = submissions[0]
+    known = first.error_reason in Reason.__members__
+    return InvalidArgumentError(
+        Reason(first.error_reason) if known else Reason.INVALID_FIELD,
+        first.error_message or "no document was accepted",
+        violations=[
+            FieldViolation(f"documents[{index}]", f"{each.error_reason}: {each.error_message}")
+            for index, each in enumerate(submissions)
+        ],
+    )
+
+
+def _no_document() -> NotFoundError:
+    return NotFoundError(
+        Reason.DOCUMENT_NOT_FOUND, "there is no such document, or none this key may read"
+    )
+
+
+def _collection_name(name: str) -> str:
+    if not name:
+        raise InvalidArgumentError.for_field("name", "must not be empty")
+    return check_collection(name, "name")
+
+
+def _page_size(page_size: int) -> int:
+    return check_range("page_size", page_size, 0, MAX_PAGE_SIZE) or _DEFAULT_PAGE_SIZE
+
+
+def _day(field: str, text: str) -> str:
+    if not text:
+        return ""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).strftime("%Y-%m-%d")
+    except ValueError:
+        raise InvalidArgumentError.for_field(field, "must be a day, YYYY-MM-DD") from None

@@ -1,0 +1,68 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from services.rpc.settings import Port, ServiceSettings, settings_config
+
+Price = Annotated[float, Field(ge=0)]
+"""Price of a million tokens."""
+
+
+class GatewaySettings(ServiceSettings):
+    """Edge, limits, downstream services, prices."""
+
+    model_config = settings_config("CAIRN_GATEWAY_")
+
+    port: Port = 8081
+    """Port of the gRPC server; 0 takes a free one."""
+    metrics_port: Port = 9200
+    """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
+    http_host: str = "127.0.0.1"
+    """Address of the HTTP server; 0.0.0.0 for every interface."""
+    http_port: Port = 8080
+    """Port of the HTTP server; 0 takes a free one."""
+    embedding_target: str = "127.0.0.1:9101"
+    """Where the embedding service is: "host:port", several with commas, or "dns:///name:port"."""
+    retrieval_target: str = "127.0.0.1:9102"
+    """Where the retrieval service is."""
+    generation_target: str = "127.0.0.1:9103"
+    """Where the generation service is."""
+    ingestion_target: str = "127.0.0.1:9104"
+    """Where the ingestion service is."""
+    database_url: str = ""
+    """Keys, usage and feedback: `postgresql://…` or `sqlite:///file`; empty: SQLite in data_dir."""
+    valkey_url: SecretStr = SecretStr("")
+    """`redis://host:port/0` for limits that replicas share; empty: each replica counts alone."""
+    pepper: SecretStr = SecretStr("")
+    """Secret that stored key hashes are made with; the same for all replicas. Empty: made at the
+    first start and kept in data_dir."""
+    admin_key: SecretStr = SecretStr("")
+    """First admin key, `crn_…`; empty: made at the first start, written to data_dir."""
+    query_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Deadline of a query or search that asks for none or a later one."""
+    request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Deadline of any HTTP request, uploads included."""
+    rate_per_second: Annotated[float, Field(gt=0)] = 200.0
+    """Requests per second that come back to a key's bucket."""
+    rate_burst: Annotated[int, Field(ge=1)] = 1_000
+    """Requests in a key's full bucket."""
+    max_requests_in_flight: Annotated[int, Field(ge=1)] = 1_024
+    """HTTP requests at once; more are refused with 429."""
+    max_upload_bytes_in_flight: Annotated[int, Field(ge=64_000_000)] = 256_000_000
+    """Bytes of uploads in memory at once; more are refused with 429."""
+    price_embedding: Price = 0.0
+    """Price of a million tokens embedded."""
+    price_rerank: Price = 0.0
+    """Price of a million tokens reranked."""
+    price_prompt: Price = 0.0
+    """Price of a million prompt tokens."""
+    price_cached_prompt: Price = 0.0
+    """Price of a million prompt tokens that the engine had in its cache."""
+    price_completion: Price = 0.0
+    """Price of a million tokens written."""
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    """ISO 4217 code of the prices."""
