@@ -18,7 +18,18 @@ def tracked(*patterns: str) -> list[Path]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    return [path for path in paths if path.is_file()]
+    if listed.returncode == 0:
+        paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    else:  # an exported tree: everything but hidden folders, environments and caches
+        paths = [
+            path
+            for path in ROOT.rglob("*")
+            if not any(
+                part.startswith(".") or part == "__pycache__"
+                for part in path.relative_to(ROOT).parts[:-1]
+            )
+            and (not patterns or any(path.match(pattern) for pattern in patterns))
+        ]
+    return sorted(path for path in paths if path.is_file())
