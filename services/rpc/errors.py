@@ -138,6 +138,37 @@ class ServiceError(Exception):
         self.violations = tuple(violations)
         self.retry_after_seconds = retry_after_seconds
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Lets errors cross to and from worker processes whole."""
+        return (
+            _rebuilt,
+            (
+                type(self),
+                self.reason,
+                self.message,
+                self.metadata,
+                self.violations,
+                self.retry_after_seconds,
+            ),
+        )
+
+
+def _rebuilt(
+    kind: type[ServiceError],
+    reason: Reason,
+    message: str,
+    metadata: Mapping[str, str],
+    violations: Iterable[FieldViolation],
+    retry_after_seconds: float | None,
+) -> ServiceError:
+    return kind(
+        reason,
+        message,
+        metadata=metadata,
+        violations=violations,
+        retry_after_seconds=retry_after_seconds,
+    )
+
 
 class InvalidArgumentError(ServiceError):
     """The request cannot be served whatever the state: mend it."""

@@ -51,9 +51,9 @@ async def _run(main: Coroutine[Any, Any, None]) -> int:
             raise
         get_logger().info("stopped before it was ready", signal=signalled[0].name)
     except Exception as error:
-        get_logger().critical("the service failed", **exception_fields(error))
         if not structlog.is_configured():
             raise
+        get_logger().critical("the service failed", **exception_fields(error))
         return EXIT_FAILED
     return EXIT_OK
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import pickle
 
 import pytest
 from cairn.types.v1 import error_reason_pb2
@@ -56,3 +57,16 @@ def test_error_of_one_field_names_it() -> None:
     assert error.violations == (FieldViolation("top_k", "is 0; at least 1"),)
     with pytest.raises(ServiceError):
         raise error
+
+
+def test_error_crosses_process_boundaries_whole() -> None:
+    sent = InvalidArgumentError(
+        Reason.TOO_LARGE,
+        "too large",
+        metadata={"limit": "1"},
+        violations=[FieldViolation("text", "is long")],
+        retry_after_seconds=2,
+    )
+    got = pickle.loads(pickle.dumps(sent))
+    assert type(got) is InvalidArgumentError
+    assert vars(got) == vars(sent)
