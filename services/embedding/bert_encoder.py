@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from safetensors import SafetensorError, safe_open
 
-from services.embedding.attention import attend, plan_groups
+from services.embedding.attention import attend, plan_groups, query_scale
 from services.embedding.encoder import (
     Checkpoint,
     LocatedTokens,
@@ -217,7 +217,7 @@ class _Reader:
 
     def __init__(self, file: safe_open, device: torch.device) -> None:
         self._file = file
-        self._device = device
+        self.device = device
         names = set(file.keys())
         self._prefix = "bert." if "bert.embeddings.word_embeddings.weight" in names else ""
 
@@ -237,7 +237,7 @@ class _Reader:
             raise InvalidArgumentError.for_field(
                 "source", f"tensor {name} has shape {tuple(tensor.shape)}, not {shape}"
             )
-        return tensor.to(device=self._device, dtype=torch.float32, copy=True)
+        return tensor.to(device=self.device, dtype=torch.float32, copy=True)
 
 
 def _load(
@@ -314,7 +314,7 @@ def _qkv(
 ) -> Linear:
     """Joins the three projections and folds the scale of the scores into the queries."""
     size = config.hidden_size
-    scale = (size // config.heads) ** -0.5
+    scale = query_scale(size // config.heads, dtype, reader.device)
     weights = [
         reader.read(f"{name}.{part}.weight", size, size) for part in ("query", "key", "value")
     ]

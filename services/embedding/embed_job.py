@@ -85,21 +85,27 @@ class EmbedJob:
         self.keys: list[bytes | None] = [None] * len(texts)
         self.encoded_tokens = 0
 
-    def check_and_key(self, index: int, limits: RequestLimits) -> bytes | None:
-        """Returns the key of a text, or None and an error in its report."""
-        try:
-            content = self._content(index, limits)
-        except InvalidArgumentError as error:
-            self.reports[index].error = error
-            return None
+    @property
+    def size(self) -> int:
+        """Characters, or ids, of all texts."""
+        return sum(map(len, self.texts))
+
+    def check_and_key(self, limits: RequestLimits) -> None:
+        """Gives each text its key, or an error in its report."""
         info = self.encoder.info
-        self.keys[index] = cache_key(
-            tenant=self.caller.tenant,
-            revision=info.revision,
-            prompt=info.prompts.get(self.options.kind, ""),
-            content=content,
-        )
-        return self.keys[index]
+        prompt = info.prompts.get(self.options.kind, "")
+        for index in range(len(self.texts)):
+            try:
+                content = self._content(index, limits)
+            except InvalidArgumentError as error:
+                self.reports[index].error = error
+                continue
+            self.keys[index] = cache_key(
+                tenant=self.caller.tenant,
+                revision=info.revision,
+                prompt=prompt,
+                content=content,
+            )
 
     def answer_from_cache(self, index: int, entry: CachedVector) -> None:
         """Takes the row from the cache, unless the text is to be refused for its length."""

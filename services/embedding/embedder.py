@@ -145,9 +145,12 @@ class Embedder:
 
     async def _fill(self, job: EmbedJob) -> None:
         """Fills the rows and reports of a job: from the cache, else from the model."""
+        if job.size <= _INLINE_CHARACTERS:
+            job.check_and_key(self.limits)
+        else:
+            await self._in_thread(job.options.lane, lambda: job.check_and_key(self.limits))
         missing: list[int] = []
-        for index in range(len(job.texts)):
-            key = job.check_and_key(index, self.limits)
+        for index, key in enumerate(job.keys):
             if key is None:
                 continue
             cached = self._cache.get(key)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TypeVar
 
@@ -40,6 +39,9 @@ E = TypeVar("E", InputKind, Lane, Truncation, ElementType)
 
 _STREAM_WINDOW = 2
 """Batches of one stream in work at once: one runs, one waits."""
+_PATIENCE_SECONDS = 120.0
+"""Longest that a batch of a stream waits for a full queue, if its deadline allows."""
+_CANCEL_SECONDS = 5.0
 _MAX_MODEL_NAME_CHARACTERS = 1024
 
 
@@ -65,21 +67,35 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         context: grpc.aio.ServicerContext,
     ) -> AsyncIterator[pb.EmbedStreamResponse]:
         """Embeds batch after batch. A full queue makes the stream wait instead of failing."""
-        running: deque[tuple[int, asyncio.Task[pb.EmbedResponse]]] = deque()
-        first: pb.EmbedRequest | None = None
+        # Read and answer side by side: a client may wait for each answer before it sends on.
+        answers: asyncio.Queue[tuple[int, asyncio.Task[pb.EmbedResponse]] | None] = asyncio.Queue(
+            _STREAM_WINDOW - 1
+        )
+        running: set[asyncio.Task[pb.EmbedResponse]] = set()
+
+        async def read() -> None:
+            first: pb.EmbedRequest | None = None
+            try:
+                async for message in request_iterator:
+                    first = _with_defaults(message.request, first)
+                    task = asyncio.create_task(self._embed_patiently(message.request))
+                    running.add(task)
+                    await answers.put((message.batch_id, task))
+            finally:
+                await answers.put(None)
+
+        reader = asyncio.create_task(read())
         try:
-            async for message in request_iterator:
-                first = _with_defaults(message.request, first)
-                task = asyncio.create_task(self._embed_patiently(message.request))
-                running.append((message.batch_id, task))
-                if len(running) >= _STREAM_WINDOW:
-                    yield await _answer(*running.popleft())
-            while running:
-                yield await _answer(*running.popleft())
+            while (entry := await answers.get()) is not None:
+                batch_id, task = entry
+                response = await task
+                running.discard(task)
+                yield pb.EmbedStreamResponse(batch_id=batch_id, response=response)
+            await reader
         finally:
-            for _, task in running:
+            for task in (reader, *running):
                 task.cancel()
-            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+            await asyncio.wait((reader, *running), timeout=_CANCEL_SECONDS)
 
     async def EncodeTokens(  # noqa: N802 - the contract's name
         self, request: pb.EncodeTokensRequest, context: grpc.aio.ServicerContext
@@ -175,12 +191,15 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         return _embed_response(embedded, options.element_type)
 
     async def _embed_patiently(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
-        """Embeds a batch of a stream; waits while the queue is full, until the stream ends."""
+        """Embeds a batch of a stream; waits for a while as long as the queue is full."""
         caller = _caller(request.scope)
+        give_up_at = time.monotonic() + _PATIENCE_SECONDS
         while True:
             try:
                 return await self._embed(request, caller)
             except ResourceExhaustedError as error:
+                if time.monotonic() > give_up_at:
+                    raise
                 await asyncio.sleep(error.retry_after_seconds or 1.0)
 
     def _model(self, model: LoadedModel) -> pb.Model:
@@ -207,10 +226,6 @@ def _with_defaults(request: pb.EmbedRequest, first: pb.EmbedRequest | None) -> p
     if not request.HasField("options"):
         request.options.CopyFrom(first.options)
     return first
-
-
-async def _answer(batch_id: int, task: asyncio.Task[pb.EmbedResponse]) -> pb.EmbedStreamResponse:
-    return pb.EmbedStreamResponse(batch_id=batch_id, response=await task)
 
 
 def _caller(message: scope_pb2.Scope) -> Caller:
