@@ -1,0 +1,100 @@
+"""The retrieval service: how store, views and search fit together, and how the process lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from cairn.retrieval.v1 import retrieval_service_pb2 as pb
+from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
+
+from services.retrieval.dense import Planner
+from services.retrieval.library import Library
+from services.retrieval.search import Searcher
+from services.retrieval.servicer import RetrievalServicer
+from services.retrieval.settings import RetrievalSettings
+from services.retrieval.store.store import Store
+from services.retrieval.view.keeper import Keeper, KeeperSettings
+from services.retrieval.view.view import Shape
+from services.rpc.admission import Admission
+from services.rpc.errors import FailedPreconditionError, StartupError, UnavailableError
+from services.rpc.logs import configure_logging, get_logger
+from services.rpc.metrics import serve_metrics
+from services.rpc.server import RpcServer, run_service
+from services.rpc.settings import load_settings
+from services.rpc.telemetry import start_telemetry
+from services.sql.engine import sqlite_url
+
+_DATABASE_SECONDS = 30.0
+"""Wait for a database that does not answer yet."""
+
+
+async def serve(settings: RetrievalSettings) -> None:
+    """Runs the service until a signal."""
+    configure_logging("retrieval", settings.log_level)
+    telemetry = start_telemetry("retrieval", settings)
+    url = settings.database_url.get_secret_value()
+    url = url or sqlite_url(settings.data_dir / "retrieval" / "retrieval.db")
+    shape = Shape(graph_rows=settings.graph_rows)
+    keeping = KeeperSettings(settings.poll_seconds, settings.max_view_bytes, shape)
+    try:
+        async with (
+            await _open_store(url, settings.search_threads) as store,
+            Keeper(store, keeping) as keeper,
+        ):
+            planner = Planner(scan_rows=settings.scan_rows)
+            searcher = Searcher(store, keeper, planner, settings.search_threads)
+            library = Library(store, keeper)
+            servicer = RetrievalServicer(
+                library,
+                searcher,
+                Admission(settings.max_queries, "retrieval_queries"),
+                Admission(settings.max_write_bytes, "retrieval_write_bytes"),
+            )
+            server = RpcServer(
+                settings,
+                telemetry,
+                service_names=["cairn.retrieval.v1.RetrievalService"],
+                file_descriptors=[pb.DESCRIPTOR],
+            )
+            rpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
+            metrics_port = serve_metrics(settings.host, settings.metrics_port)
+            await server.start()
+            get_logger().info("metrics", metrics_port=metrics_port)
+            expiry = asyncio.create_task(library.expire())
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(settings.preload_seconds):
+                        await keeper.preload(settings.max_view_bytes)
+                server.set_ready(True)
+                get_logger().info("ready")
+                await server.wait_for_signal_then_drain()
+            finally:
+                expiry.cancel()
+                await searcher.close()
+    finally:
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+async def _open_store(url: str, readers: int) -> Store:
+    """Opens the store; waits for a database that is still starting."""
+    give_up = time.monotonic() + _DATABASE_SECONDS
+    while True:
+        try:
+            return await Store.open(url, readers=readers)
+        except UnavailableError as error:
+            if time.monotonic() > give_up:
+                raise StartupError(f"the database: {error.message}") from error
+        except (ValueError, FailedPreconditionError) as error:
+            raise StartupError(f"the database: {error}") from error
+        await asyncio.sleep(0.5)
+
+
+def main() -> int:
+    """Runs the process and returns its exit code."""
+    return run_service(serve(load_settings(RetrievalSettings)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+"""Types of metadata fields: declared, or inferred from the first value; conflicts are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from services.filters.values import FieldType, Value, type_of
+from services.retrieval.limits import MAX_FIELDS
+from services.rpc.errors import FieldViolation, InvalidArgumentError, Reason
+
+if TYPE_CHECKING:
+    from services.retrieval.documents import Document
+
+
+def fit(
+    documents: Sequence[Document], fields: Mapping[str, FieldType]
+) -> tuple[Sequence[Document], dict[str, FieldType]]:
+    """Returns the documents with values in their fields' types, and the fields known afterwards.
+
+    Raises:
+        InvalidArgumentError: a value has another type than its field, or there would be too many
+            fields.
+    """
+    known = dict(fields)
+    fitted = list(documents)
+    for index, document in enumerate(documents):
+        changed: dict[str, Value] = {}
+        for name, value in document.metadata.items():
+            if value is None:
+                continue
+            kind = known.setdefault(name, type_of(value))
+            if kind is FieldType.FLOAT and type_of(value) is FieldType.INTEGER:
+                changed[name] = float(value)  # pyright: ignore[reportArgumentType]
+            elif kind is not type_of(value):
+                raise _conflict(f"documents[{index}].metadata[{name!r}]", kind, type_of(value))
+        if changed:
+            fitted[index] = replace(document, metadata={**document.metadata, **changed})
+    if len(known) > MAX_FIELDS:
+        raise InvalidArgumentError(
+            Reason.TOO_LARGE,
+            f"the collection would have more than {MAX_FIELDS} metadata fields",
+            metadata={"limit": str(MAX_FIELDS), "size": str(len(known))},
+        )
+    return fitted, known
+
+
+def _conflict(path: str, wanted: FieldType, given: FieldType) -> InvalidArgumentError:
+    text = f"the field holds {wanted.name}, the value is {given.name}"
+    return InvalidArgumentError(
+        Reason.TYPE_CONFLICT,
+        f"{path}: {text}",
+        metadata={"expected": wanted.name, "actual": given.name},
+        violations=[FieldViolation(path, text)],
+    )

@@ -1,0 +1,1 @@
+"""Finds chunks by their words."""

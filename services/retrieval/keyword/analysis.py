@@ -1,0 +1,135 @@
+r"""Cuts text into the terms that are indexed and looked up.
+
+Words are runs of letters, digits and combining marks: dropping the marks, as `\w` does, loses the
+vowels of Indic and Thai words (Hindi: nDCG@10 .946 becomes .781). Scripts that put no spaces
+between words are cut into pairs of characters (Chinese: .144 becomes .963). Words are stemmed by
+Snowball.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import unicodedata
+from dataclasses import dataclass
+
+import tantivy
+
+LANGUAGES = frozenset(
+    {
+        *("arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek"),
+        *("hungarian", "italian", "norwegian", "portuguese", "romanian", "russian", "spanish"),
+        *("swedish", "tamil", "turkish"),
+    }
+)
+"""Snowball languages; "none" stems nothing."""
+
+_WITH_STOP_WORDS = frozenset(
+    {
+        *("danish", "dutch", "english", "finnish", "french", "german", "hungarian"),
+        *("italian", "norwegian", "portuguese", "russian", "spanish", "swedish"),
+    }
+)
+_UNSPACED = (
+    "\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"  # Han, kana, Hangul
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u109f\u1780-\u17d3"  # Thai, Lao, Burmese, Khmer
+)
+_MAX_TERM_CHARACTERS = 64
+
+
+@functools.cache
+def _marks() -> str:
+    """Returns the combining marks as the inside of a character class."""
+    ranges: list[str] = []
+    first = last = -2
+    # Marks beyond the first two planes (variation selectors) belong to no word.
+    for code in (*range(0x0300, 0x20000), -2):
+        if code >= 0 and unicodedata.category(chr(code)) not in {"Mn", "Mc"}:
+            continue
+        if code != last + 1:
+            if first >= 0:
+                ranges.append(f"{chr(first)}-{chr(last)}")
+            first = code
+        last = code
+    return "".join(ranges)
+
+
+@functools.cache
+def _word_pattern() -> re.Pattern[str]:
+    inside = rf"(?:(?![{_UNSPACED}])[\w{_marks()}])"
+    return re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>{inside}+(?:'{inside}+)*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Terms of a text."""
+
+    counted: list[str]
+    """Terms in order, with repetitions: words' stems and character pairs."""
+    extra: list[str]
+    """Single characters of unspaced runs, found by one-character queries only."""
+
+
+class Analyzer:
+    """Cuts texts of one language.
+
+    Args:
+        language: One of LANGUAGES, or "none".
+    """
+
+    def __init__(self, language: str) -> None:
+        self._stem = None
+        self._drop = None
+        if language in LANGUAGES:
+            builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+            self._stem = builder.filter(tantivy.Filter.stemmer(language)).build()
+        if language in _WITH_STOP_WORDS:
+            builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
+            self._drop = builder.filter(tantivy.Filter.stopword(language)).build()
+
+    def document(self, text: str) -> Terms:
+        """Returns the terms under which a text is found."""
+        words, pairs, singles = self._split(text)
+        return Terms(self._stems(words) + pairs, singles)
+
+    def query(self, text: str) -> list[str]:
+        """Returns the terms to look for; stop words only when there is nothing else."""
+        words, pairs, singles = self._split(text)
+        telling = words
+        if words and self._drop is not None:
+            telling = self._drop.analyze(" ".join(words))
+        lonely = [] if pairs else singles
+        return self._stems(telling) + pairs + lonely or self._stems(words)
+
+    def _stems(self, words: list[str]) -> list[str]:
+        if self._stem is None or not words:
+            return words
+        return self._stem.analyze(" ".join(words))
+
+    def _split(self, text: str) -> tuple[list[str], list[str], list[str]]:
+        """Returns words, pairs of characters and single characters."""
+        words: list[str] = []
+        pairs: list[str] = []
+        singles: list[str] = []
+        text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+        for match in _word_pattern().finditer(text):
+            run = match.group()
+            if match.lastgroup == "word":
+                words.append(run[:_MAX_TERM_CHARACTERS])
+                continue
+            pairs.extend(run[at : at + 2] for at in range(len(run) - 1))
+            singles.extend(run)
+        return words, pairs, singles
+
+
+@functools.cache
+def analyzer(language: str) -> Analyzer:
+    """Returns the analyzer of a language, made once."""
+    return Analyzer(language)
+
+
+def intern_term(term: str) -> str:
+    """Returns the one copy of a term that all collections share."""
+    return sys.intern(term)

@@ -1,0 +1,126 @@
+"""BM25 over posting lists that only grow.
+
+Every query is filtered at least by permissions. Scoring whole posting lists and masking the sum
+costs the same at any filter, where a text engine must be told the allowed documents one by one
+(measured on 100k passages: 5,000 queries per CPU-second at any filter, against 291 with a list of
+1,000 ids in tantivy).
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from services.retrieval.keyword.analysis import analyzer, intern_term
+from services.retrieval.limits import MAX_QUERY_TERMS
+from services.retrieval.view.arrays import GrowingArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from services.retrieval.view.rows import Snapshot
+
+K1 = 1.2
+B = 0.75
+"""Measured on eight sets: k1 1.2 to 1.5, b .75 are level; k1 .9, b .4 loses up to .03 nDCG@10."""
+
+_MAX_FREQUENCY = 0xFFFF
+
+
+class KeywordIndex:
+    """Term frequencies of chunk rows. One thread appends, any thread scores.
+
+    Args:
+        language: Snowball language, or "none".
+    """
+
+    def __init__(self, language: str) -> None:
+        self._analyzer = analyzer(language)
+        self._rows: dict[str, array[int]] = {}
+        self._frequencies: dict[str, array[int]] = {}
+        self._lengths = GrowingArray(np.int32)
+        self._posting_count = 0
+
+    def append(self, title: str, heading_path: Sequence[str], text: str) -> None:
+        """Adds the next chunk row: its own words, its document's title, its headings."""
+        row = self._lengths.size
+        terms = self._analyzer.document("\n".join((title, *heading_path, text)))
+        counts = Counter(terms.counted)
+        for single in terms.extra:
+            counts[single] += 1
+        for term, count in counts.items():
+            rows = self._rows.get(term)
+            if rows is None:
+                key = intern_term(term)
+                # Frequencies first: who finds rows finds their frequencies.
+                self._frequencies[key] = array("H")
+                rows = self._rows[key] = array("I")
+            self._frequencies[term].append(min(count, _MAX_FREQUENCY))
+            rows.append(row)
+        self._posting_count += len(counts)
+        self._lengths.append(len(terms.counted))
+
+    def length_between(self, first: int, last: int) -> int:
+        """Returns the number of words in chunk rows first..last."""
+        return int(self._lengths.rows(last)[first:].sum())
+
+    def query_terms(self, texts: Sequence[tuple[str, float]]) -> dict[str, float]:
+        """Returns the terms of weighted texts, each with its weight times its frequency."""
+        weights: dict[str, float] = {}
+        for text, weight in texts:
+            for term in self._analyzer.query(text):
+                if term in weights or len(weights) < MAX_QUERY_TERMS:
+                    weights[term] = weights.get(term, 0.0) + weight
+        return weights
+
+    def scores(
+        self,
+        snapshot: Snapshot,
+        texts: Sequence[tuple[str, float]],
+        live_chunks: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """Returns the BM25 score of every chunk row; 0 where no term occurs.
+
+        Figures of the collection are taken over live chunks, so scores do not depend on what was
+        deleted before, nor on the replica.
+
+        Args:
+            snapshot: State to score.
+            texts: Texts with their weights.
+            live_chunks: Which chunk rows live.
+        """
+        total = np.zeros(snapshot.chunk_count, np.float32)
+        if not snapshot.live_chunks:
+            return total
+        mean = max(snapshot.live_terms / snapshot.live_chunks, 1e-9)
+        lengths = self._lengths.rows(snapshot.chunk_count)
+        for term, weight in self.query_terms(texts).items():
+            rows, frequencies = self._postings(term, snapshot.chunk_count)
+            found = int(np.count_nonzero(live_chunks[rows]))
+            if not found:
+                continue
+            idf = math.log1p((snapshot.live_chunks - found + 0.5) / (found + 0.5))
+            norms = K1 * (1 - B + B * lengths[rows] / mean)
+            # Rows of one term differ: plain indexing adds each once.
+            total[rows] += (weight * idf * (K1 + 1)) * frequencies / (frequencies + norms)
+        return total
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes used."""
+        return self._posting_count * 6 + len(self._rows) * 400 + self._lengths.nbytes
+
+    def _postings(self, term: str, count: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+        rows = self._rows.get(term)
+        if rows is None:
+            return np.empty(0, np.uint32), np.empty(0, np.float32)
+        found = np.frombuffer(rows.tobytes(), np.uint32)
+        found = found[: np.searchsorted(found, count)]
+        # Read after the rows, so at least as long.
+        frequencies = np.frombuffer(self._frequencies[term].tobytes(), np.uint16)
+        return found, frequencies[: len(found)].astype(np.float32)

@@ -1,0 +1,362 @@
+"""What the service does with collections and documents: store and views together."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from services.retrieval import browse
+from services.retrieval.browse import Place
+from services.retrieval.collections import Alias, Collection, CollectionSettings
+from services.retrieval.queries import Passage
+from services.retrieval.store import catalog, documents, passages
+from services.retrieval.store.store import now_micros
+from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
+from services.rpc.logs import exception_fields, get_logger
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from services.filters.ast import Filter
+    from services.filters.values import Value
+    from services.retrieval.documents import Document
+    from services.retrieval.search import Reach
+    from services.retrieval.store.documents import Deleted, Written
+    from services.retrieval.store.store import Store
+    from services.retrieval.view.keeper import Keeper
+    from services.retrieval.view.view import View
+
+_EXPIRY_SECONDS = 30.0
+"""Between two sweeps for documents past their time; they are invisible before."""
+_EXPIRED_PER_SWEEP = 1000
+_DELETE_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Figures of a collection on this replica."""
+
+    documents: int
+    chunks: int
+    tombstones: int
+    view_bytes: int
+    committed_seq: int
+    visible_seq: int
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPage:
+    """A page of documents."""
+
+    documents: list[Document]
+    next_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassagePage:
+    """A page of chunks."""
+
+    collection: str
+    passages: list[Passage]
+    next_token: str
+
+
+class Library:
+    """Collections and documents of all tenants.
+
+    Args:
+        store: The truth.
+        keeper: Views of it.
+    """
+
+    def __init__(self, store: Store, keeper: Keeper) -> None:
+        self._store = store
+        self._keeper = keeper
+
+    async def create(
+        self, tenant: str, name: str, settings: CollectionSettings
+    ) -> tuple[Collection, bool]:
+        """Creates a collection; returns it and whether it was there before."""
+        return await self._store.change_catalog(
+            lambda c: catalog.create(c, tenant, name, settings, now_micros())
+        )
+
+    async def describe(self, tenant: str, name: str) -> tuple[Collection, Stats]:
+        """Returns a collection with its figures."""
+        collection = await self._store.resolve_afresh(tenant, name)
+        view = self._keeper.loaded(collection.id)
+        if view is None:
+            count, chunks = await self._store.read(lambda c: documents.count(c, collection.id))
+            return collection, Stats(
+                count, chunks, 0, 0, collection.seq, 0, "not loaded: it loads when searched"
+            )
+        snapshot = view.published.snapshot
+        return collection, Stats(
+            documents=snapshot.live_documents,
+            chunks=snapshot.live_chunks,
+            tombstones=snapshot.dead_chunks,
+            view_bytes=view.nbytes,
+            committed_seq=collection.seq,
+            visible_seq=snapshot.tenant_seq,
+            index=view.describe(),
+        )
+
+    async def list_collections(
+        self, tenant: str, size: int, token: str
+    ) -> tuple[list[Collection], str]:
+        """Returns a page of collections and the next page's token."""
+        after = _read_name_token(token)
+        found = await self._store.read(lambda c: catalog.list_page(c, tenant, after, size + 1))
+        has_more = len(found) > size
+        return found[:size], _name_token(found[size - 1].name) if has_more else ""
+
+    async def drop(self, tenant: str, name: str) -> None:
+        """Deletes a collection with everything in it."""
+        await self._store.change_catalog(lambda c: catalog.drop(c, tenant, name))
+
+    async def set_alias(self, tenant: str, alias: Alias) -> str:
+        """Points an alias at a collection; returns the one it stood for before, or ""."""
+        return await self._store.change_catalog(lambda c: catalog.set_alias(c, tenant, alias))
+
+    async def delete_alias(self, tenant: str, name: str) -> None:
+        """Removes an alias."""
+        await self._store.change_catalog(lambda c: catalog.delete_alias(c, tenant, name))
+
+    async def list_aliases(self, tenant: str) -> list[Alias]:
+        """Returns the tenant's aliases."""
+        return await self._store.read(lambda c: catalog.list_aliases(c, tenant))
+
+    async def upsert(
+        self, tenant: str, name: str, new: Sequence[Document], expected_version: int
+    ) -> Written:
+        """Writes documents; once this returns, they are committed and this replica finds them."""
+        written = await self._store.write(
+            partial(
+                documents.upsert,
+                tenant=tenant,
+                name=name,
+                new=new,
+                expected_version=expected_version,
+                check=partial(_check_dimensions, new),
+                now_micros=now_micros(),
+            )
+        )
+        await self._take_in(written.collection, written.seq)
+        return written
+
+    async def delete(
+        self, tenant: str, name: str, ids: Sequence[str], tree: Filter | None
+    ) -> Deleted:
+        """Deletes documents by id or by filter."""
+        if tree is None:
+            deleted = await self._store.write(
+                lambda c: documents.delete_by_ids(c, tenant, name, ids)
+            )
+            await self._take_in(deleted.collection, deleted.seq)
+            return deleted
+        return await self._delete_matching(tenant, name, tree)
+
+    async def _delete_matching(self, tenant: str, name: str, tree: Filter) -> Deleted:
+        total = 0
+        deleted: Deleted | None = None
+        for _ in range(_DELETE_ROUNDS):
+            collection = await self._store.resolve_afresh(tenant, name)
+            view = await self._keeper.current_view(collection)
+            doomed = await asyncio.to_thread(browse.matching_live, view.published, tree)
+            if deleted is not None and not doomed:
+                break
+            # A document replaced since then may not match any more: its version protects it.
+            deleted = await self._store.write(
+                lambda c, doomed=doomed: documents.delete_by_ids(
+                    c, tenant, name, list(doomed), versions=doomed
+                )
+            )
+            await self._take_in(deleted.collection, deleted.seq)
+            total += deleted.count
+            if deleted.count == len(doomed):
+                break
+        if deleted is None:
+            raise catalog.not_found(name)
+        return documents.Deleted(deleted.collection, deleted.seq, total)
+
+    async def read(
+        self,
+        reach: Reach,
+        name: str,
+        ids: Sequence[str],
+        *,
+        with_text: bool,
+        with_chunks: bool,
+        with_vectors: bool,
+    ) -> tuple[Collection, list[Document]]:
+        """Returns the documents that exist and may be read."""
+        collection = await self._store.resolve_afresh(reach.tenant, name)
+        found = await self._store.read(
+            partial(
+                documents.read,
+                collection_id=collection.id,
+                ids=ids,
+                may_read=partial(_shares, frozenset(reach.principals)),
+                now_micros=now_micros(),
+                with_text=with_text,
+                with_chunks=with_chunks,
+                with_vectors=with_vectors,
+            )
+        )
+        return collection, found
+
+    async def count(self, reach: Reach, name: str, tree: Filter | None) -> tuple[int, int]:
+        """Returns the numbers of documents and chunks."""
+        view = await self._view(reach, name)
+
+        def work() -> tuple[int, int]:
+            published = view.published
+            mask = browse.visible(published, reach.principals, tree, now_micros())
+            return browse.count(published.snapshot, mask)
+
+        return await asyncio.to_thread(work)
+
+    async def facet(
+        self, reach: Reach, name: str, field: str, tree: Filter | None, limit: int
+    ) -> list[tuple[Value, int]]:
+        """Returns a field's values with their numbers of documents."""
+        view = await self._view(reach, name)
+
+        def work() -> list[tuple[Value, int]]:
+            published = view.published
+            mask = browse.visible(published, reach.principals, tree, now_micros())
+            return browse.facet(published, field, mask, limit)
+
+        return await asyncio.to_thread(work)
+
+    async def scroll_documents(
+        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+    ) -> DocumentPage:
+        """Returns a page of documents, without text or chunks."""
+        view = await self._view(reach, name)
+        published = view.published
+        key = browse.page_key("documents", published.collection.id, tree)
+        after = browse.decode_token(token, key)
+
+        def page() -> list[str]:
+            mask = browse.visible(published, reach.principals, tree, now_micros())
+            return browse.document_page(published.snapshot, mask, after, size)
+
+        ids = await asyncio.to_thread(page)
+        found = await self._store.read(
+            partial(
+                documents.read,
+                collection_id=published.collection.id,
+                ids=ids,
+                may_read=partial(_shares, frozenset(reach.principals)),
+                now_micros=now_micros(),
+                with_text=False,
+                with_chunks=False,
+            )
+        )
+        is_full = len(ids) == size
+        return DocumentPage(found, browse.encode_token(Place(ids[-1]), key) if is_full else "")
+
+    async def scroll_chunks(
+        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+    ) -> PassagePage:
+        """Returns a page of chunks."""
+        view = await self._view(reach, name)
+        published = view.published
+        key = browse.page_key("chunks", published.collection.id, tree)
+        after = browse.decode_token(token, key)
+
+        def page() -> list[passages.Wanted]:
+            mask = browse.visible(published, reach.principals, tree, now_micros())
+            return browse.chunk_page(published.snapshot, mask, after, size)
+
+        wanted = await asyncio.to_thread(page)
+
+        def fetch(connection: Connection) -> list[Passage | None]:
+            return passages.fetch(connection, published.collection.id, wanted, with_metadata=True)
+
+        found = await self._store.read(fetch) if wanted else []
+        next_token = ""
+        if len(wanted) == size:
+            next_token = browse.encode_token(Place(wanted[-1].document_id, wanted[-1].ordinal), key)
+        return PassagePage(
+            published.collection.name, [each for each in found if each is not None], next_token
+        )
+
+    async def expire(self) -> None:
+        """Deletes documents past their time, again and again; runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(_EXPIRY_SECONDS)
+            try:
+                await self._expire_once()
+            except ServiceError as error:
+                get_logger().warning("cannot delete expired documents", **exception_fields(error))
+
+    async def _expire_once(self) -> None:
+        rows = await self._store.read(
+            lambda c: documents.expired(c, now_micros(), _EXPIRED_PER_SWEEP)
+        )
+        groups: dict[tuple[str, str], dict[str, int]] = {}
+        for tenant, name, document_id, version in rows:
+            groups.setdefault((tenant, name), {})[document_id] = version
+        for (tenant, name), versions in groups.items():
+            await self._store.write(
+                lambda c, t=tenant, n=name, v=versions: documents.delete_by_ids(
+                    c, t, n, list(v), versions=v
+                )
+            )
+
+    async def _view(self, reach: Reach, name: str) -> View:
+        """Returns a view that has seen everything committed by now."""
+        collection = await self._store.resolve_afresh(reach.tenant, name)
+        return await self._keeper.current_view(collection)
+
+    async def _take_in(self, collection: Collection, seq: int) -> None:
+        try:
+            await self._keeper.take_in(collection, seq)
+        except ServiceError as error:
+            # It is committed, which is what the answer promises; searches will wait for it.
+            get_logger().warning("a write is not visible yet", **exception_fields(error))
+            self._keeper.require(collection.id, seq)
+
+
+def _check_dimensions(new: Sequence[Document], collection: Collection) -> None:
+    expected = collection.settings.dimensions
+    for index, document in enumerate(new):
+        for place, chunk in enumerate(document.chunks):
+            if len(chunk.vector) != 4 * expected:
+                raise InvalidArgumentError.for_field(
+                    f"documents[{index}].chunks[{place}].vector",
+                    f"has {len(chunk.vector) // 4} dimensions, the collection has {expected}",
+                    Reason.DIMENSION_MISMATCH,
+                )
+
+
+def _shares(principals: frozenset[str], acl: tuple[str, ...]) -> bool:
+    return not principals.isdisjoint(acl)
+
+
+def _name_token(name: str) -> str:
+    return base64.urlsafe_b64encode(f"n:{name}".encode()).decode()
+
+
+def _read_name_token(token: str) -> str:
+    if not token:
+        return ""
+    try:
+        found = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        found = ""
+    if not found.startswith("n:"):
+        raise InvalidArgumentError.for_field(
+            "page_token",
+            "is not one that this list returned: begin again without it",
+            Reason.INVALID_PAGE_TOKEN,
+        )
+    return found[2:]

@@ -1,0 +1,352 @@
+"""RetrievalService: protobuf to the domain and back."""
+# ruff: noqa: N802 - gRPC names the methods
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cairn.retrieval.v1 import retrieval_service_pb2 as pb
+from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
+from cairn.types.v1 import usage_pb2
+
+from services.filters.proto import value_to_proto
+from services.retrieval import checks, from_proto, limits, to_proto
+from services.retrieval.collections import Alias
+from services.retrieval.queries import Query, SearchMode
+from services.retrieval.search import Likeness, Reach, check_query
+from services.retrieval.vectors import unit
+from services.rpc.errors import InvalidArgumentError, Reason, UnimplementedError
+from services.rpc.scope_proto import scope_from_proto
+from services.rpc.telemetry import span
+
+if TYPE_CHECKING:
+    from services.filters.ast import Filter
+    from services.retrieval.library import Library
+    from services.retrieval.queries import Answer
+    from services.retrieval.search import Searcher
+    from services.rpc.admission import Admission
+
+_THREAD_BYTES = 65_536
+"""Writes larger than this are read in a thread, so that searches do not wait for it."""
+
+
+class RetrievalServicer(rpc.RetrievalServiceServicer):
+    """Answers the contract's calls.
+
+    Args:
+        library: Collections and documents.
+        searcher: Searches.
+        queries: Bounds the queries in work.
+        writes: Bounds the bytes of writes in work.
+    """
+
+    def __init__(
+        self, library: Library, searcher: Searcher, queries: Admission, writes: Admission
+    ) -> None:
+        self._library = library
+        self._searcher = searcher
+        self._queries = queries
+        self._writes = writes
+
+    async def CreateCollection(self, request: pb.CreateCollectionRequest, context: Any) -> Any:
+        """Creates a collection."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        settings = from_proto.settings(request.settings)
+        created, existed = await self._library.create(scope.tenant, name, settings)
+        return pb.CreateCollectionResponse(
+            collection=to_proto.collection(created), already_existed=existed
+        )
+
+    async def GetCollection(self, request: pb.GetCollectionRequest, context: Any) -> Any:
+        """Returns a collection with its figures."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        collection, stats = await self._library.describe(scope.tenant, name)
+        return pb.GetCollectionResponse(
+            collection=to_proto.collection(collection),
+            stats=pb.CollectionStats(
+                document_count=stats.documents,
+                chunk_count=stats.chunks,
+                tombstone_count=stats.tombstones,
+                view_bytes=stats.view_bytes,
+                committed_seq=stats.committed_seq,
+                visible_seq=stats.visible_seq,
+                index_description=stats.index,
+            ),
+        )
+
+    async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> Any:
+        """Lists the tenant's collections."""
+        scope = scope_from_proto(request.scope)
+        size = from_proto.page_size(request.page_size)
+        found, token = await self._library.list_collections(scope.tenant, size, request.page_token)
+        return pb.ListCollectionsResponse(
+            collections=map(to_proto.collection, found), next_page_token=token
+        )
+
+    async def DeleteCollection(self, request: pb.DeleteCollectionRequest, context: Any) -> Any:
+        """Deletes a collection with everything in it."""
+        scope = scope_from_proto(request.scope)
+        await self._library.drop(scope.tenant, checks.collection_name(request.name, "name"))
+        return pb.DeleteCollectionResponse()
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> Any:
+        """Points an alias at a collection."""
+        scope = scope_from_proto(request.scope)
+        alias = Alias(
+            checks.collection_name(request.alias.name, "alias.name"),
+            checks.collection_name(request.alias.collection, "alias.collection"),
+        )
+        former = await self._library.set_alias(scope.tenant, alias)
+        return pb.SetAliasResponse(
+            alias=pb.Alias(name=alias.name, collection=alias.collection), former_collection=former
+        )
+
+    async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Any) -> Any:
+        """Removes an alias."""
+        scope = scope_from_proto(request.scope)
+        await self._library.delete_alias(scope.tenant, checks.collection_name(request.name, "name"))
+        return pb.DeleteAliasResponse()
+
+    async def ListAliases(self, request: pb.ListAliasesRequest, context: Any) -> Any:
+        """Lists the tenant's aliases."""
+        scope = scope_from_proto(request.scope)
+        found = await self._library.list_aliases(scope.tenant)
+        return pb.ListAliasesResponse(
+            aliases=[pb.Alias(name=each.name, collection=each.collection) for each in found]
+        )
+
+    async def Upsert(self, request: pb.UpsertRequest, context: Any) -> Any:
+        """Writes whole document versions."""
+        return await self._upsert(request)
+
+    async def UpsertStream(
+        self, request_iterator: AsyncIterator[pb.UpsertStreamRequest], context: Any
+    ) -> AsyncIterator[pb.UpsertStreamResponse]:
+        """Writes a flow of documents; one acknowledgement per message, in order."""
+        async for message in request_iterator:
+            response = await self._upsert(message.request)
+            yield pb.UpsertStreamResponse(batch_id=message.batch_id, response=response)
+
+    async def Delete(self, request: pb.DeleteRequest, context: Any) -> Any:
+        """Deletes documents by id or by filter."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.collection, "collection")
+        has_filter = request.HasField("filter")
+        if has_filter and request.document_ids:
+            raise InvalidArgumentError.for_field(
+                "filter", "give either document_ids or a filter, not both"
+            )
+        if not has_filter and not request.document_ids:
+            raise InvalidArgumentError.for_field(
+                "document_ids", "give document_ids or a filter: nothing is deleted by default"
+            )
+        ids = from_proto.document_ids(
+            request.document_ids, "document_ids", is_required=not has_filter
+        )
+        tree = from_proto.optional_filter(request.filter, "filter", is_set=has_filter)
+        async with self._writes.admit(request.ByteSize()):
+            deleted = await self._library.delete(scope.tenant, name, ids, tree)
+        return pb.DeleteResponse(seq=deleted.seq, deleted_count=deleted.count)
+
+    async def GetDocuments(self, request: pb.GetDocumentsRequest, context: Any) -> Any:
+        """Returns documents with their text."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        ids = from_proto.document_ids(request.document_ids, "document_ids")
+        with_vectors = request.include_chunks and request.include_vectors
+        async with self._queries.admit(1):
+            collection, found = await self._library.read(
+                reach,
+                name,
+                ids,
+                with_text=not request.omit_text,
+                with_chunks=request.include_chunks,
+                with_vectors=with_vectors,
+            )
+        dimensions = collection.settings.dimensions
+        return pb.GetDocumentsResponse(
+            documents=[
+                to_proto.document(each, dimensions=dimensions, with_vectors=with_vectors)
+                for each in found
+            ]
+        )
+
+    async def Scroll(self, request: pb.ScrollRequest, context: Any) -> Any:
+        """Lists documents, or their chunks, page by page."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        size = from_proto.page_size(request.page_size)
+        tree = _filter(request)
+        if request.unit not in pb.ScrollUnit.values():
+            raise InvalidArgumentError.for_field("unit", f"{request.unit} is not known")
+        async with self._queries.admit(1):
+            if request.unit == pb.SCROLL_UNIT_CHUNK:
+                chunks = await self._library.scroll_chunks(
+                    reach, name, tree, size, request.page_token
+                )
+                return pb.ScrollResponse(
+                    passages=[
+                        to_proto.passage(each, chunks.collection) for each in chunks.passages
+                    ],
+                    next_page_token=chunks.next_token,
+                )
+            page = await self._library.scroll_documents(reach, name, tree, size, request.page_token)
+        return pb.ScrollResponse(
+            documents=[
+                to_proto.document(each, dimensions=0, with_vectors=False) for each in page.documents
+            ],
+            next_page_token=page.next_token,
+        )
+
+    async def Count(self, request: pb.CountRequest, context: Any) -> Any:
+        """Counts documents and chunks."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        tree = _filter(request)
+        async with self._queries.admit(1):
+            documents, chunks = await self._library.count(reach, name, tree)
+        return pb.CountResponse(document_count=documents, chunk_count=chunks)
+
+    async def Facet(self, request: pb.FacetRequest, context: Any) -> Any:
+        """Counts documents by the values of a metadata field."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        tree = _filter(request)
+        field = checks.text(
+            request.field, "field", limits.MAX_FIELD_NAME_CHARACTERS, is_required=True
+        )
+        limit = checks.number(
+            request.limit, "limit", 1, limits.MAX_FACET_VALUES, limits.DEFAULT_FACET_VALUES
+        )
+        async with self._queries.admit(1):
+            found = await self._library.facet(reach, name, field, tree, limit)
+        return pb.FacetResponse(
+            values=[
+                pb.FacetValue(value=value_to_proto(value), document_count=count)
+                for value, count in found
+            ]
+        )
+
+    async def Search(self, request: pb.SearchRequest, context: Any) -> Any:
+        """Finds passages for one query."""
+        name, answers = await self._search(request, [request.query], "query")
+        return to_proto.answer(answers[0], name, explain=request.options.explain)
+
+    async def BatchSearch(self, request: pb.BatchSearchRequest, context: Any) -> Any:
+        """Finds passages for several queries."""
+        if not request.queries:
+            raise InvalidArgumentError.for_field("queries", "must hold at least one query")
+        checks.size(len(request.queries), limits.MAX_QUERIES_PER_BATCH, "queries", "queries")
+        name, answers = await self._search(request, request.queries, "queries[{index}]")
+        explain = request.options.explain
+        return pb.BatchSearchResponse(
+            responses=[to_proto.answer(each, name, explain=explain) for each in answers]
+        )
+
+    async def Recommend(self, request: pb.RecommendRequest, context: Any) -> Any:
+        """Finds documents like some and unlike others."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        options = from_proto.search_options(request.options, SearchMode.DENSE)
+        if not request.positive_ids and not request.positive_vectors:
+            raise InvalidArgumentError.for_field(
+                "positive_ids", "give at least one of positive_ids and positive_vectors"
+            )
+        checks.size(len(request.positive_vectors), limits.MAX_IDS, "positive_vectors", "vectors")
+        vectors = tuple(
+            unit(from_proto.vector(each, f"positive_vectors[{i}]"))
+            for i, each in enumerate(request.positive_vectors)
+        )
+        likeness = Likeness(
+            tuple(from_proto.document_ids(request.positive_ids, "positive_ids", is_required=False)),
+            tuple(from_proto.document_ids(request.negative_ids, "negative_ids", is_required=False)),
+            vectors,
+        )
+        check = partial(
+            check_query,
+            vectors=vectors,
+            embedding_model=request.options.embedding_model,
+            path="positive_vectors",
+        )
+        async with self._queries.admit(1):
+            answer = await self._searcher.recommend(reach, name, likeness, options, check)
+        return pb.RecommendResponse(
+            passages=to_proto.scored(answer, answer.collection),
+            explanation=to_proto.explanation(answer) if request.options.explain else None,
+            usage=usage_pb2.Usage(vectors_scanned=answer.vectors_scanned),
+        )
+
+    async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Any) -> Any:
+        """Not built."""
+        _no_snapshots(request)
+
+    async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Any) -> Any:
+        """Not built."""
+        _no_snapshots(request)
+
+    async def RestoreSnapshot(self, request: pb.RestoreSnapshotRequest, context: Any) -> Any:
+        """Not built."""
+        _no_snapshots(request)
+
+    async def _upsert(self, request: pb.UpsertRequest) -> pb.UpsertResponse:
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.collection, "collection")
+        size = request.ByteSize()
+        async with self._writes.admit(size):
+            if size > _THREAD_BYTES:
+                new = await asyncio.to_thread(from_proto.documents, request.documents)
+            else:
+                new = from_proto.documents(request.documents)
+            with span("store.upsert", attributes={"cairn.documents": len(new)}):
+                written = await self._library.upsert(
+                    scope.tenant, name, new, request.expected_version
+                )
+        return pb.UpsertResponse(seq=written.seq, versions=written.versions)
+
+    async def _search(
+        self,
+        request: pb.SearchRequest | pb.BatchSearchRequest,
+        messages: Sequence[pb.Query],
+        path: str,
+    ) -> tuple[str, list[Answer]]:
+        """Returns the collection's own name and an answer for each query."""
+        reach = _reach(request)
+        name = checks.collection_name(request.collection, "collection")
+        mode = from_proto.search_mode(messages, request.options)
+        options = from_proto.search_options(request.options, mode)
+        queries: list[Query] = [
+            from_proto.query(each, mode, path.format(index=i)) for i, each in enumerate(messages)
+        ]
+        check = partial(
+            check_query,
+            vectors=[each.vector for each in queries if each.vector is not None],
+            embedding_model=request.options.embedding_model,
+            path=path.format(index=0) + ".vector",
+        )
+        attributes = {"cairn.search.mode": mode.name.lower(), "cairn.search.top_k": options.top_k}
+        async with self._queries.admit(len(queries)):
+            with span("retrieval.search", attributes=attributes):
+                answers = await self._searcher.search(reach, name, queries, options, check)
+        return answers[0].collection, answers
+
+
+def _reach(request: Any) -> Reach:
+    scope = scope_from_proto(request.scope)
+    return Reach(scope.tenant, scope.principals)
+
+
+def _filter(request: Any) -> Filter | None:
+    return from_proto.optional_filter(request.filter, "filter", is_set=request.HasField("filter"))
+
+
+def _no_snapshots(request: Any) -> NoReturn:
+    scope_from_proto(request.scope)
+    checks.collection_name(request.collection, "collection")
+    raise UnimplementedError(
+        Reason.NOT_SUPPORTED, "this version writes no snapshots: back up the database instead"
+    )

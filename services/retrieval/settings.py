@@ -1,0 +1,39 @@
+"""Settings of the retrieval service, read once from CAIRN_RETRIEVAL_… variables."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from services.rpc.settings import Port, ServiceSettings, settings_config
+
+
+class RetrievalSettings(ServiceSettings):
+    """What the retrieval service can be told."""
+
+    model_config = settings_config("CAIRN_RETRIEVAL_")
+
+    port: Port = 9102
+    """Port of the gRPC server; 0 takes a free one."""
+    metrics_port: Port = 9202
+    """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
+    database_url: SecretStr = SecretStr("")
+    """`postgresql://…` or `sqlite:///file`; empty: a SQLite file in the data directory. Replicas
+    share one database."""
+    search_threads: Annotated[int, Field(ge=1, le=64)] = 4
+    """Searches that run at once; about two for each core."""
+    max_queries: Annotated[int, Field(ge=1, le=100_000)] = 512
+    """Queries in work at once; more are refused with a time to come back."""
+    max_write_bytes: Annotated[int, Field(ge=1 << 20)] = 256 << 20
+    """Bytes of writes in work at once; more are refused with a time to come back."""
+    poll_seconds: Annotated[float, Field(ge=0.005, le=10)] = 0.05
+    """Between two looks at the log of other replicas' writes: bounds how late they are seen."""
+    max_view_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
+    """Memory for views of collections; the longest unused is dropped first and loads again."""
+    preload_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    """Time given to loading views before the service says it is ready; others load when asked."""
+    scan_rows: Annotated[int, Field(ge=0)] = 20_000
+    """Allowed rows up to which vectors are scanned exactly (about 60 ns a row of 384 floats)."""
+    graph_rows: Annotated[int, Field(ge=100)] = 20_000
+    """Rows from which a graph is built over them."""

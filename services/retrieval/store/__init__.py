@@ -1,0 +1,1 @@
+"""The truth: collections, documents and chunks in SQL. Everything else can be rebuilt from it."""

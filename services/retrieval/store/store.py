@@ -1,0 +1,130 @@
+"""The store of one process: its engine, writer and reader, and the catalog kept at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from services.retrieval.store import catalog, tables
+from services.sql.engine import open_engine
+from services.sql.reader import Reader
+from services.sql.schema import ensure_schema
+from services.sql.writer import GroupWriter
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from services.retrieval.collections import Collection
+
+T = TypeVar("T")
+
+
+def now_micros() -> int:
+    """Returns the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A catalog entry and the catalog's version it was read at."""
+
+    collection: Collection
+    version: int
+
+
+class Store:
+    """Reads and writes the truth.
+
+    Args:
+        engine: Database whose tables exist.
+        readers: Reads at once.
+    """
+
+    def __init__(self, engine: Engine, *, readers: int = 4) -> None:
+        self._engine = engine
+        self.writer = GroupWriter(engine)
+        self.reader = Reader(engine, readers)
+        self._known: dict[tuple[str, str], _Known] = {}
+        self.catalog_version = 0
+        """Version of the catalog last seen; entries read before it are not trusted."""
+
+    @classmethod
+    async def open(cls, url: str, *, readers: int = 4) -> Self:
+        """Opens the database, creating or upgrading its tables."""
+        engine = open_engine(url, pool_size=readers + 4)
+        await asyncio.to_thread(_prepare, engine)
+        store = cls(engine, readers=readers)
+        await store.write(catalog.prepare)
+        return store
+
+    async def close(self) -> None:
+        """Finishes writes and reads, and disconnects."""
+        await self.writer.close()
+        await self.reader.close()
+        self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        """Runs a writing function; returns after its commit."""
+        return await self.writer.run(fn)
+
+    async def change_catalog(self, fn: Callable[[Connection], T]) -> T:
+        """Runs a function that changes collections or aliases; forgets what was known of them."""
+        try:
+            return await self.writer.run(fn)
+        finally:
+            self.forget_catalog()
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Runs a reading function on one snapshot."""
+        return await self.reader.run(fn)
+
+    async def resolve(self, tenant: str, name: str) -> Collection:
+        """Returns the collection of that name or alias; its `seq` may be old.
+
+        Raises:
+            NotFoundError: the tenant has none.
+        """
+        known = self._known.get((tenant, name))
+        if known is not None and known.version == self.catalog_version:
+            return known.collection
+        return await self.resolve_afresh(tenant, name)
+
+    async def resolve_afresh(self, tenant: str, name: str) -> Collection:
+        """Returns the collection as it is in the database now."""
+
+        def read(connection: Connection) -> _Known:
+            return _Known(catalog.resolve(connection, tenant, name), catalog.version(connection))
+
+        known = await self.reader.run(read)
+        self.see_catalog(known.version)
+        self._known[tenant, name] = known
+        return known.collection
+
+    def see_catalog(self, version: int) -> None:
+        """Notes the catalog's version; entries of an older one are forgotten."""
+        if version > self.catalog_version:
+            self.catalog_version = version
+            self._known.clear()
+
+    def forget_catalog(self) -> None:
+        """Forgets all entries."""
+        self._known.clear()
+
+
+def _prepare(engine: Engine) -> None:
+    ensure_schema(engine, tables.metadata, tables.VERSION, component=tables.COMPONENT)

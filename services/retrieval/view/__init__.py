@@ -1,0 +1,1 @@
+"""Disposable in-memory views of collections: what searches read."""
