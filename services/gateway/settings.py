@@ -33,7 +33,7 @@ class GatewaySettings(ServiceSettings):
     """Where the generation service is."""
     ingestion_target: str = "127.0.0.1:9104"
     """Where the ingestion service is."""
-    database_url: str = ""
+    database_url: SecretStr = SecretStr("")
     """Keys, usage and feedback: `postgresql://…` or `sqlite:///file`; empty: SQLite in data_dir."""
     valkey_url: SecretStr = SecretStr("")
     """`redis://host:port/0` for limits that replicas share; empty: each replica counts alone."""

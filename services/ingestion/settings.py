@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.rpc.settings import Port, ServiceSettings, settings_config
 
@@ -20,14 +20,14 @@ class IngestionSettings(ServiceSettings):
     """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
     role: Literal["all", "api", "worker"] = "all"
     """What this process does: take documents in, work on them, or both."""
-    database_url: str = ""
+    database_url: SecretStr = SecretStr("")
     """Where jobs and documents are kept; empty: SQLite in the data directory. Several processes
     may share it."""
     embedding_target: str = "127.0.0.1:9101"
     """Address of the embedding service."""
     retrieval_target: str = "127.0.0.1:9102"
     """Address of the retrieval service."""
-    valkey_url: str = ""
+    valkey_url: SecretStr = SecretStr("")
     """`redis://host:port/0` to wake workers in other processes at once; empty: they look each
     second."""
     worker_concurrency: Annotated[int, Field(ge=1, le=256)] = 8
