@@ -69,10 +69,15 @@ class GatewayServer(RpcServer):
         settings: Of the process.
         telemetry: Of the process.
         readiness: Told when the drain begins.
+        exchange: The HTTP application.
     """
 
     def __init__(
-        self, settings: GatewaySettings, telemetry: Telemetry, readiness: Readiness
+        self,
+        settings: GatewaySettings,
+        telemetry: Telemetry,
+        readiness: Readiness,
+        exchange: Exchange,
     ) -> None:
         super().__init__(
             settings,
@@ -82,8 +87,9 @@ class GatewayServer(RpcServer):
         )
         self._delay_seconds = settings.drain_delay_seconds
         self._readiness = readiness
-        self.http: HttpServer | None = None
-        """Set once it is built."""
+        self.http = HttpServer(
+            exchange, settings.http_host, settings.http_port, settings.grace_seconds
+        )
 
     async def drain(self) -> None:
         """Leaves the balancers, serves on until they have noticed, then lets the rest end."""
@@ -91,8 +97,7 @@ class GatewayServer(RpcServer):
 
         async def drain_http() -> None:
             await asyncio.sleep(self._delay_seconds)
-            if self.http is not None:
-                await self.http.stop()
+            await self.http.stop()
 
         await asyncio.gather(super().drain(), drain_http())
 
@@ -104,57 +109,56 @@ async def serve(settings: GatewaySettings) -> None:
     metrics_port = serve_metrics(settings.host, settings.metrics_port)
     get_logger().info("metrics", metrics_port=metrics_port)
     try:
-        async with contextlib.AsyncExitStack() as stack:
-            await _serve(settings, telemetry, stack)
+        async with gateway(settings, telemetry) as server:
+            await server.wait_for_signal_then_drain()
     finally:
         await asyncio.to_thread(telemetry.shutdown)
 
 
-async def _serve(
-    settings: GatewaySettings, telemetry: Telemetry, stack: contextlib.AsyncExitStack
-) -> None:
-    prices = _prices(settings)
-    stores = await stack.enter_async_context(_stores(settings, prices))
-    channels = {
-        name: await stack.enter_async_context(_channel(settings, name)) for name in SERVICES
-    }
-    operations = _operations(settings, channels, stores, prices)
-    door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
-    readiness = Readiness(
-        {name: HealthProbe(channel) for name, channel in channels.items()},
-        lambda is_ready: server.set_ready(is_ready),  # noqa: PLW0108 - the server is made below
-    )
-    server = GatewayServer(settings, telemetry, readiness)
-    servicer = GatewayServicer(operations, door, settings.query_timeout_seconds)
-    rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
-    app = http_app(operations, KeyDesk(stores.keys), readiness, ConsoleFiles())
-    exchange = Exchange(
-        app,
-        door=door,
-        telemetry=telemetry,
-        admission=Admission(settings.max_requests_in_flight, "http_requests"),
-        uploads=Admission(settings.max_upload_bytes_in_flight, "http_upload_bytes"),
-        timeout_seconds=settings.request_timeout_seconds,
-        is_draining=lambda: readiness.is_draining,
-    )
-    server.http = HttpServer(
-        exchange, settings.http_host, settings.http_port, settings.grace_seconds
-    )
-    await stack.enter_async_context(stores.ledger.running())
-    await stack.enter_async_context(readiness.running())
-    await server.start()
-    async with asyncio.TaskGroup() as group:
-        http_port = await server.http.start(group)
-        get_logger().info("listening for http", host=settings.http_host, port=http_port)
-        await server.wait_for_signal_then_drain()
-        await server.http.stop()
+@contextlib.asynccontextmanager
+async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncIterator[GatewayServer]:
+    """Runs the gateway while the block runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        prices = _prices(settings)
+        stores = await stack.enter_async_context(_stores(settings, prices))
+        channels = {
+            name: await stack.enter_async_context(_channel(settings, name)) for name in SERVICES
+        }
+        operations = _operations(settings, channels, stores, prices)
+        door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
+        readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
+        exchange = Exchange(
+            http_app(operations, KeyDesk(stores.keys), readiness, ConsoleFiles()),
+            door=door,
+            telemetry=telemetry,
+            admission=Admission(settings.max_requests_in_flight, "http_requests"),
+            uploads=Admission(settings.max_upload_bytes_in_flight, "http_upload_bytes"),
+            timeout_seconds=settings.request_timeout_seconds,
+            is_draining=lambda: readiness.is_draining,
+        )
+        server = GatewayServer(settings, telemetry, readiness, exchange)
+        servicer = GatewayServicer(operations, door, settings.query_timeout_seconds)
+        rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+        await stack.enter_async_context(stores.ledger.running())
+        await stack.enter_async_context(readiness.running(server.set_ready))
+        async with asyncio.TaskGroup() as group:
+            await server.start()
+            http_port = await server.http.start(group)
+            get_logger().info("listening for http", host=settings.http_host, port=http_port)
+            try:
+                yield server
+            finally:
+                await server.http.stop()
+                await server.stop()
 
 
 @contextlib.asynccontextmanager
 async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterator[_Stores]:
     folder = settings.data_dir / "gateway"
     try:
-        engine = open_engine(settings.database_url or sqlite_url(folder / "gateway.db"))
+        engine = open_engine(
+            settings.database_url.get_secret_value() or sqlite_url(folder / "gateway.db")
+        )
         await asyncio.to_thread(
             ensure_schema, engine, tables.metadata, tables.VERSION, component=tables.COMPONENT
         )

@@ -41,6 +41,7 @@ SERVICE = "cairn.ingestion.v1.IngestionService"
 async def serve(settings: IngestionSettings) -> None:
     """Runs the service until it is told to stop."""
     configure_logging("ingestion", settings.log_level)
+    failpoint = _failpoint(settings)
     telemetry = start_telemetry("ingestion", settings)
     serve_metrics(settings.host, settings.metrics_port)
     has_api, has_workers = settings.role != "worker", settings.role != "api"
@@ -57,7 +58,7 @@ async def serve(settings: IngestionSettings) -> None:
         retrieval = await stack.enter_async_context(open_channel(settings.retrieval_target))
         embedder, index = EmbeddingClient(embedding), RetrievalClient(retrieval)
         wakeup = await stack.enter_async_context(
-            Wakeup(settings.valkey_url, is_listening=has_workers)
+            Wakeup(settings.valkey_url.get_secret_value(), is_listening=has_workers)
         )
         deletions = Deletions(store, index)
         if has_api:
@@ -81,7 +82,7 @@ async def serve(settings: IngestionSettings) -> None:
                 embedder,
                 index,
                 chunker=_chunker(settings),
-                failpoint=Failpoint(settings.failpoint),
+                failpoint=failpoint,
             )
             await stack.enter_async_context(
                 Workers(
@@ -101,7 +102,7 @@ async def serve(settings: IngestionSettings) -> None:
 
 
 async def _open_store(settings: IngestionSettings) -> JobStore:
-    url = settings.database_url
+    url = settings.database_url.get_secret_value()
     try:
         if not url:
             url = sqlite_url(settings.data_dir / "ingestion" / "jobs.sqlite")
@@ -111,6 +112,13 @@ async def _open_store(settings: IngestionSettings) -> JobStore:
         return await JobStore.open(url, bounds, lease_seconds=settings.lease_seconds)
     except (ServiceError, ValueError, OSError) as error:
         raise StartupError(f"the job database cannot be opened: {error}") from error
+
+
+def _failpoint(settings: IngestionSettings) -> Failpoint:
+    try:
+        return Failpoint(settings.failpoint)
+    except ValueError as error:
+        raise StartupError(f"CAIRN_INGESTION_FAILPOINT: {error}") from error
 
 
 def _parser_limits(settings: IngestionSettings) -> ParserLimits:
