@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.text import Text
 from cli.terminal import styled
 
 _MAX_PASSAGE_CHARACTERS = 400
+_WRAP = re.compile(r"(?<=[^\n|])[ \t]*\n[ \t]{0,3}(?=[^\s|#>*+\-`\d])")
 
 
 def show_answer(console: Console, response: Mapping[str, Any], *, has_shown_text: bool) -> None:
@@ -24,12 +26,13 @@ def show_answer(console: Console, response: Mapping[str, Any], *, has_shown_text
         has_shown_text: Whether the answer itself stands there already (it was streamed).
     """
     if not has_shown_text:
-        console.print(styled(response["answer"], "dim" if response["refused"] else "bold"))
+        style = "dim" if response["refused"] else "bold"
+        console.print(styled(_reflowed(response["answer"]), style))
     if response["refused"]:
         console.print(styled("The documents do not support an answer.", "yellow"))
     for citation in response["citations"]:
         console.print(citation_line(citation))
-        console.print(Padding(styled(f"“{citation['text']}”", "italic"), (0, 0, 0, 6)))
+        console.print(_indented(styled(f"“{_reflowed(citation['text'])}”", "italic"), 6))
     for notice in response["degraded"]:
         console.print(styled(f"degraded: {notice}", "yellow"))
 
@@ -59,8 +62,20 @@ def show_passages(console: Console, passages: Sequence[Mapping[str, Any]]) -> No
             )
         )
         short = text[:_MAX_PASSAGE_CHARACTERS]
-        shown = styled(short + ("…" if len(short) < len(text) else ""))
-        console.print(Padding(shown, (0, 0, 1, 4)))
+        shown = styled(_reflowed(short) + ("…" if len(short) < len(text) else ""))
+        console.print(_indented(shown, 4), "")
+
+
+def _indented(text: Text, columns: int) -> Padding:
+    return Padding(text, (0, 0, 0, columns), expand=False)
+
+
+def _reflowed(text: str) -> str:
+    """Returns the text with the line breaks of running text as spaces: sources are often wrapped.
+
+    Lists, tables and indented code keep their lines.
+    """
+    return _WRAP.sub(" ", text)
 
 
 def stage_table(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
