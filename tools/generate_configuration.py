@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "protos")]
+MIB = 1024 * 1024
 PAGE = ROOT / "docs" / "configuration.md"
 SERVICES = ("gateway", "embedding", "retrieval", "generation", "ingestion")
 
@@ -94,6 +95,8 @@ def default_text(field: FieldInfo) -> str:
         return "empty"
     if isinstance(value, tuple | list):
         value = ",".join(str(item) for item in value)
+    if isinstance(value, int) and value >= MIB and value % MIB == 0:
+        return f"`{value}` ({value // MIB} MiB)"
     return f"`{value}`"
 
 

@@ -131,7 +131,9 @@ def test_the_settings_load(service, monkeypatch):
     container = pod(of_kind(plain("base"), *WORKLOADS)[service])["containers"][0]
     secrets = environment_of_the_local_overlay()
     for each in container.get("env", []):
-        monkeypatch.setenv(each["name"], secrets[each["valueFrom"]["secretKeyRef"]["key"]])
+        reference = each["valueFrom"]["secretKeyRef"]
+        if not reference.get("optional") or reference["key"] in secrets:
+            monkeypatch.setenv(each["name"], secrets[reference["key"]])
     settings = load_settings(settings_class(service))
     assert settings.host == "0.0.0.0"
 
