@@ -75,7 +75,9 @@ def _children(owner: Message, field: Field) -> list[Message]:
     return list(getattr(owner, field.name))[:2]
 
 
-def _mutations(root: Message, owner: Message, path: str, depth: int) -> Iterator[tuple[str, Message]]:
+def _mutations(
+    root: Message, owner: Message, path: str, depth: int
+) -> Iterator[tuple[str, Message]]:
     for field in owner.DESCRIPTOR.fields:
         where = f"{path}.{field.name}" if path else field.name
         before = copy.deepcopy(owner)

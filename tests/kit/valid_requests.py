@@ -91,7 +91,9 @@ def embedding_requests() -> dict[str, Message]:
     return {
         "Embed": embed,
         "EmbedStream": embedding.EmbedStreamRequest(batch_id=1, request=embed),
-        "EncodeTokens": embedding.EncodeTokensRequest(scope=SCOPE, options=options, texts=["slate"]),
+        "EncodeTokens": embedding.EncodeTokensRequest(
+            scope=SCOPE, options=options, texts=["slate"]
+        ),
         "Rerank": embedding.RerankRequest(
             scope=SCOPE, query="hard rock", passages=["granite", "sand"], query_word_weights=[1, 2]
         ),
@@ -175,7 +177,9 @@ def generation_requests() -> dict[str, Message]:
             sampling=generation.Sampling(
                 max_tokens=64, temperature=0.5, top_p=0.9, top_k=4, seed=1, stop=["\n\n"]
             ),
-            structured_output=generation.StructuredOutput(json_schema=json.dumps({"type": "object"})),
+            structured_output=generation.StructuredOutput(
+                json_schema=json.dumps({"type": "object"})
+            ),
             prompt_template="answer@1",
             stream=True,
         ),
