@@ -18,7 +18,7 @@ _WRAP = re.compile(r"(?<=[^\n|])[ \t]*\n[ \t]{0,3}(?=[^\s|#>*+\-`\d])")
 
 
 def show_answer(console: Console, response: Mapping[str, Any], *, has_shown_text: bool) -> None:
-    """Writes the answer, its citations and whatever is worth a notice.
+    """Writes the answer, or why there is none, its citations and whatever is worth a notice.
 
     Args:
         console: Where to.
@@ -26,10 +26,8 @@ def show_answer(console: Console, response: Mapping[str, Any], *, has_shown_text
         has_shown_text: Whether the answer itself stands there already (it was streamed).
     """
     if not has_shown_text:
-        style = "dim" if response["refused"] else "bold"
+        style = "yellow" if response["refused"] else "bold"
         console.print(styled(_reflowed(response["answer"]), style))
-    if response["refused"]:
-        console.print(styled("The documents do not support an answer.", "yellow"))
     for citation in response["citations"]:
         console.print(citation_line(citation))
         console.print(_indented(styled(f"“{_reflowed(citation['text'])}”", "italic"), 6))
@@ -80,8 +78,7 @@ def _reflowed(text: str) -> str:
 
 def stage_table(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
     """Returns a table of milliseconds, one row per stage and one column per request."""
-    table = Table(title="Milliseconds per stage", title_justify="left", show_edge=False)
-    table.add_column("stage")
+    table = Table("stage, milliseconds", show_edge=False, pad_edge=False)
     stages = list(dict.fromkeys(stage for _, times in rows for stage in times if stage != "total"))
     for name, _ in rows:
         table.add_column(name, justify="right")

@@ -54,7 +54,9 @@ def list_collections(*, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = Fa
     if as_json:
         write_json(reply.body)
         return
-    table = Table("collection", "documents", "chunks", "model", "index", show_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("collection", "documents", "chunks", "model", "index"):
+        table.add_column(column, overflow="fold")
     for collection in reply.content["collections"]:
         table.add_row(
             collection["name"],

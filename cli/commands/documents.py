@@ -41,7 +41,11 @@ def list_documents(
     if as_json:
         write_json(reply.body)
         return
-    table = Table("document", "state", "stage", "chunks", "bytes", "problem", show_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("document", overflow="fold")
+    for column in ("state", "stage", "chunks", "bytes"):
+        table.add_column(column, no_wrap=True, justify="right" if column == "bytes" else "left")
+    table.add_column("problem", overflow="fold")
     for document in reply.content["documents"]:
         table.add_row(
             plain(document["document_id"]),

@@ -47,11 +47,19 @@ def list_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) ->
     if as_json:
         write_json(reply.body)
         return
-    keys = reply.content["keys"]
-    columns = list(dict.fromkeys(column for key in keys for column in key))
-    table = Table(*columns, show_edge=False, pad_edge=False)
-    for key in keys:
-        table.add_row(*(plain(_cell(key.get(column))) for column in columns))
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("key", no_wrap=True)
+    for column in ("name", "role", "reads as", "created", "expires", "revoked"):
+        table.add_column(column, overflow="fold")
+    for key in reply.content["keys"]:
+        times = (key["created_at"], key["expires_at"], key["revoked_at"])
+        table.add_row(
+            plain(key["key_id"]),
+            plain(key["name"]),
+            key["role"],
+            plain(", ".join(key["principals"])),
+            *((time or "")[: len("2026-01-01")] for time in times),
+        )
     out.print(table)
 
 
@@ -65,7 +73,3 @@ def revoke(
     path = f"/v1/keys/{quote(key_id, safe='')}"
     call_gateway(data_dir, lambda gateway: gateway.delete(path))
     err.print(styled(f"Key {key_id} is revoked."))
-
-
-def _cell(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")

@@ -149,6 +149,19 @@ def document(document_id: str, state: str = "ready", **fields: Any) -> dict[str,
     } | fields
 
 
+def key(key_id: str, name: str, role: str) -> dict[str, Any]:
+    return {
+        "key_id": key_id,
+        "tenant": "default",
+        "name": name,
+        "role": role,
+        "principals": ["everyone", f"key:{key_id}"],
+        "created_at": "2026-01-01T00:00:00Z",
+        "expires_at": None,
+        "revoked_at": None,
+    }
+
+
 def build(state: FakeGateway) -> FastAPI:
     app = FastAPI(openapi_url=None)
     for name, text in TEXTS.items():
@@ -320,7 +333,7 @@ def build(state: FakeGateway) -> FastAPI:
     @app.get("/v1/keys")
     async def list_keys(request: Request) -> Response:
         await note(request)
-        return JSONResponse({"keys": [{"key_id": "k1", "name": "ci", "role": "viewer"}]})
+        return JSONResponse({"keys": [key("k1", "ci", "viewer")]})
 
     @app.delete("/v1/keys/{key_id}")
     async def revoke_key(request: Request, key_id: str) -> Response:

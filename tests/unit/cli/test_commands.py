@@ -83,7 +83,7 @@ def test_ask_stream_prints_the_answer_once(gateway: FakeGateway):
 def test_ask_tells_refusal_and_degradation(gateway: FakeGateway):
     done = cairn("ask", "please refuse and degrade", gateway=gateway)
     assert done.returncode == 0
-    assert "do not support an answer" in done.stdout
+    assert "The documents do not say." in done.stdout
     assert "degraded: rerank_skipped" in done.stdout
 
 

@@ -1,6 +1,6 @@
 // The page that asks: a streamed answer, its citations, its sources, where the time went.
 
-import { byId, formatMilliseconds, make, showProblem } from "./dom.js";
+import { byId, formatMilliseconds, make, reflowed, showProblem } from "./dom.js";
 import { passageItems } from "./passages.js";
 import { openReader } from "./reader.js";
 
@@ -87,7 +87,7 @@ export class AskPage {
 
   #append(text) {
     this.#text += text;
-    byId("answer").textContent = this.#text;
+    byId("answer").textContent = reflowed(this.#text);
   }
 
   #end() {
@@ -119,7 +119,7 @@ export class AskPage {
 
 function withMarkers(response, open) {
   const citations = new Map(response.citations.map((citation) => [citation.marker, citation]));
-  return response.answer.split(/(\[\d+\])/).map((part) => {
+  return reflowed(response.answer).split(/(\[\d+\])/).map((part) => {
     const citation = /^\[\d+\]$/.test(part) ? citations.get(Number(part.slice(1, -1))) : undefined;
     if (!citation) return part;
     const label = `Citation ${citation.marker}: ${citation.uri || citation.document_id}`;
@@ -137,7 +137,7 @@ function citationItem(citation, open) {
     { value: citation.marker },
     make("button", { type: "button", class: "link", onclick: () => open(citation) }, citation.uri || citation.document_id),
     make("span", { class: "hint" }, ` characters ${citation.start}–${citation.end}`),
-    make("blockquote", {}, citation.text),
+    make("blockquote", {}, reflowed(citation.text)),
   );
 }
 

@@ -35,6 +35,14 @@ export function showProblem(element, error) {
   );
 }
 
+/**
+ * Returns text with the line breaks of running text as spaces: sources are often wrapped at some column. Lists, tables
+ * and indented code keep their lines. For showing only: offsets count in the text as it is.
+ */
+export function reflowed(text) {
+  return text.replace(/(?<=[^\n|])[ \t]*\n[ \t]{0,3}(?=[^\s|#>*+\-`\d])/g, " ");
+}
+
 const units = ["bytes", "kB", "MB", "GB"];
 
 /** @param {number} count bytes */
