@@ -33,7 +33,7 @@ class Load:
 @pytest.fixture(scope="module")
 def replicated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     replicas = ",".join(f"{service}=2" for service in SERVICES)
-    limits = {"CAIRN_GATEWAY_RATE_LIMIT_REQUESTS_PER_MINUTE": "100000"}
+    limits = {"CAIRN_GATEWAY_RATE_PER_SECOND": "10000", "CAIRN_GATEWAY_RATE_BURST": "10000"}
     folder = tmp_path_factory.mktemp("replicated")
     with running_suite(folder, "--replicas", replicas, **limits) as suite:
         ingest_text(
