@@ -35,6 +35,9 @@ _SENTENCE = re.compile(
     r"[^.!?。！？…\n]*(?:(?:[.!?…]+[\"'”’)\]]*(?=\s|\Z)|[。！？]+[」』”’）]*|[.!?…])|\n(?=\s*\S)|[^.!?。！？…\n]+\Z|\n)",
 )
 _LINE = re.compile(r"[^\n]*\n?")
+_HASHED_CHARACTERS = 24
+"""Characters behind a place that decide whether it is cut: few, so that few edits move a cut, and
+enough to differ between neighbours."""
 _LINEWISE = frozenset({"list", "table", "code"})
 
 
@@ -89,7 +92,7 @@ def _parts(text: str, start: int, end: int, kind: int, page: int) -> Iterator[At
 
 def _hash(text: str, start: int) -> int:
     """Returns a number that depends on the next words only, the same on every machine."""
-    return zlib.crc32(text[start : start + 48].encode("utf-8", "replace"))
+    return zlib.crc32(text[start : start + _HASHED_CHARACTERS].encode("utf-8", "replace"))
 
 
 def _trim(text: str, start: int, end: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,8 @@ MAX_DOCUMENT_IDS = 10_000
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 100
 _MAX_JOB_ID_CHARACTERS = 64
+_UPLOAD_STEP_BYTES = 4 * 1024 * 1024
+"""An upload is counted against the bytes in flight in such steps, as it grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +128,19 @@ class IngestionServicer(rpc.IngestionServiceServicer):
     async def _receive(self, messages: AsyncIterator[pb.UploadDocumentRequest]) -> Content:
         collector = ContentCollector()
         most = self._limits.max_document_bytes
-        # All that an upload may grow to is counted when it begins: none dies half way.
-        async with self._admission.admit(min(most, self._admission.max_cost / 2)):
+        admitted = 0
+        async with contextlib.AsyncExitStack() as admissions:
             async for message in messages:
                 if message.WhichOneof("part") != "content":
                     raise InvalidArgumentError.for_field(
                         "content", "must follow the header: an upload has one header"
                     )
-                if collector.size_bytes + len(message.content) > most:
-                    raise too_large(collector.size_bytes + len(message.content), most, "content")
+                size_bytes = collector.size_bytes + len(message.content)
+                if size_bytes > most:
+                    raise too_large(size_bytes, most, "content")
+                while admitted < size_bytes:
+                    await admissions.enter_async_context(self._admission.admit(_UPLOAD_STEP_BYTES))
+                    admitted += _UPLOAD_STEP_BYTES
                 collector.add(message.content)
             return collector.finish()
 

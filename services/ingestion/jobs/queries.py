@@ -138,15 +138,12 @@ def changed(
     connection: Connection, tenant: str, seen: Mapping[str, int]
 ) -> tuple[list[Job], set[str]]:
     """Returns jobs whose revision is not the one seen, and the ids of those that are gone."""
-    revisions = dict(
-        connection.execute(
-            select(jobs.c.job_id, jobs.c.revision).where(
-                jobs.c.tenant == tenant, jobs.c.job_id.in_(list(seen))
-            )
+    rows = connection.execute(
+        select(jobs.c.job_id, jobs.c.revision).where(
+            jobs.c.tenant == tenant, jobs.c.job_id.in_(list(seen))
         )
-        .tuples()
-        .all()
-    )
+    ).all()
+    revisions = {row.job_id: row.revision for row in rows}
     news = [job_id for job_id, revision in revisions.items() if revision != seen[job_id]]
     found = get_many(connection, tenant, news) if news else {}
     return [found[job_id] for job_id in news if job_id in found], set(seen) - set(revisions)
@@ -215,7 +212,7 @@ def stats(connection: Connection, tenant: str | None, now_us: int) -> QueueStats
     if tenant is not None:
         counts_query = counts_query.where(jobs.c.tenant == tenant)
         oldest_query = oldest_query.where(jobs.c.tenant == tenant)
-    counts = dict(connection.execute(counts_query).tuples().all())
+    counts = {row[0]: row[1] for row in connection.execute(counts_query)}
     oldest_us = connection.scalar(oldest_query)
     age_us = max(0, now_us - oldest_us) if oldest_us is not None else 0
     return QueueStats(
