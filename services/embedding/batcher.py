@@ -287,7 +287,7 @@ class Batcher:
                 FAILED.labels(outcome.error.reason.value).inc()
             for place, (call, index) in enumerate(item.payload.waiters):
                 if place == 1:
-                    outcome = Outcome(outcome.result, outcome.error, outcome.ran_in, is_shared=True)  # noqa: PLW2901
+                    outcome = Outcome(outcome.result, outcome.error, outcome.ran_in, is_shared=True)  # noqa: PLW2901 - the rest gets its own
                 call.outcomes[index] = outcome
                 call.remaining -= 1
                 if call.remaining == 0 and not call.done.done():

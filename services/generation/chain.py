@@ -152,7 +152,7 @@ class Chain:
                 async with contextlib.aclosing(events):
                     async for event in events:
                         if isinstance(event, Finished):
-                            event = _with_reasons(event, skipped)  # noqa: PLW2901
+                            event = _with_reasons(event, skipped)  # noqa: PLW2901 - the changed event goes on
                         has_shown = has_shown or not isinstance(event, Started)
                         yield event
             except ServiceError as error:

@@ -176,7 +176,7 @@ class OpenAiEngine:
                 return await self._open_once(stack, body)
             except (UnavailableError, ResourceExhaustedError) as error:
                 # Jitter: callers that failed together must not come back together.
-                pause = random.uniform(0.5, 1.0) * _FIRST_BACKOFF_SECONDS * 2**attempt  # noqa: S311
+                pause = random.uniform(0.5, 1.0) * _FIRST_BACKOFF_SECONDS * 2**attempt  # noqa: S311 - spreads load, guards nothing
                 pause = max(pause, error.retry_after_seconds or 0.0)
                 left = remaining_seconds()
                 if attempt == ATTEMPTS or pause > 2.0 or (left is not None and left < 2 * pause):

@@ -78,7 +78,7 @@ class GenerationServicer(rpc.GenerationServiceServicer):
                 async for event in events:
                     yield _response(event)
 
-    async def CountTokens(  # noqa: N802
+    async def CountTokens(  # noqa: N802 - the contract's name
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> pb.CountTokensResponse:
         """Counts tokens."""
@@ -97,7 +97,7 @@ class GenerationServicer(rpc.GenerationServiceServicer):
             counts = await engine.count_tokens(list(request.texts))
         return pb.CountTokensResponse(token_counts=counts, model=engine.model_info().name)
 
-    async def ListModels(  # noqa: N802
+    async def ListModels(  # noqa: N802 - the contract's name
         self, request: pb.ListModelsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListModelsResponse:
         """Lists models in the order of the default chain."""
@@ -116,7 +116,7 @@ class GenerationServicer(rpc.GenerationServiceServicer):
             ]
         )
 
-    async def LoadAdapter(  # noqa: N802
+    async def LoadAdapter(  # noqa: N802 - the contract's name
         self, request: pb.LoadAdapterRequest, context: grpc.aio.ServicerContext
     ) -> pb.LoadAdapterResponse:
         """Loads an adapter into the first engine that knows adapters."""
@@ -134,7 +134,7 @@ class GenerationServicer(rpc.GenerationServiceServicer):
                 return pb.LoadAdapterResponse()
         raise refusal or _no_engine()
 
-    async def UnloadAdapter(  # noqa: N802
+    async def UnloadAdapter(  # noqa: N802 - the contract's name
         self, request: pb.UnloadAdapterRequest, context: grpc.aio.ServicerContext
     ) -> pb.UnloadAdapterResponse:
         """Unloads an adapter."""

@@ -140,10 +140,10 @@ class VllmEngine:
 
     def _load(self) -> AsyncLLM:
         try:
-            from vllm.engine.arg_utils import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+            from vllm.engine.arg_utils import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
                 AsyncEngineArgs,
             )
-            from vllm.v1.engine.async_llm import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+            from vllm.v1.engine.async_llm import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
                 AsyncLLM,
             )
         except ImportError as error:
@@ -245,7 +245,7 @@ class VllmEngine:
         return self._tokenizer.encode("\n\n".join([*lines, "Assistant:"]))
 
     def _sampling_params(self, request: GenerationRequest, max_tokens: int) -> Any:
-        from vllm.sampling_params import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+        from vllm.sampling_params import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
             RequestOutputKind,
             SamplingParams,
         )
@@ -279,7 +279,7 @@ class VllmEngine:
         self, ids: Sequence[int], request: GenerationRequest, params: Any
     ) -> AsyncGenerator[RequestOutput, None]:
         """Yields vLLM's outputs, with its errors as ours."""
-        from vllm.inputs import tokens_input  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+        from vllm.inputs import tokens_input  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
 
         llm = self._started()
         is_by_priority = llm.scheduler_config.policy == "priority"
@@ -329,7 +329,7 @@ class VllmEngine:
 
     async def load_adapter(self, name: str, source: str) -> None:
         """Loads a LoRA adapter; the same name and source again is a success."""
-        from vllm.lora.request import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+        from vllm.lora.request import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
             LoRARequest,
         )
 
@@ -409,7 +409,7 @@ async def _in_own_thread(blocking: Callable[[], Any]) -> Any:
 
 
 def _structured(request: GenerationRequest) -> Any:
-    from vllm.sampling_params import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+    from vllm.sampling_params import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
         StructuredOutputsParams,
     )
 
@@ -445,11 +445,11 @@ def _timings(output: RequestOutput) -> Timings:
 
 def _service_error(error: Exception, request: GenerationRequest) -> ServiceError:
     """Returns our error for one of vLLM's."""
-    from vllm.exceptions import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+    from vllm.exceptions import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
         GracefulHTTPError,
         VLLMClientError,
     )
-    from vllm.v1.engine.exceptions import (  # noqa: PLC0415 # pyright: ignore[reportMissingImports]
+    from vllm.v1.engine.exceptions import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
         EngineDeadError,
     )
 

@@ -51,7 +51,7 @@ def parse(data: bytes) -> ParsedDocument:
 
 def _page_text(document: pypdfium2.PdfDocument, index: int) -> str | None:
     """Returns the text of a page; empty: it is blank; None: it shows something else than text."""
-    import pypdfium2  # noqa: PLC0415
+    import pypdfium2  # noqa: PLC0415 - in the parser process only
 
     try:
         page = document[index]
