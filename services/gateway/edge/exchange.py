@@ -41,7 +41,9 @@ SLOWEST_BYTES_PER_SECOND = 16_384
 SEND_SECONDS = 30.0
 """A client that reads nothing for so long is given up."""
 
-_OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/favicon.ico"})
+_CLOSED_PREFIXES = ("/v1/", "/openai/")
+"""Where a key is needed, be there a route or not."""
+_PROBES = frozenset({"/healthz", "/readyz"})
 _TIMEOUT_HEADER = b"x-cairn-timeout-ms"
 _CLIENT_LEFT = 499
 
@@ -219,7 +221,7 @@ class _Answer:
 
 
 def _needs_key(path: str) -> bool:
-    return path not in _OPEN_PATHS and not path.startswith("/assets/")
+    return path.startswith(_CLOSED_PREFIXES)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
@@ -327,6 +329,8 @@ def _conclude(scope: Scope, span: Span, status: int, seconds: float) -> None:
         span.set_status(Status(StatusCode.ERROR))
     _SECONDS.labels(route, method, str(status)).observe(seconds)
     level = "error" if status == 500 else "warning" if status >= 500 else "debug"
+    if route in _PROBES:
+        level = "debug"
     getattr(get_logger(), level)(
         "http served",
         route=route,

@@ -68,9 +68,16 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     headers: dict[str, str] = dict(error.headers) if isinstance(error, HttpError) else {}
     if error.code is Code.UNAUTHENTICATED:
         headers["www-authenticate"] = 'Bearer realm="cairn"'
-    if error.retry_after_seconds is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if (seconds := retry_after(error)) is not None:
+        headers["retry-after"] = str(max(1, math.ceil(seconds)))
     return headers
+
+
+def retry_after(error: ServiceError) -> float | None:
+    """Returns when trying again makes sense; what is away may be back in a second."""
+    if error.retry_after_seconds is None and error.code is Code.UNAVAILABLE:
+        return 1.0
+    return error.retry_after_seconds
 
 
 def problem(error: ServiceError, trace_id: str) -> dict[str, Any]:
@@ -85,7 +92,7 @@ def problem(error: ServiceError, trace_id: str) -> dict[str, Any]:
             {"field": each.field, "description": each.description} for each in error.violations
         ],
         "trace_id": trace_id,
-        "retry_after_seconds": error.retry_after_seconds,
+        "retry_after_seconds": retry_after(error),
     }
 
 

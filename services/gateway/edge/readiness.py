@@ -33,12 +33,10 @@ class Readiness:
 
     Args:
         probes: How to ask each.
-        on_change: Told whenever the replica becomes ready or not.
     """
 
-    def __init__(self, probes: Mapping[str, Probe], on_change: Callable[[bool], None]) -> None:
+    def __init__(self, probes: Mapping[str, Probe]) -> None:
         self._probes = dict(probes)
-        self._on_change = on_change
         self._states = dict.fromkeys(self._probes, False)
         self._seen = dict.fromkeys(self._probes, False)
         self.is_draining = False
@@ -69,17 +67,21 @@ class Readiness:
         self.is_draining = True
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Asks regularly while the block runs."""
+    async def running(self, on_change: Callable[[bool], None]) -> AsyncIterator[None]:
+        """Asks regularly while the block runs.
+
+        Args:
+            on_change: Told whenever the replica becomes ready or not.
+        """
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._watch(name)) for name in self._probes]
+            tasks = [group.create_task(self._watch(name, on_change)) for name in self._probes]
             try:
                 yield
             finally:
                 for task in tasks:
                     task.cancel()
 
-    async def _watch(self, name: str) -> None:
+    async def _watch(self, name: str, on_change: Callable[[bool], None]) -> None:
         probe, gauge = self._probes[name], _UP.labels(name)
         while True:
             before = self.is_ready
@@ -87,5 +89,5 @@ class Readiness:
             self._seen[name] = self._seen[name] or is_up
             gauge.set(is_up)
             if self.is_ready != before:
-                self._on_change(self.is_ready)
+                on_change(self.is_ready)
             await asyncio.sleep(_READY_SECONDS if is_up else _WAITING_SECONDS)
