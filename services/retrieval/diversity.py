@@ -23,8 +23,9 @@ def diversify(
     """
     if not len(scores):
         return [], []
-    width = np.ptp(scores)
-    relevance = (scores - scores.min()) / width if width > 0 else np.ones(len(scores))
+    # Scores of every kind come to the scale of cosines; the best is 1.
+    best = float(scores.max())
+    relevance = scores / best if best > 0 else scores - best + 1
     likeness = np.zeros(len(scores))
     is_left = np.ones(len(scores), np.bool_)
     places: list[int] = []
@@ -32,9 +33,9 @@ def diversify(
     for _ in range(min(count, len(scores))):
         worth = (1 - strength) * relevance - strength * likeness
         worth[~is_left] = -np.inf
-        best = int(np.argmax(worth))
-        places.append(best)
-        marginal.append(float(worth[best]))
-        is_left[best] = False
-        likeness = np.maximum(likeness, vectors @ vectors[best])
+        chosen = int(np.argmax(worth))
+        places.append(chosen)
+        marginal.append(float(worth[chosen]))
+        is_left[chosen] = False
+        likeness = np.maximum(likeness, vectors @ vectors[chosen])
     return places, marginal
