@@ -32,8 +32,8 @@ test: setup-test ## check everything: lint, types, import rules, contracts, aler
 check: ## the quick checks of code that is being written: lint, types, import rules, contracts
 	@./tools/run_steps.sh lint types imports contracts
 
-unit: ## the unit tests alone: no process, no network, seconds
-	@$(PYTEST) tests/unit -q
+unit: ## the unit tests alone: no process, no network, seconds (ARGS="-k chunker" narrows)
+	@$(PYTEST) tests/unit -q $(ARGS)
 
 lint:
 	$(TITLE) "lint (ruff check, ruff format)"
@@ -65,12 +65,13 @@ alerts:
 
 pytest:
 	$(TITLE) "tests (pytest)"
-	@$(PYTEST)
+	@$(PYTEST) $(ARGS)
 
 test-long: setup-test ## the long runs: all fault seeds, soak, everything marked "long"
 	@$(PYTEST) -m long --timeout 3600
 
 bench: setup ## quick benchmarks, both sides in one run
+	@$(BIN)/cairn bench --help >/dev/null 2>&1 || { echo "This version has no benchmarks yet."; exit 1; }
 	@$(BIN)/cairn bench --quick
 
 protos: ## regenerate the stubs beside the .proto files (with the oldest supported grpcio-tools)
