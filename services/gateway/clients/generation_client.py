@@ -58,6 +58,7 @@ class GenerationClient:
             ServiceError: the service does not answer, or refuses the request.
         """
         call = self._stub.Generate(_request(scope, prompt), timeout=timeout_seconds)
+        finished: Finished | None = None
         async with _cancelling(call) as responses:
             async for response in responses:
                 match response.WhichOneof("event"):
@@ -67,10 +68,12 @@ class GenerationClient:
                         if response.delta.text:
                             yield Wrote(response.delta.text)
                     case "finished":
-                        yield _finished(response.finished)
-                        return
+                        # Read on to the status: leaving here would cancel a call that succeeded.
+                        finished = _finished(response.finished)
                     case _:
                         pass
+        if finished is not None:
+            yield finished
 
     async def models(self, scope: Scope) -> tuple[GenerationModel, ...]:
         """Returns the models in the order of the default chain.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ BODY_SECONDS = 10.0
 SLOWEST_BYTES_PER_SECOND = 16_384
 SEND_SECONDS = 30.0
 """A client that reads nothing for so long is given up."""
+
+LINGER_SECONDS = 5.0
+_LINGER_BYTES = 256_000_000
 
 _CLOSED_PREFIXES = ("/v1/", "/openai/")
 """Where a key is needed, be there a route or not."""
@@ -112,7 +116,7 @@ class Exchange:
                 set_status_on_exception=False,
             ) as span,
         ):
-            answer = _Answer(send, span, is_closing=self._is_draining())
+            answer = _Answer(receive, send, span, is_closing=self._is_draining())
             started = time.monotonic()
             _IN_FLIGHT.inc()
             try:
@@ -177,8 +181,9 @@ class Exchange:
 class _Answer:
     """Writes the response and knows how far it is."""
 
-    def __init__(self, send: Send, span: Span, *, is_closing: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, span: Span, *, is_closing: bool) -> None:
         context = span.get_span_context()
+        self._receive = receive
         self._send = send
         self._is_closing = is_closing
         self.trace_id = format_trace_id(context.trace_id)
@@ -217,7 +222,21 @@ class _Answer:
         headers += [(k.encode(), v.encode()) for k, v in headers_of(error).items()]
         start = {"type": "http.response.start", "status": status_of(error), "headers": headers}
         await self.send(start)
-        await self.send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+        if not self.is_body_read:
+            await self._linger()
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self) -> None:
+        """Reads what still comes: closing before would reset the connection and lose the answer."""
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while size < _LINGER_BYTES:
+                    message = await self._receive()
+                    size += len(message.get("body", b""))
+                    if message["type"] == "http.disconnect" or not message.get("more_body"):
+                        return
 
 
 def _needs_key(path: str) -> bool:

@@ -315,6 +315,7 @@ async def test_slow_headers_of_a_kept_connection_are_cut_off(
 
 async def test_slow_bodies_are_cut_off(gw: RunningGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(exchange, "LINGER_SECONDS", 0.2)
     head = (
         f"POST /v1/query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {gw.key}\r\n"
         "Content-Type: application/json\r\nContent-Length: 500\r\n\r\n{"
