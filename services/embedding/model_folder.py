@@ -83,7 +83,7 @@ def read_model_folder(path: Path) -> ModelFolder:
         pooling=pooling,
         max_tokens=_max_tokens(path, bert),
         prompts=_prompts(path),
-        revision=_revision(path),
+        revision=_revision(path, pooling),
     )
 
 
@@ -206,16 +206,15 @@ def _prompts(path: Path) -> dict[InputKind, str]:
     return prompts
 
 
-def _revision(path: Path) -> str:
+def _revision(path: Path, pooling: str) -> str:
     """Hashes every file that decides about vectors."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(pooling.encode())
     names = (
         "config.json",
         "modules.json",
         "sentence_bert_config.json",
         "config_sentence_transformers.json",
         "tokenizer.json",
-        "1_Pooling/config.json",
         "model.safetensors",
     )
     for name in names:

@@ -1,0 +1,124 @@
+"""The queue picks by lane and age, and fills a batch with neighbours in length."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.embedding.batch_queue import BatchQueue, Item
+from services.embedding.options import Lane
+
+
+def item(name, tokens=1, lane=Lane.BULK, at=0.0, group="m"):
+    return Item(group, tokens, lane, name, at)
+
+
+def queue(budget=10, ageing=5.0, **more):
+    return BatchQueue(budget_tokens=budget, ageing_seconds=ageing, **more)
+
+
+def names(items):
+    return [each.payload for each in items]
+
+
+def test_interactive_items_go_before_older_bulk_items():
+    q = queue()
+    q.put(item("bulk"))
+    q.put(item("query", lane=Lane.INTERACTIVE))
+    assert names(q.take(1.0)) == ["query"]
+    assert names(q.take(1.0)) == ["bulk"]
+    assert q.take(1.0) == []
+
+
+def test_aged_bulk_work_gets_every_other_batch_and_no_more():
+    q = queue(budget=1)
+    for number in range(3):
+        q.put(item(f"b{number}", at=0.0))
+        q.put(item(f"q{number}", lane=Lane.INTERACTIVE, at=9.0))
+    order = [names(q.take(10.0))[0] for _ in range(6)]
+    assert order == ["b0", "q0", "b1", "q1", "b2", "q2"]
+
+
+def test_young_bulk_work_waits():
+    q = queue(budget=1)
+    q.put(item("b", at=8.0))
+    q.put(item("q0", lane=Lane.INTERACTIVE, at=9.0))
+    q.put(item("q1", lane=Lane.INTERACTIVE, at=9.0))
+    assert [names(q.take(10.0))[0] for _ in range(3)] == ["q0", "q1", "b"]
+
+
+def test_without_lanes_arrival_decides():
+    q = queue(budget=1, has_lanes=False)
+    q.put(item("b"))
+    q.put(item("q", lane=Lane.INTERACTIVE))
+    assert names(q.take(0.0)) == ["b"]
+    assert q.tokens(Lane.BULK) == 1
+
+
+def test_a_batch_holds_the_oldest_item_and_its_neighbours_in_length():
+    q = queue(budget=30)
+    for name, tokens in [("first", 8), ("long", 20), ("near", 9), ("tiny", 1), ("close", 7)]:
+        q.put(item(name, tokens))
+    assert sorted(names(q.take(0.0))) == ["close", "first", "near", "tiny"]
+    assert names(q.take(0.0)) == ["long"]
+
+
+def test_an_item_over_the_budget_goes_alone():
+    q = queue(budget=10)
+    q.put(item("huge", 50))
+    q.put(item("small", 1))
+    assert names(q.take(0.0)) == ["huge"]
+
+
+def test_groups_never_share_a_batch():
+    q = queue()
+    q.put(item("a", group="a"))
+    q.put(item("b", group="b"))
+    assert [names(q.take(0.0)), names(q.take(0.0))] == [["a"], ["b"]]
+
+
+def test_only_interactive_leaves_bulk_work():
+    q = queue()
+    q.put(item("b"))
+    assert q.take(100.0, only_interactive=True) == []
+    assert q.tokens(Lane.BULK) == 1
+
+
+def test_promotion_moves_a_waiting_item_and_its_tokens():
+    q = queue(budget=1)
+    q.put(item("old"))
+    wanted = item("wanted", 3)
+    q.put(wanted)
+    q.promote(wanted)
+    assert (q.tokens(Lane.INTERACTIVE), q.tokens(Lane.BULK)) == (3, 1)
+    assert names(q.take(0.0)) == ["wanted"]
+    q.promote(wanted)  # it runs: nothing to move
+    assert q.tokens(Lane.INTERACTIVE) == 0
+
+
+def test_removed_items_never_run():
+    q = queue()
+    gone, kept = item("gone", 4), item("kept", 4)
+    q.put(gone)
+    q.put(kept)
+    assert q.remove(gone)
+    assert not q.remove(gone)
+    assert names(q.take(0.0)) == ["kept"]
+    assert not q.remove(kept)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.sampled_from(Lane), st.sampled_from("ab"))),
+    st.integers(1, 60),
+)
+def test_everything_runs_once_and_batches_keep_the_budget(waiting, budget):
+    q = queue(budget=budget, ageing=0.0)
+    for number, (tokens, lane, group) in enumerate(waiting):
+        q.put(item(number, tokens, lane, at=0.0, group=group))
+    seen = []
+    while batch := q.take(1.0):
+        assert len(batch) == 1 or sum(each.tokens for each in batch) <= budget
+        assert len({(each.lane, each.group) for each in batch}) == 1
+        seen += names(batch)
+    assert sorted(seen) == list(range(len(waiting)))
+    assert all(q.tokens(lane) == 0 for lane in Lane)
