@@ -9,11 +9,14 @@ from cairn.embedding.v1 import embedding_service_pb2 as pb
 from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
 
 from services.generation.extractive_engine import SpanScores
+from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import InternalError, Reason
 from services.rpc.scope import Scope
 from services.rpc.scope_proto import scope_to_proto
 
 TIMEOUT_SECONDS = 5.0
+DEADLINE_SHARE = 0.6
+"""Of what the request has left: a silent scorer leaves time to answer by words alone."""
 
 
 class EmbeddingClient:
@@ -43,7 +46,7 @@ class EmbeddingClient:
                 lane=pb.LANE_INTERACTIVE,
                 query_word_weights=word_weights,
             ),
-            timeout=self._timeout_seconds,
+            timeout=self._timeout(),
         )
         if len(response.scores) != len(texts):
             raise InternalError(
@@ -51,3 +54,9 @@ class EmbeddingClient:
                 f"embedding scored {len(response.scores)} of {len(texts)} texts",
             )
         return SpanScores(list(response.scores), response.usage.rerank_tokens)
+
+    def _timeout(self) -> float:
+        remaining = remaining_seconds()
+        if remaining is None:
+            return self._timeout_seconds
+        return min(self._timeout_seconds, DEADLINE_SHARE * remaining)
