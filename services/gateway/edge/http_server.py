@@ -177,7 +177,7 @@ class HttpServer:
 
 def _bind(host: str, port: int) -> socket.socket:
     family: Any = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With its protocol named, asyncio switches Nagle off for each connection; else answers wait 40 ms.
+    # With its protocol named, asyncio switches Nagle off; else answers wait 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         # A port whose former owner just ended can be taken; one that is in use cannot.
