@@ -68,6 +68,9 @@ def main() -> None:
     except BrokenPipeError:  # `cairn … | head` has read enough
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        err.print(styled(f"cairn: {error.strerror}: {error.filename}", "red"), soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from cli.errors import CliError
 from cli.gateway_client import GatewayClient, GatewayError
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ async def ingest(
         async with window:
             try:
                 outcome = await _ingest_one(client, file, options, uploads)
-            except GatewayError as error:
-                outcome = Outcome(file.uri, "failed", error.detail)
+            except CliError as error:
+                outcome = Outcome(file.uri, "failed", str(error))
             except OSError as error:
                 outcome = Outcome(file.uri, "failed", f"cannot be read: {error.strerror}")
             on_outcome(outcome)

@@ -54,6 +54,8 @@ _PROCESS_DEFAULTS = {
     # Modules come from the installation, never from the directory someone happens to stand in.
     "PYTHONSAFEPATH": "1",
     "PYTHONUNBUFFERED": "1",
+    # The services start programs, never copies of themselves: gRPC need not prepare for that.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
 }
 _MAX_REPLICA_COUNT = 8
 

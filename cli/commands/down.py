@@ -22,6 +22,7 @@ def down(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     state = folder.read()
     if not folder.is_locked():
         _clean(folder, state)
+        err.print("Removed what a killed suite left." if state else "No suite runs here.")
         return
     if state is None:
         raise CliError("the suite has not written its state yet", "try again in a moment")
@@ -33,6 +34,7 @@ def down(*, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         if not _is_released(folder, _KILL_SECONDS):
             raise CliError(f"process {state.supervisor_pid} does not end", "end it by hand")
     _clean(folder, folder.read())
+    err.print("Stopped.")
 
 
 def _clean(folder: StateFolder, state: SuiteState | None) -> None:
@@ -46,7 +48,6 @@ def _clean(folder: StateFolder, state: SuiteState | None) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     folder.clear()
-    err.print("Stopped." if state else "No suite runs here.")
 
 
 def _signal_supervisor(state: SuiteState, number: signal.Signals) -> None:

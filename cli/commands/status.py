@@ -40,7 +40,7 @@ def status(
 
 
 async def _report(state: SuiteState) -> dict[str, Any]:
-    processes = await asyncio.gather(*(_process(process) for process in state.processes))
+    processes = await asyncio.gather(*(_process(state, process) for process in state.processes))
     supervisor_bytes = _own_rss_bytes(state, processes)
     return {
         "is_running": True,
@@ -57,13 +57,13 @@ async def _report(state: SuiteState) -> dict[str, Any]:
     }
 
 
-async def _process(process: ProcessState) -> dict[str, Any]:
+async def _process(state: SuiteState, process: ProcessState) -> dict[str, Any]:
     if process.service == "valkey":  # its password is not ours to use: the supervisor asks it
         health = "SERVING" if process.state == "ready" else "NOT_SERVING"
     else:
         health = await grpc_health(process.address)
     memory = await asyncio.to_thread(rss_bytes, process.pid) if process.pid else 0
-    return asdict(process) | {"health": health, "rss_bytes": memory}
+    return asdict(process) | {"health": health, "rss_bytes": memory, "version": state.version}
 
 
 def _own_rss_bytes(state: SuiteState, processes: list[dict[str, Any]]) -> int:

@@ -47,12 +47,13 @@ def test_second_start_on_the_same_folder_is_refused(suite: Suite):
 def test_down_leaves_nothing_and_the_data_stays(tmp_path: Path):
     with running_suite(tmp_path) as suite:
         ports, key = ports_of(suite.state()), suite.api_key
-        assert len(processes_of(tmp_path)) >= 7
+        known = processes_of(tmp_path)
+        assert len(known) >= 8
         began = time.monotonic()
         done = suite.cairn("down")
         assert done.returncode == 0, done.stderr
         assert time.monotonic() - began < 20
-        assert_nothing_left(tmp_path, ports, seconds=1)
+        assert_nothing_left(tmp_path, ports, seconds=1, known=known)
         assert suite.cairn("status").returncode == 1
     with running_suite(tmp_path) as again:
         assert again.api_key == key
@@ -77,9 +78,9 @@ def crash_and_return(suite: Suite) -> None:
 
 def kill_the_supervisor(suite: Suite) -> None:
     """Nothing outlives it, and the folder can be used again."""
-    state = suite.state()
+    state, known = suite.state(), processes_of(suite.data_dir)
     os.kill(state.supervisor_pid, signal.SIGKILL)
-    assert_nothing_left(suite.data_dir, ports_of(state))
+    assert_nothing_left(suite.data_dir, ports_of(state), known=known)
     done = suite.cairn("down")
     assert done.returncode == 0
     assert StateFolder(suite.data_dir).read() is None

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,10 @@ from cli.suite_state import SuiteState
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:
-    """Every process of the suite: its data directory stands in the environment or the command."""
+    """Every process of the suite.
+
+    The data directory stands in the environment or the command; what those started counts, too.
+    """
     needle = str(data_dir)
     found = []
     for process in psutil.process_iter():
@@ -20,8 +24,8 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
             if process.status() != psutil.STATUS_ZOMBIE and any(
                 needle in place for place in places
             ):
-                found.append(process)
-    return found
+                found += [process, *process.children(recursive=True)]
+    return list(dict.fromkeys(found))
 
 
 def ports_of(state: SuiteState) -> list[int]:
@@ -35,11 +39,23 @@ def ports_of(state: SuiteState) -> list[int]:
     return [int(address.rpartition(":")[2]) for address in addresses]
 
 
-def assert_nothing_left(data_dir: Path, ports: list[int], seconds: float = 15) -> None:
-    """Fails unless all processes are gone and all ports are free within `seconds`."""
+def assert_nothing_left(
+    data_dir: Path,
+    ports: list[int],
+    seconds: float = 15,
+    known: Sequence[psutil.Process] = (),
+) -> None:
+    """Fails unless all processes are gone and all ports are free within `seconds`.
+
+    Args:
+        data_dir: Of the suite.
+        ports: What it listened on.
+        seconds: How long it may take.
+        known: Processes it had; some of them could not be found by the data directory alone.
+    """
     deadline = time.monotonic() + seconds
     while True:
-        left = [(process.pid, " ".join(process.cmdline())) for process in alive(data_dir)]
+        left = [process for process in {*known, *processes_of(data_dir)} if is_alive(process)]
         bound = [port for port in ports if not is_port_free("127.0.0.1", port)]
         if not left and not bound:
             return
@@ -47,6 +63,9 @@ def assert_nothing_left(data_dir: Path, ports: list[int], seconds: float = 15) -
         time.sleep(0.1)
 
 
-def alive(data_dir: Path) -> list[psutil.Process]:
-    """Processes of the suite that can still be looked at."""
-    return [process for process in processes_of(data_dir) if process.is_running()]
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it is still the same process, and no zombie."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
