@@ -1,7 +1,7 @@
 """`cairn documents`: what is in a collection, and how far it is."""
 
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 from rich.table import Table
@@ -82,8 +82,8 @@ def retry(
     document_id: DocumentId, *, data_dir: DataDir = DEFAULT_DATA_DIR, collection: Collection = ""
 ) -> None:
     """Runs a failed document again."""
-    body = {"collection": collection} if collection else {}
-    call_gateway(data_dir, lambda gateway: gateway.post(f"{_path(document_id)}/retry", body))
+    path = f"{_path(document_id)}/retry?{urlencode({'collection': collection})}"
+    call_gateway(data_dir, lambda gateway: gateway.post(path, {}))
     err.print(styled(f"Document {document_id} is queued again."))
 
 

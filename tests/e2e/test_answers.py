@@ -1,10 +1,11 @@
 """Questions through the program, against the real services."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.kit.suite import Suite, ingest_text
+from tests.kit.suite import Suite, ingest_text, run_cairn
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -91,3 +92,37 @@ def test_errors_are_precise(ready: Suite):
         done = ready.cairn(*arguments)
         assert done.returncode == 1, arguments
         assert reason in done.stderr, done.stderr
+
+
+def test_damaged_file_is_told_with_its_reason_and_can_be_retried(ready: Suite, tmp_path: Path):
+    (tmp_path / "good.txt").write_text("The ferry to Vardholm leaves at noon.")
+    (tmp_path / "damaged.pdf").write_bytes(b"%PDF-1.7\n1 0 obj\n<</Type/Catalog")
+    done = ready.cairn("ingest", str(tmp_path), "--json")
+    assert done.returncode == 1
+    outcomes = {Path(one["uri"]).name: one for one in json.loads(done.stdout)["files"]}
+    assert outcomes["good.txt"]["state"] == "ready"
+    assert outcomes["damaged.pdf"]["state"] == "failed"
+    assert outcomes["damaged.pdf"]["reason"]
+    assert "damaged.pdf" in done.stderr
+    document_id = outcomes["damaged.pdf"]["document"]["document_id"]
+    listed = json.loads(ready.cairn("documents", "list", "--state", "dead_letter", "--json").stdout)
+    assert document_id in [document["document_id"] for document in listed["documents"]]
+    assert ready.cairn("documents", "retry", document_id).returncode == 0
+    assert ready.cairn("documents", "delete", document_id).returncode == 0
+    assert ready.cairn("documents", "get", document_id).returncode == 1
+
+
+def test_key_of_a_viewer_reads_what_its_principals_may(ready: Suite, tmp_path: Path):
+    secret = tmp_path / "secret.md"
+    secret.write_text("# Vault\n\nThe vault code of Vardholm is written on the third bell.\n")
+    assert ready.cairn("ingest", str(secret), "--acl", "group:wardens").returncode == 0
+    question = "Where is the vault code of Vardholm written?"
+    for principals, may_read in ((["--principal", "group:wardens"], True), ([], False)):
+        done = ready.cairn("keys", "create", "reader", *principals)
+        assert done.returncode == 0, done.stderr
+        environment = {"CAIRN_URL": ready.http_url, "CAIRN_API_KEY": done.stdout.strip()}
+        asked = run_cairn("ask", question, "--json", data_dir=tmp_path, **environment)
+        assert asked.returncode == 0, asked.stderr
+        assert ("third bell" in asked.stdout) is may_read
+        refused = run_cairn("ingest", str(secret), data_dir=tmp_path, **environment)
+        assert refused.returncode == 1, "a viewer may not write"
