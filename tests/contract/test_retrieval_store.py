@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+from services.filters.values import Timestamp
 from services.retrieval.collections import Alias, CollectionSettings
 from services.retrieval.documents import Chunk, Document
 from services.retrieval.store import catalog, changes, documents
@@ -166,8 +167,6 @@ async def test_an_alias_switches_in_one_step(store):
 
 
 async def test_metadata_of_every_type_comes_back_as_it_was(store):
-    from services.filters.values import Timestamp
-
     metadata = {
         "keyword": "größe \U0001f3d4",
         "integer": -(2**63),

