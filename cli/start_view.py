@@ -66,6 +66,8 @@ class StartView:
         self._progress.update(
             self._tasks[name], completed=state == "ready", note=f"{_DONE[state]} {seconds}"
         )
+        if self._progress.finished:  # what is printed from now on stays as it is
+            self._progress.stop()
         if not self._console.is_terminal:
             self._console.print(f"{name:12} {_DONE[state]} {seconds}")
 

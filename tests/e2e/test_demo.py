@@ -67,6 +67,7 @@ def test_in_a_terminal_it_stays_up_and_ctrl_c_leaves_nothing(tmp_path: Path):
     with terminal(command, cwd=ROOT, environment=environment(tmp_path)) as screen:
         screen.read_until("Ctrl-C stops it", seconds=200)
         check_transcript(screen.text)
+        assert "✓" not in screen.text.partition("Ingesting")[2], "the start is drawn over the rest"
         check_lines(screen.text)
         check_memory(tmp_path)
         state = StateFolder(tmp_path).read()
