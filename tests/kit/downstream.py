@@ -19,7 +19,13 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as retrieval_rpc
 from cairn.types.v1 import metadata_pb2, passage_pb2, usage_pb2, vector_pb2
 
-from services.rpc.errors import NotFoundError, Reason, ServiceError
+from services.rpc.errors import (
+    FailedPreconditionError,
+    NotFoundError,
+    Reason,
+    ServiceError,
+    UnavailableError,
+)
 from tests.kit.grpc_server import serve
 
 DIMENSIONS = 4
@@ -139,8 +145,6 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
         self._check(request.collection)
         wanted = request.options.embedding_model
         if wanted and wanted != self.collections[request.collection]:
-            from services.rpc.errors import FailedPreconditionError
-
             raise FailedPreconditionError(Reason.MODEL_MISMATCH, "another model")
         if self.is_empty or "everyone" not in request.scope.principals:
             return retrieval.SearchResponse()
@@ -245,8 +249,6 @@ class FakeGeneration(generation_rpc.GenerationServiceServicer):
         try:
             for index, piece in enumerate(self.pieces):
                 if self.break_after == index:
-                    from services.rpc.errors import UnavailableError
-
                     raise UnavailableError(Reason.NOT_READY, "the engine died")
                 yield generation.GenerateResponse(delta=generation.Delta(text=piece))
                 await asyncio.sleep(self.between_seconds)

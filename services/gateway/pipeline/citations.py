@@ -74,17 +74,18 @@ class CitationWriter:
         """Returns how well each sentence of the answer is supported by what it cites."""
         # A marker behind the full stop belongs to the sentence before it.
         text = _MOVED_MARKERS.sub(lambda m: m.group(2).strip() + m.group(1) + " ", self.text)
-        source = {citation.marker: citation for citation in self.citations}
+        source = {citation.marker: citation.text for citation in self.citations}
         scores: list[float] = []
-        for start, end in sentence_spans(text):
+        cited: list[str] = []
+        # Backwards: a sentence without a marker may rest on the next one's ("A. B. [1]").
+        for start, end in reversed(sentence_spans(text)):
             sentence = text[start:end]
-            cited = [source[n] for n in map(int, re.findall(r"\[(\d+)\]", sentence)) if n in source]
+            own = [source[n] for n in map(int, re.findall(r"\[(\d+)\]", sentence)) if n in source]
+            cited = own or cited
             bare = " ".join(re.sub(r"\s*\[\d+\]", "", sentence).split())
-            if not any(character.isalnum() for character in bare):
-                continue
-            joined = " ".join(citation.text for citation in cited)
-            scores.append(support(bare, joined) if cited else 0.0)
-        return scores
+            if any(character.isalnum() for character in bare):
+                scores.append(support(bare, " ".join(cited)))
+        return scores[::-1]
 
     def _drain(self, *, is_last: bool) -> str:
         before = len(self.text)

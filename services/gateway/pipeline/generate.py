@@ -83,6 +83,7 @@ class Generate:
         async with (
             run.stage(
                 self.name,
+                share=1.0,
                 attributes={"gen_ai.operation.name": "chat", "gen_ai.request.model": prompt.model},
             ) as span,
             contextlib.aclosing(

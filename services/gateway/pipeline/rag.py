@@ -140,7 +140,7 @@ class RagPipeline:
             ServiceError: the request is wrong, or retrieval does not answer.
         """
         run = Run(scope, "recommend", self._seconds)
-        async with run.stage("retrieve"):
+        async with run.stage("retrieve", share=1.0):
             found = await self._retriever.recommend(scope, ask)
         return SearchResult(
             passages=found.passages,

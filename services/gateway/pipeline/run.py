@@ -108,14 +108,24 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def stage(
-        self, name: str, *, share: float = 1.0, attributes: Mapping[str, str | int] | None = None
+        self,
+        name: str,
+        *,
+        share: float | None = None,
+        attributes: Mapping[str, str | int] | None = None,
     ) -> AsyncIterator[Span]:
         """Runs the block as a stage: in a span, timed, within its share of the deadline.
+
+        Args:
+            name: Of the span and the timing.
+            share: Part of the whole deadline, 0..1; None for a stage that needs no other service
+                and is not worth stopping: it must run even when nothing is left.
+            attributes: Of the span.
 
         Raises:
             DeadlineExceededError: the share is used up.
         """
-        seconds = self.share_seconds(share)
+        seconds = None if share is None else self.share_seconds(share)
         started = time.perf_counter()
         try:
             with span(name, attributes=dict(attributes or {})) as current, deadline_in(seconds):
@@ -124,7 +134,7 @@ class Run:
         except TimeoutError:
             raise DeadlineExceededError(
                 Reason.DEADLINE_EXCEEDED,
-                f"{name} did not end within {seconds:.3g} s",
+                f"{name} did not end within its time",
                 metadata={"stage": name},
             ) from None
         finally:

@@ -8,10 +8,10 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
+
 from services.gateway.edge.views import DocumentView
 from tests.kit.downstream import TEXT
 from tests.kit.gateway import RunningGateway
@@ -225,7 +225,7 @@ async def test_every_method_over_grpc(gw: RunningGateway) -> None:
         for name, request in calls.items():
             assert await getattr(stub, name)(request, metadata=metadata) is not None, name
         for name, request in {
-            "Query": pb.QueryRequest(query="x", mode=99),  # pyright: ignore
+            "Query": pb.QueryRequest(query="x", mode=99),
             "Search": pb.SearchRequest(),
             "Recommend": pb.RecommendRequest(),
             "SubmitDocuments": pb.SubmitDocumentsRequest(),

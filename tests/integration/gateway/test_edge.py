@@ -12,9 +12,9 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
-
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
+
 from services.gateway.edge import exchange, http_server
 from tests.kit.gateway import RunningGateway, running_gateway
 from tests.kit.valkey import Valkey
@@ -71,7 +71,7 @@ async def test_no_valid_key_no_answer(
 ) -> None:
     headers = {} if header is None else {"authorization": header.encode("latin-1")}
     async with gw.client(None) as client:
-        response = await client.get(path, headers=headers)  # pyright: ignore
+        response = await client.get(path, headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"].startswith("Bearer")
     if path.startswith("/v1"):

@@ -56,7 +56,7 @@ async def test_stream_gives_the_same_text(gw: RunningGateway) -> None:
     async with client_of(gw) as client:
         stream = await client.chat.completions.create(
             model="cairn/default",
-            messages=MESSAGES,  # pyright: ignore
+            messages=MESSAGES,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -86,10 +86,10 @@ async def test_models_and_embeddings(gw: RunningGateway) -> None:
 async def test_errors_are_the_clients_own(gw: RunningGateway) -> None:
     async with client_of(gw) as client:
         with pytest.raises(openai.NotFoundError) as caught:
-            await client.chat.completions.create(model="gpt-9", messages=MESSAGES)  # pyright: ignore
+            await client.chat.completions.create(model="gpt-9", messages=MESSAGES)
         assert caught.value.code == "model_not_found"
         with pytest.raises(openai.NotFoundError):
-            await client.chat.completions.create(model="cairn/absent", messages=MESSAGES)  # pyright: ignore
+            await client.chat.completions.create(model="cairn/absent", messages=MESSAGES)
         for options in ({"n": 2}, {"temperature": 9}, {"messages": []}, {"tools": [{"type": "x"}]}):
             with pytest.raises(openai.BadRequestError) as bad:
                 await client.chat.completions.create(
@@ -102,7 +102,7 @@ async def test_errors_are_the_clients_own(gw: RunningGateway) -> None:
             await client.embeddings.create(model="", input=[[1, 2]])
         gw.down.retrieval.search.error = UnavailableError(Reason.NOT_READY, "away")
         with pytest.raises(openai.InternalServerError) as away:
-            await client.chat.completions.create(model="cairn", messages=MESSAGES)  # pyright: ignore
+            await client.chat.completions.create(model="cairn", messages=MESSAGES)
         assert away.value.status_code == 503
     async with client_of(gw, "crn_wrong") as client:
         with pytest.raises(openai.AuthenticationError):

@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from cairn.generation.v1 import generation_service_pb2 as generation
+
 from services.rpc.errors import Reason, UnavailableError
 from tests.kit.downstream import TEXT
 from tests.kit.gateway import RunningGateway

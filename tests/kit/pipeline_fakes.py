@@ -1,0 +1,105 @@
+"""Fakes of what the gateway's pipeline calls: no network, told what to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from services.gateway.passages import Passage, ScoredPassage, Scores
+from services.gateway.pipeline.ports import (
+    Embedded,
+    Finished,
+    Prompt,
+    Quote,
+    Reranked,
+    Retrieved,
+    SearchPlan,
+    Started,
+    Vector,
+    Wrote,
+)
+from services.gateway.usage import Usage
+from services.rpc.errors import ServiceError
+from services.rpc.scope import Scope
+
+SCOPE = Scope("acme", ("everyone",), "key:test")
+
+
+def passage(text: str, name: str = "a", *, start: int = 0, final: float = 1.0) -> ScoredPassage:
+    """Returns a passage of the document `name` that begins at `start`."""
+    return ScoredPassage(
+        Passage(
+            chunk_id=f"{name}-{start}",
+            document_id=name,
+            document_version=1,
+            collection="default",
+            ordinal=0,
+            start=start,
+            end=start + len(text),
+            text=text,
+            uri=f"{name}.md",
+        ),
+        Scores(fused=final, final=final),
+    )
+
+
+class FakeServices:
+    """Embedder, reranker, retriever and generator in one."""
+
+    def __init__(self, passages: Sequence[ScoredPassage] = ()) -> None:
+        self.passages = tuple(passages)
+        self.late_scores: list[float] | None = None
+        self.pieces: list[str] = []
+        self.quotes: tuple[Quote, ...] = ()
+        self.engine = "vllm"
+        self.finish_reason = "stop"
+        self.errors: dict[str, ServiceError] = {}
+        self.delays: dict[str, float] = {}
+        self.calls: list[tuple[str, Any]] = []
+
+    async def _meet(self, name: str, what: Any) -> None:
+        self.calls.append((name, what))
+        if name in self.delays:
+            await asyncio.sleep(self.delays[name])
+        if name in self.errors:
+            raise self.errors[name]
+
+    async def embed_queries(self, scope: Scope, texts: Sequence[str], model: str) -> Embedded:
+        await self._meet("embed", list(texts))
+        vectors = tuple(Vector(b"\0\0\0\0", 1, 1) for _ in texts)
+        return Embedded(vectors, model or "fake", Usage(embedding_tokens=len(texts)))
+
+    async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
+        await self._meet("rerank", list(passages))
+        scores = self.late_scores or [0.0] * len(passages)
+        return Reranked(tuple(scores[: len(passages)]), Usage(rerank_tokens=1))
+
+    async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
+        await self._meet("search", plan)
+        return Retrieved(self.passages[: plan.top_k], usage=Usage(vectors_scanned=3))
+
+    async def embedding_model(self, scope: Scope, collection: str) -> str:
+        return "own-model"
+
+    async def recommend(self, scope: Scope, ask: Any) -> Retrieved:
+        await self._meet("recommend", ask)
+        return Retrieved(self.passages)
+
+    async def generate(
+        self, scope: Scope, prompt: Prompt, timeout_seconds: float
+    ) -> AsyncGenerator[Started | Wrote | Finished]:
+        await self._meet("generate", prompt)
+        yield Started(self.engine, "tiny")
+        for piece in self.pieces:
+            yield Wrote(piece)
+        if "finish" in self.errors:
+            raise self.errors["finish"]
+        yield Finished(
+            text="".join(self.pieces),
+            finish_reason=self.finish_reason,
+            engine=self.engine,
+            model="tiny",
+            usage=Usage(completion_tokens=5),
+            quotes=self.quotes,
+        )

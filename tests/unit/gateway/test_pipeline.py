@@ -1,0 +1,282 @@
+"""The stages and their order, with fakes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from services.gateway.answer import AnswerDelta, AnswerEvent, PassagesFound
+from services.gateway.pipeline.assemble import Assemble
+from services.gateway.pipeline.rag import RagPipeline
+from services.gateway.pipeline.rerank import DEPTH, Rerank, standard_scores
+from services.gateway.pipeline.run import Run
+from services.gateway.pipeline.understand import Understand
+from services.gateway.requests import (
+    Mode,
+    Question,
+    RecommendAsk,
+    SearchAsk,
+    Speaker,
+    Turn,
+    Verification,
+)
+from services.gateway.usage import PriceTable
+from services.rpc.deadline import deadline_in
+from services.rpc.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    NotFoundError,
+    Reason,
+    ResourceExhaustedError,
+    ServiceError,
+    UnavailableError,
+)
+from tests.kit.pipeline_fakes import SCOPE, FakeServices, passage
+
+AWAY = UnavailableError(Reason.NOT_READY, "away")
+GRANITE = passage("Granite is hard. It forms when magma cools slowly.", "granite", final=2.0)
+BASALT = passage("Basalt cools quickly at the surface.", "basalt", final=1.0)
+
+
+def pipeline(services: FakeServices, seconds: float = 10.0) -> RagPipeline:
+    prices = PriceTable(completion=2_000_000.0, currency="EUR")
+    return RagPipeline(
+        embedder=services,
+        reranker=services,
+        retriever=services,
+        generator=services,
+        prices=prices,
+        seconds=seconds,
+    )
+
+
+def services() -> FakeServices:
+    fake = FakeServices([GRANITE, BASALT])
+    fake.pieces = ["Granite is ", "hard [1]."]
+    return fake
+
+
+def new_run(**options: bool) -> Run:
+    return Run(SCOPE, "query", 10.0, **options)
+
+
+async def test_answer_counts_and_prices() -> None:
+    fake = services()
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("Is granite hard?"))
+    assert answer.answer == "Granite is hard [1]."
+    assert answer.usage.completion_tokens == 5
+    assert (answer.usage.embedding_tokens, answer.usage.rerank_tokens) == (1, 1)
+    assert (answer.cost.amount, answer.cost.currency) == (10.0, "EUR")
+    assert answer.grounded == 1.0
+    stages = sum(took for name, took in answer.timings_ms.items() if name != "total")
+    assert stages <= answer.timings_ms["total"]
+
+
+async def test_events_come_in_order_and_make_the_answer() -> None:
+    events: list[AnswerEvent] = []
+
+    async def emit(event: AnswerEvent) -> None:
+        events.append(event)
+
+    answer = await pipeline(services()).answer(SCOPE, Question.checked("x"), emit)
+    assert isinstance(events[0], PassagesFound)
+    deltas = [event.text for event in events[1:] if isinstance(event, AnswerDelta)]
+    assert len(deltas) == len(events) - 1
+    assert "".join(deltas) == answer.answer
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AWAY,
+        ResourceExhaustedError(Reason.OVERLOADED, "full"),
+        InternalError(Reason.INTERNAL, "x"),
+        DeadlineExceededError(Reason.DEADLINE_EXCEEDED, "late"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("stage", "step"),
+    [
+        ("embed", "dense_unavailable"),
+        ("rerank", "rerank_skipped"),
+        ("generate", "generation_unavailable"),
+    ],
+)
+async def test_each_stage_has_its_rung(stage: str, step: str, error: ServiceError) -> None:
+    fake = services()
+    fake.errors[stage] = error
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("Is granite hard?"))
+    assert answer.degraded == (step,)
+    assert answer.citations
+    assert answer.passages
+
+
+@pytest.mark.parametrize("stage", ["embed", "rerank", "generate"])
+async def test_a_slow_stage_leaves_time_for_an_answer(stage: str) -> None:
+    fake = services()
+    fake.delays[stage] = 30.0
+    async with asyncio.timeout(5):
+        answer = await pipeline(fake, seconds=0.6).answer(SCOPE, Question.checked("granite?"))
+    assert len(answer.degraded) == 1
+    assert answer.answer
+
+
+async def test_all_rungs_at_once_still_answer() -> None:
+    fake = services()
+    fake.errors = {"embed": AWAY, "rerank": AWAY, "generate": AWAY}
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("Is granite hard?"))
+    assert answer.degraded == ("dense_unavailable", "rerank_skipped", "generation_unavailable")
+    assert answer.answer == f"{GRANITE.passage.text} [1]"
+    assert answer.citations[0].text == GRANITE.passage.text
+    assert answer.grounded == 1.0
+
+
+async def test_verbatim_passage_keeps_its_own_brackets() -> None:
+    text = "See [2] and [17] for granite."
+    fake = FakeServices([passage(f"  {text}\n", "a", start=7)])
+    fake.errors["generate"] = AWAY
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("granite?"))
+    assert answer.answer == f"{text} [1]"
+    (citation,) = answer.citations
+    assert (citation.text, citation.start) == (text, 9)
+
+
+async def test_without_retrieval_there_is_no_answer() -> None:
+    fake = services()
+    fake.errors["search"] = AWAY
+    with pytest.raises(UnavailableError):
+        await pipeline(fake).answer(SCOPE, Question.checked("x"))
+
+
+async def test_mistakes_of_the_caller_are_not_degraded_away() -> None:
+    fake = services()
+    fake.errors["generate"] = NotFoundError(Reason.MODEL_NOT_FOUND, "no such model")
+    with pytest.raises(NotFoundError):
+        await pipeline(fake).answer(SCOPE, Question.checked("x", model="absent"))
+
+
+async def test_engine_that_breaks_off_keeps_what_was_shown() -> None:
+    fake = services()
+    fake.errors["finish"] = AWAY
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("Is granite hard?"))
+    assert answer.degraded == ("generation_truncated",)
+    assert answer.answer == "Granite is hard [1]."
+    assert answer.finish_reason == "interrupted"
+
+
+async def test_refusal_of_the_engine_has_no_citations() -> None:
+    fake = services()
+    fake.pieces, fake.finish_reason = ["I do not know."], "refused"
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("x"))
+    assert (answer.refused, answer.citations, answer.answer) == (True, (), "I do not know.")
+
+
+async def test_refuse_shows_nothing_that_is_not_supported() -> None:
+    fake = services()
+    fake.pieces = ["Elephants migrate across savannas every winter [1]."]
+    shown: list[AnswerEvent] = []
+
+    async def emit(event: AnswerEvent) -> None:
+        shown.append(event)
+
+    question = Question.checked("x", verification=Verification.REFUSE)
+    answer = await pipeline(fake).answer(SCOPE, question, emit)
+    assert answer.refused
+    deltas = [event.text for event in shown if isinstance(event, AnswerDelta)]
+    assert "".join(deltas) == answer.answer
+    assert "Elephants" not in answer.answer
+
+
+async def test_keyword_mode_needs_no_vectors() -> None:
+    fake = services()
+    await pipeline(fake).answer(SCOPE, Question.checked("x", mode=Mode.KEYWORD, rerank=False))
+    names = [name for name, _ in fake.calls]
+    assert names == ["search", "generate"]
+
+
+async def test_search_and_recommend() -> None:
+    fake = services()
+    fake.late_scores = [0.0, 9.0]
+    ask = SearchAsk.checked("x", rerank=True, top_k=1, explain=True)
+    result = await pipeline(fake).search(SCOPE, ask)
+    assert len(result.passages) == 1
+    assert [each.stage for each in result.explanation] == ["retrieve", "rerank"]
+    like = await pipeline(fake).recommend(SCOPE, RecommendAsk.checked(positive_ids=["a"]))
+    assert like.passages == (GRANITE, BASALT)
+
+
+async def test_collection_of_another_model_is_asked_with_its_own() -> None:
+    fake = services()
+    fake.errors["search"] = FailedPreconditionError(Reason.MODEL_MISMATCH, "another")
+    with pytest.raises(FailedPreconditionError):
+        await pipeline(fake).search(SCOPE, SearchAsk.checked("x"))
+    plans = [plan for name, plan in fake.calls if name == "search"]
+    assert [plan.embedding_model for plan in plans] == ["fake", "own-model"]
+
+
+async def test_understand_weighs_the_last_turn() -> None:
+    history = (
+        Turn(Speaker.USER, "first"),
+        Turn(Speaker.ASSISTANT, "answer"),
+        Turn(Speaker.USER, "second"),
+        Turn(Speaker.ASSISTANT, "answer"),
+    )
+    alone = await Understand().run(new_run(), "last")
+    mixed = await Understand().run(new_run(), "last", history)
+    assert [(q.text, q.weight) for q in alone] == [("last", 1.0)]
+    assert [q.text for q in mixed] == ["last", "second last"]
+    assert [q.weight for q in mixed] == pytest.approx([0.7, 0.3])
+
+
+async def test_rerank_mixes_half_and_half_and_keeps_the_tail_behind() -> None:
+    fake = FakeServices()
+    head = [passage(f"text {i}", f"d{i}", final=float(DEPTH - i)) for i in range(DEPTH)]
+    tail = [passage("tail", f"t{i}", final=0.0) for i in range(3)]
+    fake.late_scores = [float(i) for i in range(DEPTH)]
+    fake.late_scores[5] = 100.0
+    result = await Rerank(fake).run(new_run(), "x", (*head, *tail))
+    assert result[0].passage.document_id == "d5"
+    assert result[0].scores.rerank == 100.0
+    assert [each.passage.document_id for each in result[-3:]] == ["t0", "t1", "t2"]
+    finals = [each.scores.final for each in result]
+    assert finals == sorted(finals, reverse=True)
+    ((_, sent),) = fake.calls
+    assert len(sent) == DEPTH
+
+
+def test_standard_scores_of_equal_values_are_zero() -> None:
+    assert standard_scores([3.0, 3.0]) == [0.0, 0.0]
+    assert sum(standard_scores([1.0, 2.0, 6.0])) == pytest.approx(0.0)
+
+
+async def test_assemble_leaves_repetitions_out_and_says_so() -> None:
+    text = "Granite is an igneous rock that forms when magma cools slowly below the ground."
+    run = new_run(explain=True)
+    candidates = (
+        passage(text, "one"),
+        passage(text.replace("igneous", "igneous"), "copy"),
+        passage(text[20:], "one", start=20),
+        passage("   ", "blank"),
+        passage("Basalt cools quickly.", "two"),
+        passage("Marble was limestone once.", "three"),
+    )
+    kept = await Assemble().run(run, candidates, 2)
+    assert [each.passage.document_id for each in kept] == ["one", "two"]
+    (explanation,) = run.explanations
+    assert explanation.dropped["copy-0"] == "repeats one-0"
+    assert explanation.dropped["one-20"] == "repeats one-0"
+    assert explanation.dropped["blank-0"] == "no text"
+    assert explanation.dropped["three-0"] == "beyond top_k"
+    assert len(explanation.dropped) + len(kept) == len(candidates)
+
+
+async def test_run_never_outlives_the_requests_deadline() -> None:
+    with deadline_in(0.2):
+        run = Run(SCOPE, "query", 10.0)
+    assert run.total_seconds <= 0.2
+    with pytest.raises(DeadlineExceededError) as caught:
+        async with run.stage("retrieve", share=0.1):
+            await asyncio.sleep(5)
+    assert caught.value.metadata == {"stage": "retrieve"}
