@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import tantivy
 
+from services.retrieval.keyword.stop_words import ENGLISH
+
 LANGUAGES = frozenset(
     {
         *("arabic", "danish", "dutch", "english", "finnish", "french", "german", "greek"),
@@ -87,7 +89,10 @@ class Analyzer:
             self._stem = builder.filter(tantivy.Filter.stemmer(language)).build()
         if language in _WITH_STOP_WORDS:
             builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
-            self._drop = builder.filter(tantivy.Filter.stopword(language)).build()
+            words = tantivy.Filter.stopword(language)
+            if language == "english":
+                words = tantivy.Filter.custom_stopword(list(ENGLISH))
+            self._drop = builder.filter(words).build()
 
     def document(self, text: str) -> Terms:
         """Returns the terms under which a text is found."""
