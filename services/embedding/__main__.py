@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -121,7 +122,8 @@ async def _load_default(settings: EmbeddingSettings, models: Models, batcher: Ba
         StartupError: It cannot be loaded.
     """
     started = asyncio.get_running_loop().time()
-    name = settings.model_name or settings.model.rstrip("/").rpartition("/")[2]
+    last_part = settings.model.rstrip("/").rpartition("/")[2]
+    name = settings.model_name or re.sub(r"[^A-Za-z0-9._-]", "-", last_part)
     try:
         model = await models.load(name, settings.model, make_default=True)
         await warm_up(model.encoder, batcher)

@@ -44,7 +44,7 @@ def sentence_transformers(folder):
 def texts():
     """Texts of 1 to 700 words, with lengths all around the limit, and other languages."""
     chosen = random.Random(7)
-    words = " ".join(LANGUAGES[:4]).split() + ["granite", "sea", "of", "the", "electromagnetism"]
+    words = [*" ".join(LANGUAGES[:4]).split(), "granite", "sea", "of", "the", "electromagnetism"]
     lengths = [1, 2, 3, 5, 8, 12, 20, 40, 80, 120, 160, 200, 252, 254, 255, 256, 300, 700]
     return [*LANGUAGES, *(" ".join(chosen.choices(words, k=length)) for length in lengths)]
 
