@@ -139,11 +139,13 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         server = GatewayServer(settings, telemetry, readiness, exchange)
         servicer = GatewayServicer(operations, door, settings.query_timeout_seconds)
         rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+        # Before any task group: a start-up error must not be wrapped in an exception group.
+        http_port = server.http.bind()
+        await server.start()
         await stack.enter_async_context(stores.ledger.running())
         await stack.enter_async_context(readiness.running(server.set_ready))
         async with asyncio.TaskGroup() as group:
-            await server.start()
-            http_port = await server.http.start(group)
+            await server.http.start(group)
             get_logger().info("listening for http", host=settings.http_host, port=http_port)
             try:
                 yield server

@@ -117,7 +117,7 @@ class _QuietServer(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves an ASGI application; an async context manager.
+    """Serves an ASGI application: bind, start, stop.
 
     Args:
         app: The application.
@@ -147,10 +147,10 @@ class HttpServer:
         self._sockets: list[socket.socket] = []
         self._task: asyncio.Task[None] | None = None
         self.port = 0
-        """Port the server listens on, once started."""
+        """Port the server listens on, once bound."""
 
-    async def start(self, group: asyncio.TaskGroup) -> int:
-        """Listens and returns the port; serves in a task of `group` until `stop`.
+    def bind(self) -> int:
+        """Takes the address and returns the port.
 
         Raises:
             StartupError: the address cannot be bound.
@@ -158,10 +158,13 @@ class HttpServer:
         bound = _bind(self._host, self._port)
         self._sockets = [bound]
         self.port = bound.getsockname()[1]
+        return self.port
+
+    async def start(self, group: asyncio.TaskGroup) -> None:
+        """Serves in a task of `group` until `stop`."""
         self._task = group.create_task(self._server.serve(self._sockets))
         while not self._server.started and not self._task.done():  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.005)
-        return self.port
 
     async def stop(self) -> None:
         """Accepts nothing more, lets running requests end within the grace, closes."""
