@@ -40,9 +40,11 @@ def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
     text = _try(data, "utf-8")
     if text is not None and "\x00" not in text:
         return text, []
-    text = _decode_wide(data)
+    wide = _decode_wide(data)
+    if wide is not None:
+        return wide, []
     if text is not None:
-        return text, []
+        return text, ["characters that are no text were replaced"]
     return _decode_by_statistics(data)
 
 

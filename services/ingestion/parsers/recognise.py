@@ -130,11 +130,12 @@ def _is_binary(head: bytes) -> bool:
     if not zeros:
         controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in sample)
         return controls > len(sample) // 10
-    # UTF-16 and UTF-32 without a mark have their zeros on the same side of every unit.
-    even, odd = sample[0::2].count(0), sample[1::2].count(0)
-    return not (zeros > len(sample) // 5 and min(even, odd) <= len(sample) // 4) or (
-        zeros > len(sample) * 4 // 5
-    )
+    if zeros == len(sample):
+        return True
+    # UTF-32 is mostly zeros; UTF-16 of a Latin script has its zeros on one side of every unit.
+    is_utf32 = zeros > len(sample) * 3 // 5
+    is_utf16 = min(sample[0::2].count(0), sample[1::2].count(0)) <= len(sample) // 50
+    return not (is_utf32 or is_utf16)
 
 
 def _unsupported(what: str) -> InvalidArgumentError:

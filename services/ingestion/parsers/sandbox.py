@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
+import socket
 import struct
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,30 +82,40 @@ class ParserPool:
             StageFailedError: it cannot be parsed within the limits.
         """
         async with self._turns:
-            process = self._idle.pop() if self._idle else await _ParserProcess.start(self._limits)
-            is_reusable = False
+            process = await self._take()
             try:
-                answer = await process.ask(pieces, content_type)
-                is_reusable = process.is_fresh
+                return await process.ask(pieces, content_type)
             finally:
-                if is_reusable and not self._closed:
+                if process.is_fresh and not self._closed:
                     self._idle.append(process)
                 else:
                     await process.end()
-        return answer
+
+    async def _take(self) -> _ParserProcess:
+        while self._idle:
+            process = self._idle.pop()
+            if process.is_alive:
+                return process
+            await process.end()
+        return await _ParserProcess.start(self._limits)
 
 
 class _ParserProcess:
     """One process; serves one document at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, limits: ParserLimits) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        limits: ParserLimits,
+    ) -> None:
         self._process = process
-        self._stdin = process.stdin
-        self._stdout = process.stdout
+        self._reader = reader
+        self._writer = writer
         self._limits = limits
         self._documents = 0
+        self._is_busy = False
         self._peak_rss_bytes = 0
 
     @classmethod
@@ -115,35 +126,53 @@ class _ParserProcess:
             for name in ("PATH", "PYTHONPATH", "VIRTUAL_ENV", "LANG", "LD_LIBRARY_PATH")
             if name in os.environ
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.ingestion.parsers.worker",
-            str(limits.memory_bytes),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            # A Ctrl-C at the terminal is for the service, which ends its parsers itself.
-            start_new_session=True,
-            env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"},
-        )
-        return cls(process, limits)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Not through the event loop, which forks: gRPC's threads do not survive a fork in
+            # order. This one spawns (vfork and exec). It must be called in the main thread: the
+            # process asks to die with the thread that started it.
+            process = subprocess.Popen(  # noqa: ASYNC220, S603 - takes 2 ms; nothing of a caller's
+                [
+                    sys.executable,
+                    "-m",
+                    "services.ingestion.parsers.worker",
+                    str(limits.memory_bytes),
+                ],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                # A Ctrl-C at the terminal is for the service, which ends its parsers itself.
+                start_new_session=True,
+                env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"},
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        return cls(process, reader, writer, limits)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None and not self._writer.is_closing()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it may serve another document."""
-        return self._documents < _MAX_DOCUMENTS and self._peak_rss_bytes < _KEEP_BELOW_BYTES
+        """Whether it may serve another document: it answered the last, and is not worn out."""
+        return (
+            not self._is_busy
+            and self._documents < _MAX_DOCUMENTS
+            and self._peak_rss_bytes < _KEEP_BELOW_BYTES
+        )
 
     async def ask(self, pieces: Sequence[bytes], content_type: str) -> ParsedDocument:
         """Sends a document and returns what came out of it."""
         self._documents += 1
+        self._is_busy = True
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
                 try:
                     return await self._converse(pieces, content_type)
-                except (asyncio.IncompleteReadError, ConnectionError, BrokenPipeError):
-                    code = await self._process.wait()
-                    raise _crash(code) from None
+                except (asyncio.IncompleteReadError, OSError, RuntimeError):
+                    # uvloop answers a write to a closed stream with a RuntimeError.
+                    raise _crash(await asyncio.to_thread(self._process.wait)) from None
         except TimeoutError:
             raise StageFailedError(
                 FailureReason.PARSE_TIMEOUT,
@@ -158,32 +187,32 @@ class _ParserProcess:
             "max_characters": self._limits.max_characters,
         }
         encoded = json.dumps(header).encode()
-        self._stdin.write(struct.pack(">I", len(encoded)) + encoded)
+        self._writer.write(struct.pack(">I", len(encoded)) + encoded)
         for piece in pieces:
-            self._stdin.write(piece)
-            await self._stdin.drain()
+            self._writer.write(piece)
+            await self._writer.drain()
         answer, text = await self._receive()
         self._peak_rss_bytes = answer["peak_rss_bytes"]
+        self._is_busy = False
         if "reason" in answer:
             raise _failure(answer["reason"], answer["message"])
         return await asyncio.to_thread(from_plain, text.decode(), answer["parsed"])
 
     async def _receive(self) -> tuple[dict[str, Any], bytes]:
-        (size,) = struct.unpack(">I", await self._stdout.readexactly(4))
+        (size,) = struct.unpack(">I", await self._reader.readexactly(4))
         if size > _MAX_HEADER_BYTES:
             raise _failure("TOO_LARGE", "the parser's answer is over its limit")
-        answer = json.loads(await self._stdout.readexactly(size))
+        answer = json.loads(await self._reader.readexactly(size))
         text_bytes = answer.get("text_bytes", 0)
         if text_bytes > self._limits.max_characters * 4:
             raise _failure("TOO_LARGE", "the parser's answer is over its limit")
-        return answer, await self._stdout.readexactly(text_bytes)
+        return answer, await self._reader.readexactly(text_bytes)
 
     async def end(self) -> None:
         """Kills the process and waits until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._stdin.close()
-        await self._process.wait()
+        self._process.kill()
+        self._writer.close()
+        await asyncio.to_thread(self._process.wait)
 
 
 def _failure(reason: str, message: str) -> StageFailedError:

@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError, to_plain
@@ -25,6 +26,10 @@ _MODULES = {
     "text/html": "services.ingestion.parsers.html",
     "text/plain": "services.ingestion.parsers.plain",
     "application/pdf": "services.ingestion.parsers.pdf",
+}
+_OUT_OF_MEMORY = {
+    "reason": "PARSE_OUT_OF_MEMORY",
+    "message": "the document needs more memory to parse than it may have",
 }
 _PR_SET_PDEATHSIG = 1
 _MAX_BLOCKS = 500_000
@@ -51,7 +56,7 @@ def main() -> int:
         _limit_cpu(header["cpu_seconds"])
         answer, text = _answer(header, data)
         del data
-        answer["peak_rss_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        answer["peak_rss_bytes"] = _peak_rss_bytes()
         _send(answers, answer, text)
 
 
@@ -82,16 +87,25 @@ def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]
     except UnparsableError as error:
         return {"reason": error.reason, "message": error.message}, b""
     except MemoryError:
-        return {
-            "reason": "PARSE_OUT_OF_MEMORY",
-            "message": "the document needs more memory to parse than it may have",
-        }, b""
+        return dict(_OUT_OF_MEMORY), b""
     except RecursionError:
         return {"reason": "PARSE_FAILED", "message": "the document is nested too deeply"}, b""
     except Exception as error:  # noqa: BLE001 - whatever a library raises concerns this file only
+        if _peak_rss_bytes() > int(sys.argv[1]) / 2:
+            # Libraries have names of their own for an allocation that failed.
+            return dict(_OUT_OF_MEMORY), b""
         kind = type(error).__name__
         return {"reason": "PARSE_FAILED", "message": f"the parser gave up ({kind})"}, b""
     return {"parsed": to_plain(parsed), "text_bytes": len(text)}, text
+
+
+def _peak_rss_bytes() -> int:
+    # Not `ru_maxrss`: it counts what the starting process had before the exec.
+    if sys.platform == "linux":
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _parser(content_type: str) -> Callable[[bytes], ParsedDocument]:
