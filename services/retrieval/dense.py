@@ -30,6 +30,8 @@ _EFFORT = {RecallClass.HIGH: 128, RecallClass.FAST: 48}
 _REFINE = 4
 """Graph results fetched per result wanted: 8-bit scores are then replaced by exact ones."""
 _ROWS_PER_BLOCK = 32_768
+_WIDE_FRACTION = 0.4
+"""Share of allowed rows from which all rows are compared, in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +172,17 @@ def _scan(
 ) -> None:
     """Compares all allowed rows with all queries, block by block."""
     vectors = snapshot.vectors[first : first + len(mask)]
-    is_all = allowed == len(mask)
-    rows = np.arange(len(mask)) if is_all else np.flatnonzero(mask)
-    for start in range(0, len(rows), _ROWS_PER_BLOCK):
-        block = rows[start : start + _ROWS_PER_BLOCK]
-        chosen = vectors[start : start + len(block)] if is_all else vectors[block]
-        scores = chosen @ queries.T
+    rows = np.flatnonzero(mask)
+    # Copying the allowed rows costs more than comparing some that are not.
+    is_wide = allowed > _WIDE_FRACTION * len(mask)
+    for start in range(0, len(mask) if is_wide else len(rows), _ROWS_PER_BLOCK):
+        if is_wide:
+            inside = mask[start : start + _ROWS_PER_BLOCK]
+            block = np.flatnonzero(inside) + start
+            scores = (vectors[start : start + len(inside)] @ queries.T)[inside]
+        else:
+            block = rows[start : start + _ROWS_PER_BLOCK]
+            scores = vectors[block] @ queries.T
         for place in range(len(queries)):
             parts[place].append(_top(block + first, scores[:, place], count))
 

@@ -58,8 +58,20 @@ def _marks() -> str:
     return "".join(ranges)
 
 
+_ASCII_WORD = re.compile(r"\w+(?:'\w+)*", re.ASCII)
+_UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
+
+
 @functools.cache
-def _word_pattern() -> re.Pattern[str]:
+def _word() -> re.Pattern[str]:
+    """Matches words in texts without unspaced scripts."""
+    inside = rf"[\w{_marks()}]"
+    return re.compile(rf"{inside}+(?:'{inside}+)*")
+
+
+@functools.cache
+def _word_or_run() -> re.Pattern[str]:
+    """Matches words and unspaced runs; several times slower."""
     inside = rf"(?:(?![{_UNSPACED}])[\w{_marks()}])"
     return re.compile(rf"(?P<unspaced>[{_UNSPACED}]+)|(?P<word>{inside}+(?:'{inside}+)*)")
 
@@ -115,24 +127,35 @@ class Analyzer:
 
     def _split(self, text: str) -> tuple[list[str], list[str], list[str]]:
         """Returns words, pairs of characters and single characters."""
+        if text.isascii():
+            return _cut(_ASCII_WORD.findall(text.lower())), [], []
+        text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+        if not _UNSPACED_CHARACTER.search(text):
+            return _cut(_word().findall(text)), [], []
         words: list[str] = []
         pairs: list[str] = []
         singles: list[str] = []
-        text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-        for match in _word_pattern().finditer(text):
+        for match in _word_or_run().finditer(text):
             run = match.group()
             if match.lastgroup == "word":
-                words.append(run[:_MAX_TERM_CHARACTERS])
+                words.append(run)
                 continue
             pairs.extend(run[at : at + 2] for at in range(len(run) - 1))
             singles.extend(run)
-        return words, pairs, singles
+        return _cut(words), pairs, singles
 
 
 @functools.cache
 def analyzer(language: str) -> Analyzer:
     """Returns the analyzer of a language, made once."""
     return Analyzer(language)
+
+
+def _cut(words: list[str]) -> list[str]:
+    """Returns the words with over-long ones cut."""
+    if max(map(len, words), default=0) <= _MAX_TERM_CHARACTERS:
+        return words
+    return [word[:_MAX_TERM_CHARACTERS] for word in words]
 
 
 def intern_term(term: str) -> str:
