@@ -62,16 +62,17 @@ async def serve(settings: RetrievalSettings) -> None:
             metrics_port = serve_metrics(settings.host, settings.metrics_port)
             await server.start()
             get_logger().info("metrics", metrics_port=metrics_port)
-            expiry = asyncio.create_task(library.expire())
             try:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(settings.preload_seconds):
-                        await keeper.preload(settings.max_view_bytes)
-                server.set_ready(True)
-                get_logger().info("ready")
-                await server.wait_for_signal_then_drain()
+                async with asyncio.TaskGroup() as tasks:
+                    expiry = tasks.create_task(library.expire())
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(settings.preload_seconds):
+                            await keeper.preload(settings.max_view_bytes)
+                    server.set_ready(True)
+                    get_logger().info("ready")
+                    await server.wait_for_signal_then_drain()
+                    expiry.cancel()
             finally:
-                expiry.cancel()
                 await searcher.close()
     finally:
         await asyncio.to_thread(telemetry.shutdown)

@@ -294,11 +294,12 @@ class Library:
         while True:
             await asyncio.sleep(_EXPIRY_SECONDS)
             try:
-                await self._expire_once()
-            except ServiceError as error:
+                await self.expire_once()
+            except Exception as error:  # noqa: BLE001 - they stay invisible; the next sweep tries again
                 get_logger().warning("cannot delete expired documents", **exception_fields(error))
 
-    async def _expire_once(self) -> None:
+    async def expire_once(self) -> None:
+        """Deletes documents past their time."""
         rows = await self._store.read(
             lambda c: documents.expired(c, now_micros(), _EXPIRED_PER_SWEEP)
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from services.retrieval.dense import Planner
+from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
     Passage,
@@ -169,6 +170,7 @@ class Searcher:
             answers = await self._in_thread(lambda published=published: run(published))
             if not any("superseded" in answer.dropped for answer in answers):
                 break
+            SEARCHES_REPEATED.inc()
             self._store.forget_catalog()
         return answers
 

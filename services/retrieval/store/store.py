@@ -55,7 +55,8 @@ class Store:
     @classmethod
     async def open(cls, url: str, *, readers: int = 4) -> Self:
         """Opens the database, creating or upgrading its tables."""
-        engine = open_engine(url, pool_size=readers + 4)
+        # Readers, as many searches, three threads of views, the writer.
+        engine = open_engine(url, pool_size=2 * readers + 4)
         await asyncio.to_thread(_prepare, engine)
         store = cls(engine, readers=readers)
         await store.write(catalog.prepare)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from services.retrieval.metrics import GRAPHS_BUILT, VIEW_BYTES, VIEWS, VIEWS_REBUILT
 from services.retrieval.store import catalog, changes
 from services.retrieval.view.view import Shape, View
 from services.rpc.deadline import remaining_seconds
@@ -280,9 +281,11 @@ class Keeper:
             if view.wants_rebuild:
                 fresh = await self._in_thread(self._builder, view.load_anew)
                 await self._in_thread(self._builder, lambda c: view.switch(c, fresh))
+                VIEWS_REBUILT.inc()
             else:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._builder, view.build_graph)
+                GRAPHS_BUILT.inc()
         except ServiceError as error:
             get_logger().warning("cannot rebuild a view", **exception_fields(error))
         except Exception as error:  # noqa: BLE001 - the old rows still serve
@@ -295,7 +298,10 @@ class Keeper:
         if now - self._evicted_at < _EVICTION_SECONDS:
             return
         self._evicted_at = now
-        excess = self.nbytes - self._settings.max_bytes
+        held = self.nbytes
+        VIEWS.set(len(self._kept))
+        VIEW_BYTES.set(held)
+        excess = held - self._settings.max_bytes
         for each, kept in sorted(self._kept.items(), key=lambda pair: pair[1].used_at)[:-1]:
             if excess <= 0:
                 return
