@@ -29,9 +29,9 @@ class GenerationSettings(ServiceSettings):
     """Order for requests of class STRONG; empty: as `engines`."""
     embedding_target: str = "127.0.0.1:9101"
     """Embedding service that scores spans for the extractive engine; "none": word overlap only."""
-    min_support: Annotated[float, Field(ge=0, le=1)] = 0.46
+    min_support: Annotated[float, Field(ge=0, le=1)] = 0.48
     """Least support of an extractive answer; below it the engine refuses. Higher refuses more."""
-    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.30
+    min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.33
     """The same for word overlap, when the embedding service cannot be reached."""
     first_text_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Time an engine has for its first text before the next one is tried."""

@@ -1,7 +1,7 @@
 """Engine over vLLM in this process: continuous batching, prefix caching, adapters.
 
 The model itself runs in vLLM's own child processes; `orphan_guard` ends them with this one.
-Everything of vLLM is imported in `start`, in this module only.
+vLLM is imported in `start`, in a thread: it takes seconds.
 """
 
 from __future__ import annotations
@@ -18,27 +18,20 @@ from typing import TYPE_CHECKING, Any
 from services.generation import metrics
 from services.generation.engine import (
     Delta,
-    FinishReason,
     GenerationRequest,
     Message,
     ModelInfo,
     Outcome,
-    OutputForm,
     Role,
-    Timings,
-    TokenLogprob,
     TokenUsage,
 )
 from services.generation.orphan_guard import guard_children
-from services.generation.prompt import REFUSAL, MarkerRewriter, RenderedPrompt, fit
+from services.generation.prompt import MarkerRewriter, RenderedPrompt, fit
 from services.rpc.errors import (
     FailedPreconditionError,
-    InternalError,
     InvalidArgumentError,
     NotFoundError,
     Reason,
-    ResourceExhaustedError,
-    ServiceError,
     StartupError,
     UnavailableError,
     UnimplementedError,
@@ -51,8 +44,6 @@ if TYPE_CHECKING:
     from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports]
 
 _DEFAULT_OUTPUT_TOKENS = 512
-_UNARY_INTERVAL_TOKENS = 16
-"""Nobody reads along: fewer wake-ups, and still something to answer with at the deadline."""
 _HEALTH_POLL_SECONDS = 0.1
 _MANY_CHARACTERS = 16_000
 """Longer prompts are split into tokens in a thread: the loop must not wait for milliseconds."""
@@ -146,6 +137,8 @@ class VllmEngine:
             from vllm.v1.engine.async_llm import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
                 AsyncLLM,
             )
+
+            _values()
         except ImportError as error:
             raise StartupError(
                 "the vllm engine needs vLLM in this environment: install the extra vllm or "
@@ -168,7 +161,9 @@ class VllmEngine:
         )
         ids = self._encode(fit(request, 0, lambda _: 0).messages)
         ids = ids[: self._max_context_tokens // 2]
-        async for _ in self._outputs(ids, request, self._sampling_params(request, 8)):
+        async for _ in self._outputs(
+            ids, request, _values().sampling_params(request, 8, self._default_sampling)
+        ):
             pass
 
     async def wait_dead(self) -> None:
@@ -181,7 +176,7 @@ class VllmEngine:
         self._check_adapter(request)
         prompt, ids, max_tokens = await self._prompt(request)
         rewriter = MarkerRewriter(prompt.markers)
-        params = self._sampling_params(request, max_tokens)
+        params = _values().sampling_params(request, max_tokens, self._default_sampling)
         texts: list[str] = []
         completion_tokens = 0
         last: RequestOutput | None = None
@@ -197,15 +192,15 @@ class VllmEngine:
                 if text or piece.logprobs:
                     texts.append(text)
                     usage = TokenUsage(len(ids), output.num_cached_tokens or 0, completion_tokens)
-                    yield Delta(text, self._logprobs(piece), usage)
+                    yield Delta(text, _values().token_logprobs(piece), usage)
         if last is None:
             raise UnavailableError(Reason.NOT_READY, "the engine ended the request")
         text = "".join(texts)
         yield Outcome(
-            _finish_reason(last.outputs[0].finish_reason, text),
+            _values().finish_reason(last.outputs[0].finish_reason, text),
             text,
             TokenUsage(len(ids), last.num_cached_tokens or 0, completion_tokens),
-            timings=_timings(last),
+            timings=_values().timings(last),
         )
 
     async def _prompt(self, request: GenerationRequest) -> tuple[RenderedPrompt, list[int], int]:
@@ -244,37 +239,6 @@ class VllmEngine:
         lines = [f"{_PLAIN_NAMES[each.role.value]}: {each.content}" for each in messages]
         return self._tokenizer.encode("\n\n".join([*lines, "Assistant:"]))
 
-    def _sampling_params(self, request: GenerationRequest, max_tokens: int) -> Any:
-        from vllm.sampling_params import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
-            RequestOutputKind,
-            SamplingParams,
-        )
-
-        sampling = request.sampling
-        wanted = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "seed": sampling.seed,
-            "presence_penalty": sampling.presence_penalty,
-            "frequency_penalty": sampling.frequency_penalty,
-            "stop": list(sampling.stop) or None,
-            "logprobs": sampling.logprobs or None,
-            "stream_interval": None if request.stream else _UNARY_INTERVAL_TOKENS,
-        }
-        try:
-            return SamplingParams(
-                **{
-                    **self._default_sampling,
-                    **{key: value for key, value in wanted.items() if value is not None},
-                },
-                max_tokens=max_tokens,
-                output_kind=RequestOutputKind.DELTA,
-                structured_outputs=_structured(request),
-            )
-        except ValueError as error:
-            raise InvalidArgumentError.for_field("sampling", _first_line(error)) from error
-
     async def _outputs(
         self, ids: Sequence[int], request: GenerationRequest, params: Any
     ) -> AsyncGenerator[RequestOutput, None]:
@@ -296,20 +260,7 @@ class VllmEngine:
                 async for output in source:
                     yield output
         except Exception as error:
-            raise _service_error(error, request) from error
-
-    def _logprobs(self, piece: Any) -> tuple[TokenLogprob, ...]:
-        if not piece.logprobs:
-            return ()
-        found: list[TokenLogprob] = []
-        for token_id, alternatives in zip(piece.token_ids, piece.logprobs, strict=False):
-            ranked = tuple(
-                TokenLogprob(each.decoded_token or "", each.logprob)
-                for each in sorted(alternatives.values(), key=lambda each: -each.logprob)
-            )
-            chosen = alternatives[token_id]
-            found.append(TokenLogprob(chosen.decoded_token or "", chosen.logprob, ranked))
-        return tuple(found)
+            raise _values().service_error(error, request) from error
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Counts by the model's tokenizer, without special tokens."""
@@ -353,7 +304,7 @@ class VllmEngine:
             try:
                 is_added = await llm.add_lora(request)
             except Exception as error:
-                raise _adapter_error(error) from error
+                raise _values().adapter_error(error) from error
             if not is_added:
                 raise InvalidArgumentError.for_field("source", "vLLM does not load this adapter")
             self._adapters[name] = request
@@ -381,6 +332,15 @@ class VllmEngine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):
                     await _in_own_thread(llm.shutdown)
+            # Its __del__ shuts down once more, as the interpreter ends and its modules are gone.
+            llm.shutdown = lambda: None
+
+
+def _values() -> Any:
+    """Returns the module that translates to and from vLLM, which `start` has imported."""
+    from services.generation import vllm_values  # noqa: PLC0415 - imports vLLM
+
+    return vllm_values
 
 
 async def _in_own_thread(blocking: Callable[[], Any]) -> Any:
@@ -406,80 +366,3 @@ async def _in_own_thread(blocking: Callable[[], Any]) -> Any:
 
     threading.Thread(target=run, name="vllm-engine", daemon=True).start()
     return await future
-
-
-def _structured(request: GenerationRequest) -> Any:
-    from vllm.sampling_params import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
-        StructuredOutputsParams,
-    )
-
-    output = request.structured_output
-    if output is None:
-        return None
-    if output.form is OutputForm.CHOICES:
-        return StructuredOutputsParams(choice=list(output.choices))
-    field = {"json_schema": "json"}.get(output.form.value, output.form.value)
-    return StructuredOutputsParams(**{field: output.text}, disable_any_whitespace=True)
-
-
-def _finish_reason(reason: str | None, text: str) -> FinishReason:
-    if reason == "length":
-        return FinishReason.LENGTH
-    if reason == "abort":
-        raise UnavailableError(Reason.NOT_READY, "the engine ended the request")
-    if reason == "error":
-        raise InternalError(Reason.INTERNAL, "the engine failed on the request")
-    return FinishReason.REFUSED if text.strip().startswith(REFUSAL) else FinishReason.STOP
-
-
-def _timings(output: RequestOutput) -> Timings:
-    stats = output.metrics
-    if stats is None or not stats.first_token_ts:
-        return Timings()
-    return Timings(
-        max(0.0, stats.scheduled_ts - stats.queued_ts),
-        max(0.0, stats.first_token_ts - stats.scheduled_ts),
-        max(0.0, stats.last_token_ts - stats.first_token_ts),
-    )
-
-
-def _service_error(error: Exception, request: GenerationRequest) -> ServiceError:
-    """Returns our error for one of vLLM's."""
-    from vllm.exceptions import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
-        GracefulHTTPError,
-        VLLMClientError,
-    )
-    from vllm.v1.engine.exceptions import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
-        EngineDeadError,
-    )
-
-    if isinstance(error, ServiceError):
-        return error
-    if isinstance(error, EngineDeadError):
-        return UnavailableError(Reason.NOT_READY, "the engine has died", retry_after_seconds=5.0)
-    if isinstance(error, GracefulHTTPError):
-        return ResourceExhaustedError(
-            Reason.OVERLOADED, "the engine's queue is full", retry_after_seconds=1.0
-        )
-    if isinstance(error, VLLMClientError):
-        text = _first_line(error)
-        if "maximum model length" in text:
-            return InvalidArgumentError(Reason.CONTEXT_TOO_LONG, text)
-        is_form = request.structured_output is not None
-        return InvalidArgumentError.for_field("structured_output" if is_form else "sampling", text)
-    return InternalError(Reason.INTERNAL, "the engine failed on the request")
-
-
-def _adapter_error(error: Exception) -> ServiceError:
-    """Returns the error of an adapter that cannot be loaded."""
-    if type(error).__name__ == "EngineDeadError":
-        return UnavailableError(Reason.NOT_READY, "the engine has died", retry_after_seconds=5.0)
-    return InvalidArgumentError.for_field(
-        "source",
-        "vLLM cannot load this adapter: give a folder with adapter_config.json and weights that "
-        "match the model, of a rank up to max_lora_rank",
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]

@@ -12,8 +12,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-VERSION = 1
+VERSION = 2
 """Raise it when the recipe changes, so that cached folders are made anew."""
+
+_LINES = (
+    "The passages answer the question, with numbers in brackets like [1] and [2] after each part.",
+    "An index is a view over stored rows; it can be thrown away and built again from the truth.",
+    "Every request has one deadline, and cancelling it stops the work everywhere it was begun.",
+    "Who may read a document is decided before the search, and checked again after it has ended.",
+    "What a service cannot do it says, with the reason and with a time at which to come back.",
+)
+"""What the tokenizer is trained on."""
+_BANNED_LOGIT = -3.0
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -38,20 +48,34 @@ def tiny_llama_folder() -> Path:
 
 
 def make(folder: Path) -> None:
-    """Writes configuration, random weights and a byte-level BPE tokenizer trained on a few lines."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    """Writes configuration, random weights and a byte-level BPE tokenizer.
+
+    The model says printable ASCII only, and never ends by itself: a feature of the residual stream
+    that is the same for every token pushes all other tokens away.
+    """
+    # Of the vLLM environment, not of the one that imports this module.
+    import torch  # noqa: PLC0415
+    from tokenizers import (  # noqa: PLC0415
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
+    from transformers import (  # noqa: PLC0415
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    lines = [line for path in sorted(ROOT.glob("*.md")) for line in path.read_text().splitlines()]
     tokenizer.train_from_iterator(
-        [*lines, "the passages answer the question with numbers in brackets [1] [2]"],
+        _LINES,
         trainers.BpeTrainer(
-            vocab_size=1000,
+            vocab_size=500,
             special_tokens=["<s>", "</s>", "<|system|>", "<|user|>", "<|assistant|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -63,7 +87,7 @@ def make(folder: Path) -> None:
     fast.save_pretrained(folder)
     torch.manual_seed(7)
     config = LlamaConfig(
-        vocab_size=1024,
+        vocab_size=512,
         hidden_size=256,
         intermediate_size=512,
         num_hidden_layers=4,
@@ -74,8 +98,21 @@ def make(folder: Path) -> None:
         eos_token_id=1,
         torch_dtype="bfloat16",
     )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    banned = [
+        token
+        for token in range(config.vocab_size)
+        if token < 5 or not _is_printable(tokenizer.decode([token], skip_special_tokens=False))
+    ]
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:, 0] = 0.3
+        model.lm_head.weight[banned, 0] = _BANNED_LOGIT
+    model.to(torch.bfloat16).save_pretrained(folder)
     (folder / "done").touch()
+
+
+def _is_printable(text: str) -> bool:
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,370 @@
+"""The vLLM engine, with a tiny random Llama, in the environment `.venv-vllm`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from cairn.generation.v1 import generation_service_pb2 as pb
+from cairn.generation.v1 import generation_service_pb2_grpc as rpc
+from cairn.types.v1 import passage_pb2, scope_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.rpc.channel import open_channel
+from services.rpc.errors import (
+    Code,
+    DeadlineExceededError,
+    Reason,
+    ServiceError,
+    UnavailableError,
+)
+from tests.kit.generation_process import GenerationProcess, are_gone, generation_process
+from tests.kit.tiny_llama import VLLM_PYTHON, tiny_llama_folder
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not VLLM_PYTHON.exists(), reason="no .venv-vllm here; `make test` builds it"
+    ),
+]
+
+BLOCK_TOKENS = 128
+"""Block of the CPU build's KV cache: only whole blocks are reused."""
+CONTEXT_TOKENS = 2048
+ENGINE_ARGS = {
+    "max_model_len": CONTEXT_TOKENS,
+    "enforce_eager": True,
+    "dtype": "bfloat16",
+    "enable_lora": True,
+}
+SETTINGS = {
+    "engines": "vllm",
+    "vllm_model_name": "tiny",
+    "vllm_engine_args": json.dumps(ENGINE_ARGS),
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+LONG = [
+    passage_pb2.ScoredPassage(
+        passage=passage_pb2.Passage(
+            document_id=f"d{9 - number}", text=f"Passage {number}. " + "The index is a view. " * 20
+        )
+    )
+    for number in range(3)
+]
+
+
+def start(log: Path, **settings: str) -> Any:
+    return generation_process(
+        log,
+        python=VLLM_PYTHON,
+        ready_seconds=300,
+        vllm_model=str(tiny_llama_folder()),
+        **{**SETTINGS, **settings},
+    )
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerationProcess]:
+    with start(tmp_path_factory.mktemp("vllm") / "log") as running:
+        processes = running.descendants()
+        yield running
+        running.process.terminate()
+        assert running.process.wait(60) == 0
+    assert are_gone(processes)
+
+
+@pytest.fixture
+async def stub(service: GenerationProcess) -> AsyncIterator[rpc.GenerationServiceStub]:
+    async with open_channel(service.target) as channel:
+        yield rpc.GenerationServiceStub(channel)
+
+
+def request(tenant: str = "acme", **fields: Any) -> pb.GenerateRequest:
+    return pb.GenerateRequest(
+        **{
+            "scope": scope_pb2.Scope(tenant=tenant, principals=["everyone"], actor="key:test"),
+            "messages": [pb.Message(role=pb.ROLE_USER, content="What is the index?")],
+            "sampling": pb.Sampling(max_tokens=16, seed=1),
+            **fields,
+        }
+    )
+
+
+async def finish(stub: rpc.GenerationServiceStub, wanted: pb.GenerateRequest) -> pb.Finished:
+    events = [event async for event in stub.Generate(wanted)]
+    return events[-1].finished
+
+
+def metric(service: GenerationProcess, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/metrics") as page:
+        text = page.read().decode()
+    pattern = rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$"
+    return sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE))
+
+
+async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServiceStub) -> None:
+    whole = await finish(stub, request())
+    events = [event async for event in stub.Generate(request(stream=True))]
+
+    deltas = [event.delta.text for event in events if event.HasField("delta")]
+    assert events[0].started.engine == "vllm"
+    assert events[0].started.model == "tiny"
+    assert len(deltas) > 3
+    assert "".join(deltas) == events[-1].finished.text == whole.text
+    assert whole.usage.completion_tokens == 16
+    assert whole.finish_reason == pb.FINISH_REASON_LENGTH
+    assert whole.timings.prefill_ms > 0
+
+
+async def test_an_equal_prompt_hits_the_prefix_cache_of_its_own_tenant_only(
+    stub: rpc.GenerationServiceStub,
+) -> None:
+    first = await finish(stub, request("cache-a", passages=LONG))
+    again = await finish(stub, request("cache-a", passages=LONG))
+    reordered = await finish(stub, request("cache-a", passages=LONG[::-1]))
+    other = await finish(stub, request("cache-b", passages=LONG))
+
+    assert first.usage.cached_prompt_tokens == 0
+    assert again.usage.prompt_tokens == first.usage.prompt_tokens > 3 * BLOCK_TOKENS
+    assert again.usage.cached_prompt_tokens >= again.usage.prompt_tokens - 2 * BLOCK_TOKENS
+    assert reordered.usage.cached_prompt_tokens == again.usage.cached_prompt_tokens
+    assert other.usage.cached_prompt_tokens == 0
+
+
+async def test_other_principals_of_a_tenant_do_not_share_its_cache(
+    stub: rpc.GenerationServiceStub,
+) -> None:
+    await finish(stub, request("cache-c", passages=LONG))
+    wanted = request("cache-c", passages=LONG)
+    wanted.scope.principals[:] = ["everyone", "group:board"]
+
+    assert (await finish(stub, wanted)).usage.cached_prompt_tokens == 0
+
+
+async def generated_after(service: GenerationProcess) -> None:
+    """Asserts that the engine writes nothing more and holds nothing, 200 ms after now."""
+    await asyncio.sleep(0.2)
+    assert metric(service, "cairn_generation_running") == 0
+    tokens = metric(service, "vllm:generation_tokens_total")
+    await asyncio.sleep(0.3)
+    assert metric(service, "vllm:generation_tokens_total") == tokens
+    assert metric(service, "vllm:num_requests_running") == 0
+    assert metric(service, "vllm:kv_cache_usage_perc") == 0
+
+
+async def test_a_cancelled_call_stops_the_engine(
+    service: GenerationProcess, stub: rpc.GenerationServiceStub
+) -> None:
+    endless = request(stream=True, sampling=pb.Sampling(max_tokens=1900))
+    call = stub.Generate(endless)
+    deltas = 0
+    async for event in call:
+        deltas += event.HasField("delta")
+        if deltas == 5:
+            break
+    assert metric(service, "cairn_generation_running") == 1
+    call.cancel()
+
+    await generated_after(service)
+    assert (await finish(stub, request())).usage.completion_tokens == 16
+
+
+async def test_a_passed_deadline_stops_the_engine(
+    service: GenerationProcess, stub: rpc.GenerationServiceStub
+) -> None:
+    endless = request(stream=True, sampling=pb.Sampling(max_tokens=1900))
+    try:
+        events = [event async for event in stub.Generate(endless, timeout=0.5)]
+    except DeadlineExceededError:
+        events = []  # the answer was on its way
+    if events:
+        finished = events[-1].finished
+        assert finished.finish_reason == pb.FINISH_REASON_DEADLINE
+        assert 0 < finished.usage.completion_tokens < 1900
+
+    await generated_after(service)
+
+
+async def test_many_streams_run_at_once(stub: rpc.GenerationServiceStub) -> None:
+    results = await asyncio.gather(
+        *(
+            finish(
+                stub,
+                request(stream=bool(number % 2), sampling=pb.Sampling(max_tokens=24, seed=number)),
+            )
+            for number in range(16)
+        )
+    )
+
+    assert {each.usage.completion_tokens for each in results} <= set(range(1, 25))
+    assert len({each.text for each in results}) > 8
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        (
+            {
+                "json_schema": json.dumps(
+                    {
+                        "type": "object",
+                        "properties": {
+                            "n": {"type": "integer", "minimum": 0, "maximum": 9},
+                            "kind": {"enum": ["x", "y"]},
+                        },
+                        "required": ["n", "kind"],
+                        "additionalProperties": False,
+                    }
+                )
+            },
+            r'\{"n":\d,"kind":"[xy]"\}',
+        ),
+        ({"regex": "[ab]{3}"}, "[ab]{3}"),
+        ({"choices": pb.Choices(values=["yes", "no"])}, "yes|no"),
+        ({"grammar": 'root ::= "left" | "right"'}, "left|right"),
+    ],
+)
+async def test_the_text_has_the_form_that_was_asked_for(
+    stub: rpc.GenerationServiceStub, form: dict[str, Any], pattern: str
+) -> None:
+    finished = await finish(
+        stub,
+        request(structured_output=pb.StructuredOutput(**form), sampling=pb.Sampling(max_tokens=64)),
+    )
+
+    assert re.fullmatch(pattern, finished.text)
+    assert finished.finish_reason == pb.FINISH_REASON_STOP
+
+
+async def test_logprobs_and_stop_strings(stub: rpc.GenerationServiceStub) -> None:
+    greedy = pb.Sampling(max_tokens=12, temperature=0, logprobs=2)
+    events = [event async for event in stub.Generate(request(stream=True, sampling=greedy))]
+    tokens = [token for event in events for token in event.delta.logprobs]
+    text = events[-1].finished.text
+    stop = text[len(text) // 2]
+    stopped = await finish(
+        stub, request(sampling=pb.Sampling(max_tokens=12, temperature=0, stop=[stop]))
+    )
+
+    assert len(tokens) == 12
+    assert all(token.logprob <= 0 and len(token.alternatives) >= 2 for token in tokens)
+    assert stopped.text == text[: text.index(stop)]
+    assert stopped.finish_reason == pb.FINISH_REASON_STOP
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ({"adapter": "none"}, Code.NOT_FOUND, Reason.MODEL_NOT_FOUND),
+        (
+            {"sampling": pb.Sampling(max_tokens=CONTEXT_TOKENS)},
+            Code.INVALID_ARGUMENT,
+            Reason.CONTEXT_TOO_LONG,
+        ),
+        (
+            {"messages": [pb.Message(role=pb.ROLE_USER, content="word " * 5000)]},
+            Code.INVALID_ARGUMENT,
+            Reason.CONTEXT_TOO_LONG,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(json_schema='{"type": 5}')},
+            Code.INVALID_ARGUMENT,
+            Reason.INVALID_FIELD,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(regex="((")},
+            Code.INVALID_ARGUMENT,
+            Reason.INVALID_FIELD,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(grammar="?? ::")},
+            Code.INVALID_ARGUMENT,
+            Reason.INVALID_FIELD,
+        ),
+    ],
+)
+async def test_wrong_requests_get_precise_errors(
+    stub: rpc.GenerationServiceStub, fields: dict[str, Any], code: Code, reason: Reason
+) -> None:
+    with pytest.raises(ServiceError) as refused:
+        await finish(stub, request(**fields))
+
+    assert (refused.value.code, refused.value.reason) == (code, reason)
+
+
+async def test_passages_that_do_not_fit_are_left_out(stub: rpc.GenerationServiceStub) -> None:
+    finished = await finish(stub, request(passages=LONG * 5))
+
+    assert finished.usage.prompt_tokens + 16 <= CONTEXT_TOKENS
+    assert finished.usage.completion_tokens > 0
+
+
+async def test_adapters_and_models(stub: rpc.GenerationServiceStub) -> None:
+    scope = request().scope
+    with pytest.raises(ServiceError) as refused:
+        await stub.LoadAdapter(pb.LoadAdapterRequest(scope=scope, name="a", source="/no/such"))
+    with pytest.raises(ServiceError) as unknown:
+        await stub.UnloadAdapter(pb.UnloadAdapterRequest(scope=scope, name="a"))
+    (model,) = (await stub.ListModels(pb.ListModelsRequest(scope=scope))).models
+    counted = await stub.CountTokens(pb.CountTokensRequest(scope=scope, texts=["the index", ""]))
+
+    assert refused.value.violations[0].field == "source"
+    assert unknown.value.reason is Reason.MODEL_NOT_FOUND
+    assert (model.name, model.is_ready, model.max_context_tokens) == ("tiny", True, CONTEXT_TOKENS)
+    assert counted.token_counts[0] > 0
+    assert counted.token_counts[1] == 0
+
+
+async def health(channel: grpc.aio.Channel) -> int:
+    asked = health_pb2.HealthCheckRequest(service="cairn.generation.v1.GenerationService")
+    return (await health_pb2_grpc.HealthStub(channel).Check(asked)).status
+
+
+async def test_a_dead_engine_is_told_answered_for_and_ends_the_process(tmp_path: Path) -> None:
+    settings = {"engines": "vllm,extractive", "drain_delay_seconds": "3"}
+    with start(tmp_path / "log", **settings) as service:
+        processes = service.descendants()
+        async with open_channel(service.target, health_service=None) as channel:
+            stub = rpc.GenerationServiceStub(channel)
+            endless = request(
+                stream=True, passages=LONG, sampling=pb.Sampling(max_tokens=1000, seed=1)
+            )
+            call = stub.Generate(endless)
+            async for event in call:
+                if event.HasField("delta"):
+                    break
+            for process in processes:
+                if "EngineCore" in process.name():
+                    process.kill()
+            with pytest.raises(UnavailableError):
+                async for _ in call:
+                    pass
+            fallback = await finish(stub, endless)
+            async with asyncio.timeout(10):
+                while await health(channel) != health_pb2.HealthCheckResponse.NOT_SERVING:
+                    await asyncio.sleep(0.02)
+        code = service.process.wait(60)
+
+    assert fallback.engine == "extractive"
+    assert fallback.fallback_reason.startswith("vllm: not_ready")
+    assert fallback.quoted_spans
+    assert code == 1
+    assert are_gone(processes)
+
+
+async def test_a_killed_front_leaves_no_process_behind(tmp_path: Path) -> None:
+    with start(tmp_path / "log") as service:
+        processes = service.descendants()
+        assert any("Worker" in process.name() for process in processes)
+        psutil.Process(service.process.pid).kill()
+        assert are_gone(processes)
