@@ -39,8 +39,8 @@ E = TypeVar("E", InputKind, Lane, Truncation, ElementType)
 
 _STREAM_WINDOW = 2
 """Batches of one stream in work at once: one runs, one waits."""
-_PATIENCE_SECONDS = 120.0
-"""Longest that a batch of a stream waits for a full queue, if its deadline allows."""
+_PATIENCE_SECONDS = 300.0
+"""Longest that work of a call without deadline waits, and a batch of a stream for a full queue."""
 _CANCEL_SECONDS = 5.0
 _MAX_MODEL_NAME_CHARACTERS = 1024
 
@@ -231,10 +231,9 @@ def _with_defaults(request: pb.EmbedRequest, first: pb.EmbedRequest | None) -> p
 def _caller(message: scope_pb2.Scope) -> Caller:
     scope = scope_from_proto(message)
     remaining = remaining_seconds()
-    return Caller(
-        tenant=scope.tenant,
-        deadline=None if remaining is None else time.monotonic() + remaining,
-    )
+    if remaining is None:
+        remaining = _PATIENCE_SECONDS
+    return Caller(tenant=scope.tenant, deadline=time.monotonic() + remaining)
 
 
 def _enum(kind: type[E], value: int, field: str, unspecified: E) -> E:
