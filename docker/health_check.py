@@ -1,4 +1,4 @@
-"""Asks the service of this container for its health by the gRPC health protocol; exit status 0 means serving."""
+"""Asks the service of this container for its health; exit status 0 means that it serves."""
 
 import os
 import sys
