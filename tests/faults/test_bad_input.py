@@ -28,10 +28,10 @@ def _complaint(what: str, outcome: Outcome) -> str | None:
     if outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED:
         # A sequence number that never comes is waited for; nothing else may take that long.
         return None if "min_seq" in what else f"{what}: no answer within the deadline"
-    if outcome.code is not grpc.StatusCode.OK and not outcome.reason:
-        # Only the transport itself may refuse without a reason: a message over the size limit.
-        if outcome.code is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return f"{what}: {outcome.code.name} without a reason: {outcome.message}"
+    # Only the transport itself may refuse without a reason: a message over the size limit.
+    may_be_bare = {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    if outcome.code not in may_be_bare and not outcome.reason:
+        return f"{what}: {outcome.code.name} without a reason: {outcome.message}"
     if outcome.code is grpc.StatusCode.INVALID_ARGUMENT and not outcome.message:
         return f"{what}: no message"
     return None

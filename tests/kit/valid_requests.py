@@ -6,14 +6,13 @@ import json
 import struct
 from collections.abc import Iterator
 
-from google.protobuf.message import Message
-
 from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.gateway.v1 import gateway_service_pb2 as gateway
 from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
 from cairn.types.v1 import metadata_pb2, passage_pb2, scope_pb2, vector_pb2
+from google.protobuf.message import Message
 
 DIMENSIONS = 384
 COLLECTION = "hostile"
