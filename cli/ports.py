@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
+import weakref
 
 # Below the range from which Linux takes the local ports of outgoing connections: a port chosen
 # here is still free when a crashed service binds it again.
@@ -17,12 +19,21 @@ class PortUnavailableError(Exception):
 
 
 class PortPicker:
-    """Chooses ports and never gives one twice."""
+    """Chooses ports and never gives one twice, nor one that another picker holds.
+
+    A service binds its port seconds after it was chosen. For as long as the picker lives it claims
+    its ports towards the pickers of other processes, so that suites can start side by side.
+    """
 
     def __init__(self, host: str) -> None:
         """Chooses for sockets bound to `host`."""
         self._host = host
-        self._given: set[int] = set()
+        self._given: dict[int, socket.socket | None] = {}
+        self._release = weakref.finalize(self, _close_all, self._given)
+
+    def close(self) -> None:
+        """Gives up the claims; so does the end of the picker."""
+        self._release()
 
     def exactly(self, port: int) -> int:
         """Returns `port`, or a free one for 0.
@@ -53,10 +64,44 @@ class PortPicker:
         raise PortUnavailableError(f"no free port found on {self._host}")
 
     def _take(self, port: int) -> bool:
-        if port in self._given or not is_port_free(self._host, port):
+        if port in self._given:
             return False
-        self._given.add(port)
+        try:
+            claim = _claim(self._host, port)
+        except OSError:
+            return False
+        if not is_port_free(self._host, port):
+            if claim is not None:
+                claim.close()
+            return False
+        self._given[port] = claim
         return True
+
+
+def _close_all(given: dict[int, socket.socket | None]) -> None:
+    for claim in given.values():
+        if claim is not None:
+            claim.close()
+
+
+def _claim(host: str, port: int) -> socket.socket | None:
+    """Claims a port among Cairn's processes; None where the system has no names for it.
+
+    A name in Linux's abstract namespace leaves no file behind, ends with its process, and is as
+    local to a network namespace as the port is.
+
+    Raises:
+        OSError: another process has claimed it.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0cairn/port/{host}/{port}")
+    except OSError:
+        claim.close()
+        raise
+    return claim
 
 
 def is_port_free(host: str, port: int) -> bool:

@@ -69,8 +69,9 @@ async def run_suite(
     """
     options.data_dir.mkdir(parents=True, exist_ok=True)
     folder = StateFolder(options.data_dir)
-    with folder.lock():
+    with folder.lock(), contextlib.ExitStack() as held:
         plan = plan_suite(options)
+        held.callback(plan.ports.close)
         valkey_server.write_config(plan.valkey_config, plan.valkey_url)
         logs = LogFolder(options.data_dir / "logs")
         journal = _Journal(folder, plan, logs, options.data_dir)

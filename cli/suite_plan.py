@@ -102,6 +102,8 @@ class SuitePlan:
     """File the Valkey process reads; `valkey_server.write_config` makes it."""
     notes: list[str]
     """What differs from the defaults, for the person who starts it."""
+    ports: PortPicker
+    """Holds the ports for the plan; close it when the suite has ended."""
 
     @property
     def http_url(self) -> str:
@@ -176,7 +178,7 @@ class _Planner:
                 http = http_port if number == 1 else self._picker.any()
                 processes.append(self._service(service, number, port, http, targets, valkey_url))
         config = self._options.data_dir / "valkey" / "valkey.conf"
-        return SuitePlan(processes, valkey_url, config, self._notes)
+        return SuitePlan(processes, valkey_url, config, self._notes, self._picker)
 
     def _service(
         self,

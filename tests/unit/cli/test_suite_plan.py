@@ -146,3 +146,13 @@ def test_replicas_are_read():
 def test_bad_replicas_are_refused(text: str):
     with pytest.raises(PlanError, match="replicas: "):
         parse_replicas(text)
+
+
+def test_a_chosen_port_is_not_chosen_again_before_its_service_listens():
+    picker, other = PortPicker(HOST), PortPicker(HOST)
+    port = picker.any()
+    assert other.preferably(port) != port
+    with pytest.raises(PortUnavailableError):
+        other.exactly(port)
+    picker.close()
+    assert other.exactly(port) == port
