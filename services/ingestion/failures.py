@@ -48,6 +48,8 @@ class FailureReason(enum.StrEnum):
     """The collection's embedding model is not loaded."""
     MODEL_MISMATCH = "MODEL_MISMATCH"
     """The loaded model is not the one the collection's vectors come from."""
+    DIMENSION_MISMATCH = "DIMENSION_MISMATCH"
+    """The vectors have another length than the collection's."""
     TYPE_CONFLICT = "TYPE_CONFLICT"
     """A metadata value has another type than its field in the collection."""
     EMBEDDING_REFUSED = "EMBEDDING_REFUSED"

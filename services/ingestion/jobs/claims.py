@@ -94,7 +94,10 @@ def claim(connection: Connection, owner: str, now_us: int, lease_us: int) -> Lea
             .returning(*jobs.c)
         ).one()
         connection.execute(update(turns).where(turns.c.tenant == tenant).values(served_us=now_us))
-        return lease_from_row(row)
+        indexed_version = connection.scalar(
+            select(documents.c.indexed_version).where(documents.c.document_key == row.document_key)
+        )
+        return lease_from_row(row, indexed_version or 0)
     return None
 
 

@@ -84,6 +84,8 @@ class Lease:
     content_digest: str
     fingerprint: str
     traceparent: str
+    indexed_version: int
+    """Version of the document that retrieval is known to hold; 0: none."""
     postponed_count: int
     """Times this stage waited for a service that was down."""
 

@@ -73,8 +73,8 @@ def job_from_row(row: Row[Any]) -> Job:
     )
 
 
-def lease_from_row(row: Row[Any]) -> Lease:
-    """Returns the lease of a row that was just claimed."""
+def lease_from_row(row: Row[Any], indexed_version: int) -> Lease:
+    """Returns the lease of a row that was just claimed, and whose document has that version."""
     return Lease(
         job=job_from_row(row),
         token=row.lease_token,
@@ -89,5 +89,6 @@ def lease_from_row(row: Row[Any]) -> Lease:
         content_digest=row.content_digest,
         fingerprint=row.fingerprint,
         traceparent=row.traceparent,
+        indexed_version=indexed_version,
         postponed_count=row.postponed_count,
     )

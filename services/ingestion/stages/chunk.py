@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ MAX_CHUNKS = 20_000
 
 _COUNT_BATCH = 256
 _MAX_PREFIX_CHARACTERS = 300
+_KNOWN_SECONDS = 1.0
+"""A collection that is dropped and made anew is seen within this time; what was cut for the former
+one in between is refused by retrieval and cut again."""
+_MAX_KNOWN = 10_000
 
 
 class ChunkStage:
@@ -40,6 +45,7 @@ class ChunkStage:
         self._embedder = embedder
         self._index = index
         self._settings = settings
+        self._models: dict[tuple[str, str], tuple[ModelInfo, float]] = {}
 
     async def run(self, work: Work) -> tuple[str, bytes]:
         """Makes the plan.
@@ -50,7 +56,7 @@ class ChunkStage:
             DependencyDownError: a service does not answer.
         """
         parsed = await work.load_parsed()
-        _, model = await resolve_model(work, self._embedder, self._index)
+        model = await self._model(work)
         chunks = await asyncio.to_thread(chunk_document, parsed, self._settings)
         prefix_limit = min(_MAX_PREFIX_CHARACTERS, model.max_tokens)
         while True:
@@ -73,6 +79,18 @@ class ChunkStage:
         )
         work.chunk_count = len(fitting)
         return CHUNKS, await asyncio.to_thread(pack_plan, work.plan)
+
+    async def _model(self, work: Work) -> ModelInfo:
+        """Returns the collection's model, asked for once a moment and not for every document."""
+        key = (work.lease.job.key.tenant, work.lease.job.key.collection)
+        known = self._models.get(key)
+        if known is not None and known[1] > time.monotonic():
+            return known[0]
+        _, model = await resolve_model(work, self._embedder, self._index)
+        if len(self._models) >= _MAX_KNOWN:
+            self._models.clear()
+        self._models[key] = (model, time.monotonic() + _KNOWN_SECONDS)
+        return model
 
     async def _fit(
         self, work: Work, model: ModelInfo, chunks: Sequence[Chunk], prefix_limit: int

@@ -104,6 +104,8 @@ class EmbedStage:
     ) -> dict[int, bytes]:
         """Returns vectors of the version in retrieval whose embedded text is the same."""
         key = work.lease.job.key
+        if work.lease.indexed_version == 0:
+            return {}
         with calling("retrieval", FailureReason.INDEX_REFUSED):
             collection = await self._index.find_collection(work.scope, key.collection)
             if collection is None or collection.embedding_model_revision != plan.model_revision:

@@ -45,6 +45,7 @@ _MAX_FIELDS = 128
 _MAX_KEYWORD_CHARACTERS = 8192
 _MAX_TAGS = 1000
 _BUILT_IN_FIELDS = frozenset({"document_id", "uri", "source"})
+_OTHER_MODEL = frozenset({FailureReason.MODEL_MISMATCH, FailureReason.DIMENSION_MISMATCH})
 _MUST_NOT_EXIST = -1
 _ANY = 0
 
@@ -98,6 +99,14 @@ class IndexStage:
                 continue
             except StageFailedError as error:
                 await work.store.abandon_indexing(work.lease, window)
+                if error.reason in _OTHER_MODEL:
+                    # The collection was made anew, for another model, after the text was cut.
+                    raise StageFailedError(
+                        error.reason,
+                        error.message,
+                        is_retryable=True,
+                        restart_from=Stage.PARSED,
+                    ) from error
                 document = _without_own_metadata(work, document, error)
                 continue
             await self._before_commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -15,24 +16,21 @@ from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 FILES = Path(__file__).parents[4] / "shared" / "data" / "files"
 
 
-def children() -> set[int]:
-    """Parser processes of this test process."""
-    return {
-        child.pid
-        for child in psutil.Process().children()
-        if "services.ingestion.parsers.worker" in child.cmdline()
-    }
+def processes(pool: ParserPool) -> set[int]:
+    """Ids of the processes that wait for a document."""
+    return {each._process.pid for each in pool._idle}
 
 
 @pytest.fixture
 async def pool():
     async with ParserPool(1, ParserLimits()) as opened:
         yield opened
-    assert children() == set()
+        last = processes(opened)
+    assert not any(map(psutil.pid_exists, last))
 
 
 async def test_a_process_is_used_again_also_after_a_bad_document(pool):
-    before = children()
+    before = processes(pool)
     assert len(before) == 1
     assert (await pool.parse([b"# One"], "text/markdown", "a.md")).title == "One"
     with pytest.raises(StageFailedError) as caught:
@@ -40,20 +38,23 @@ async def test_a_process_is_used_again_also_after_a_bad_document(pool):
     assert caught.value.reason is FailureReason.PARSE_FAILED
     assert not caught.value.is_retryable
     assert (await pool.parse([b"a", b"b"], "text/plain", "a.txt")).text == "ab"
-    assert children() == before
+    assert processes(pool) == before
 
 
 async def test_a_process_that_died_idle_is_replaced(pool):
-    (pid,) = children()
+    (pid,) = processes(pool)
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=5)
+    while pool._idle[0].is_alive:
+        await asyncio.sleep(0.01)
     assert (await pool.parse([b"text"], "text/plain", "")).text == "text"
+    assert processes(pool).isdisjoint({pid})
 
 
-async def test_the_parsers_environment_holds_no_secrets(pool, monkeypatch):
+async def test_the_parsers_environment_holds_no_secrets(monkeypatch):
     monkeypatch.setenv("CAIRN_TEST_SECRET", "secret")
-    async with ParserPool(1, ParserLimits()):
-        for pid in children():
+    async with ParserPool(1, ParserLimits()) as pool:
+        await pool.parse([b"text"], "text/plain", "")
+        for pid in processes(pool):
             assert "secret" not in psutil.Process(pid).environ().values()
 
 
@@ -61,8 +62,8 @@ async def test_parsing_past_its_time_is_stopped():
     async with ParserPool(1, ParserLimits(wall_seconds=0.2)) as pool:
         with pytest.raises(StageFailedError) as caught:
             await pool.parse([b"<div>" * 900_000], "text/html", "")
+        assert processes(pool) == set()
     assert caught.value.reason is FailureReason.PARSE_TIMEOUT
-    assert children() == set()
 
 
 async def test_parsing_past_its_processor_time_is_stopped():
