@@ -39,8 +39,6 @@ _UPLOAD_PATH = "/v1/documents"
 BODY_SECONDS = 10.0
 """A body may take this long, and longer by its size at the slowest rate below."""
 SLOWEST_BYTES_PER_SECOND = 16_384
-SEND_SECONDS = 30.0
-"""A client that reads nothing for so long is given up."""
 
 LINGER_SECONDS = 5.0
 _LINGER_BYTES = 256_000_000
@@ -210,8 +208,7 @@ class _Answer:
             if self._is_closing or not self.is_body_read:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(message)
+        await self._send(message)
 
     async def refuse(self, path: str, error: ServiceError) -> None:
         """Answers with an error, unless the response has begun: then the connection breaks off."""

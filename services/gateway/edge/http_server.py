@@ -1,7 +1,8 @@
 """An HTTP/1.1 server inside our event loop: uvicorn with time limits on what clients send.
 
-uvicorn has neither a time-out for headers nor a bound on their size, nor one on connections; its
-own signal handling would fight with the gRPC server's. All four are mended here.
+uvicorn has no time-out for headers or for clients that do not read, and no bound on the size of
+headers or on connections; its own signal handling would fight with the gRPC server's. All of it is
+mended here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 HEADER_SECONDS = 10.0
 """A request line and its headers must come within it; so must the first byte of a connection."""
+SEND_SECONDS = 30.0
+"""A client must read something of its answer within it."""
 MAX_HEADER_BYTES = 64 * 1024
 KEEP_ALIVE_SECONDS = 75
 MAX_CONNECTIONS = 8_192
@@ -31,9 +34,10 @@ _LINGER_SECONDS = 1.0
 
 
 class _TimedProtocol(HttpToolsProtocol):
-    """Closes connections whose headers come too slowly or are too many."""
+    """Closes connections that send too slowly, too much, or do not read."""
 
     _header_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _in_headers = True
     _is_refused = False
@@ -47,6 +51,7 @@ class _TimedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_send_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -70,6 +75,17 @@ class _TimedProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_headers = True
 
+    def pause_writing(self) -> None:
+        """Gives a client up that reads nothing for `SEND_SECONDS`."""
+        super().pause_writing()
+        self._stop_send_timer()
+        self._send_timer = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._stop_send_timer()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP."""
         self._refuse(400, b"Bad Request")
@@ -82,6 +98,11 @@ class _TimedProtocol(HttpToolsProtocol):
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
+
+    def _stop_send_timer(self) -> None:
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
     def _too_slow(self) -> None:
         self._header_timer = None

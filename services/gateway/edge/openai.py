@@ -131,12 +131,12 @@ class EmbeddingsBody(OpenAiBody):
         """Returns the texts.
 
         Raises:
-            UnimplementedError: the input is token ids.
+            InvalidArgumentError: the input is token ids.
         """
         texts = [self.input] if isinstance(self.input, str) else self.input
         if not all(isinstance(each, str) for each in texts):
-            raise UnimplementedError(
-                Reason.NOT_SUPPORTED, "input: send texts; token ids belong to other tokenizers"
+            raise InvalidArgumentError.for_field(
+                "input", "send texts; token ids belong to other tokenizers"
             )
         return [each for each in texts if isinstance(each, str)]
 

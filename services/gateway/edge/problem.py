@@ -58,8 +58,6 @@ def status_of(error: ServiceError) -> int:
     """Returns the HTTP status of an error."""
     if isinstance(error, HttpError):
         return error.status
-    if error.reason is Reason.STORAGE_FULL:
-        return 507
     return _STATUS[error.code]
 
 

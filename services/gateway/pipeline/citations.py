@@ -109,6 +109,9 @@ class CitationWriter:
             marks = "".join(self._resolve(int(number)) for number in match.group(1).split(","))
             if marks:
                 self.text += space + marks
+            elif _MARKER_BEGIN.search(self.text):
+                # What stands around the removed marker must not close into another: "[12 [9]]".
+                self.text += " "
         return self.text[before:]
 
     def _copy(self, text: str, *, rest: str = "", keep_space: bool = False) -> None:

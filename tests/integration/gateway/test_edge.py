@@ -327,6 +327,22 @@ async def test_slow_bodies_are_cut_off(gw: RunningGateway, monkeypatch: pytest.M
     writer.close()
 
 
+async def test_client_that_does_not_read_is_given_up(
+    gw: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "SEND_SECONDS", 0.3)
+    before = gw.server.http.connection_count
+    reader, writer = await asyncio.open_connection("127.0.0.1", gw.server.http.port, limit=1024)
+    writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+    while gw.server.http.connection_count == before:
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(10):
+        while gw.server.http.connection_count > before:
+            await asyncio.sleep(0.05)
+    assert not reader.at_eof()
+    writer.close()
+
+
 async def test_endless_headers_and_garbage_are_refused(gw: RunningGateway) -> None:
     reader, writer = await _raw(gw, b"GET / HTTP/1.1\r\n" + b"X-A: " + b"a" * 400_000)
     assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")

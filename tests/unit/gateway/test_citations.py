@@ -158,3 +158,8 @@ def test_pieces_make_no_difference(text: str, sizes: list[int]) -> None:
     known = {citation.marker for citation in writer.citations}
     assert known == set(range(1, len(known) + 1))
     assert {int(n) for n in re.findall(r"\[(\d{1,3})\]", writer.text)} <= known | {2023}
+
+
+def test_removal_never_makes_a_marker_of_what_stands_around() -> None:
+    assert "[12]" not in write("Granite is hard [12[9]].").text
+    assert write("Granite is hard [12[9]].").citations == []

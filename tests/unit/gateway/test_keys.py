@@ -25,10 +25,13 @@ from services.rpc.errors import (
     UnauthenticatedError,
 )
 from services.rpc.scope import Scope
-from services.sql.engine import open_engine, sqlite_url
+from services.sql.engine import open_engine
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
 from services.sql.writer import GroupWriter
+from tests.kit.postgres import database_url
+
+__all__ = ["database_url"]
 
 ADMIN = Caller("home", Role.ADMIN, Scope("default", ("everyone",), "key:home"))
 PEPPER = b"p" * 32
@@ -47,8 +50,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[tuple[Reader, GroupWriter]]:
-    engine = open_engine(sqlite_url(tmp_path / "keys.db"))
+async def parts(database_url: str) -> AsyncIterator[tuple[Reader, GroupWriter]]:
+    engine = open_engine(database_url)
     ensure_schema(engine, tables.metadata, tables.VERSION, component=tables.COMPONENT)
     async with GroupWriter(engine) as writer, Reader(engine, 1) as reader:
         yield reader, writer

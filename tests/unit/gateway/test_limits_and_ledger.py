@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -13,10 +12,13 @@ from services.gateway.store import tables
 from services.gateway.store.ledger import Ledger
 from services.gateway.usage import PriceTable, Usage
 from services.rpc.errors import ResourceExhaustedError
-from services.sql.engine import open_engine, sqlite_url
+from services.sql.engine import open_engine
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
 from services.sql.writer import GroupWriter
+from tests.kit.postgres import database_url
+
+__all__ = ["database_url"]
 
 RATE = Rate(per_second=2.0, burst=3)
 
@@ -74,8 +76,8 @@ async def test_local_buckets_take_over_and_give_back() -> None:
     assert limiter.is_shared
 
 
-async def test_usage_adds_up_over_writers_and_days(tmp_path: Path) -> None:
-    engine = open_engine(sqlite_url(tmp_path / "usage.db"))
+async def test_usage_adds_up_over_writers_and_days(database_url: str) -> None:
+    engine = open_engine(database_url)
     ensure_schema(engine, tables.metadata, tables.VERSION, component=tables.COMPONENT)
     now = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
     prices = PriceTable(prompt=1.0, cached_prompt=0.1)
