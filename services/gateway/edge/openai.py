@@ -24,7 +24,7 @@ from services.gateway.edge.sse import EventStream, SendData
 from services.gateway.identity import Caller, Operation
 from services.gateway.operations import Operations
 from services.gateway.requests import Question, Speaker, Turn
-from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason, UnimplementedError
+from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
 from services.rpc.telemetry import current_trace_id
 
 MODEL = "cairn"
