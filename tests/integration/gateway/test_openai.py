@@ -98,7 +98,7 @@ async def test_errors_are_the_clients_own(gw: RunningGateway) -> None:
             assert bad.value.type == "invalid_request_error"
         with pytest.raises(openai.NotFoundError):
             await client.embeddings.create(model="absent", input="x")
-        with pytest.raises(openai.InternalServerError):
+        with pytest.raises(openai.BadRequestError):
             await client.embeddings.create(model="", input=[[1, 2]])
         gw.down.retrieval.search.error = UnavailableError(Reason.NOT_READY, "away")
         with pytest.raises(openai.InternalServerError) as away:
