@@ -154,7 +154,6 @@ async def test_a_write_waits_for_another_writer_and_then_succeeds(engine: Engine
     thread.start()
     await asyncio.to_thread(held.wait)
     async with GroupWriter(engine) as writer, Reader(engine) as reader:
-        # The same key: PostgreSQL must wait for the other transaction, too.
         task = asyncio.create_task(
             writer.run(lambda c: c.execute(notes.update().values(text="mine")) and None)
         )
@@ -164,8 +163,8 @@ async def test_a_write_waits_for_another_writer_and_then_succeeds(engine: Engine
         let_go.set()
         await task
         await other
+        await asyncio.to_thread(thread.join)
         assert await reader.run(count) == 2
-    thread.join()
 
 
 async def test_a_lock_held_past_the_deadline_is_unavailable(engine: Engine):
