@@ -11,7 +11,7 @@ SETUP = python=$$(./tools/find_python.sh) && PYTHON= "$$python" tools/setup.py
 PYTEST = $(PY) -m pytest
 TITLE = @printf '\n== %s\n'
 
-.PHONY: help setup setup-test demo test test-long check unit lint format types imports contracts alerts \
+.PHONY: help setup setup-test vllm demo test test-long check unit lint format types imports contracts alerts \
   pytest bench protos landed configuration constraints clean distclean
 
 help: ## print this list
@@ -19,6 +19,9 @@ help: ## print this list
 
 setup: ## make .venv with everything the suite needs on one machine
 	@$(SETUP) demo
+
+vllm: ## make .venv-vllm with vLLM's CPU build, for `cairn up --generation-python .venv-vllm/bin/python`
+	@$(SETUP) vllm
 
 demo: setup ## start the five services, ingest the documentation, answer three questions (EXIT=1: then stop)
 	@EXIT="$(EXIT)" $(BIN)/cairn demo

@@ -21,8 +21,8 @@ from cli.supervisor import Child, Supervisor
 if TYPE_CHECKING:
     from pathlib import Path
 
-START_DEADLINE_SECONDS = 120.0
-"""Long enough for a cold disk under two busy cores; usually ten seconds suffice."""
+START_DEADLINE_SECONDS = 300.0
+"""Long enough for vLLM under two busy cores; without it ten seconds usually suffice."""
 
 
 class RunningSuite:

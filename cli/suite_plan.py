@@ -76,6 +76,8 @@ class SuiteOptions:
     """Port of the gateway's gRPC; as above, 8081."""
     replicas: Mapping[str, int] = field(default_factory=dict)
     """Instances per service; one where a service is not named."""
+    generation_python: str = sys.executable
+    """Interpreter of the generation service; vLLM has an environment of its own."""
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     """Settings of the services pass through; what the plan decides wins."""
 
@@ -214,9 +216,10 @@ class _Planner:
             | {f"{prefix}{key}": value for key, value in decided.items()}
         )
         address = f"{HOST}:{port}"
+        python = self._options.generation_python if service == "generation" else sys.executable
         spec = ProcessSpec(
             name=service if number == 1 else f"{service}-{number}",
-            command=(sys.executable, "-m", f"services.{service}"),
+            command=(python, "-m", f"services.{service}"),
             environment=environment,
             folder=self._options.data_dir,
             probe=GrpcProbe(address),

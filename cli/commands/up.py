@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,13 @@ def up(
         str,
         typer.Option(envvar="CAIRN_UP_REPLICAS", help="Instances, such as embedding=2,gateway=2."),
     ] = "",
+    generation_python: Annotated[
+        Path,
+        typer.Option(
+            envvar="CAIRN_UP_GENERATION_PYTHON",
+            help="Interpreter of the generation service, such as .venv-vllm/bin/python.",
+        ),
+    ] = Path(sys.executable),
 ) -> None:
     """Starts the five services and Valkey, and keeps them running until Ctrl-C."""
     options = SuiteOptions(
@@ -48,6 +56,7 @@ def up(
         http_port=http_port,
         grpc_port=grpc_port,
         replicas=_replicas(replicas),
+        generation_python=_interpreter(generation_python),
     )
     if detach:
         _start_detached(options, replicas)
@@ -77,6 +86,7 @@ def _start_detached(options: SuiteOptions, replicas: str) -> None:
         ("--http-port", options.http_port),
         ("--grpc-port", options.grpc_port),
         ("--replicas", replicas or None),
+        ("--generation-python", options.generation_python),
     ):
         command += [name, str(value)] if value is not None else []
     with logs.open(_SUPERVISOR_LOG) as log:
@@ -113,6 +123,12 @@ def _await_ready(process: subprocess.Popen[bytes], folder: StateFolder) -> Suite
                     return state
             time.sleep(0.1)
     return None
+
+
+def _interpreter(path: Path) -> str:
+    if not os.access(path, os.X_OK) or path.is_dir():
+        raise CliError(f"{path} is no interpreter", "`make vllm` makes .venv-vllm/bin/python")
+    return str(path.absolute())  # not resolved: an environment is known by its own link
 
 
 def _replicas(text: str) -> dict[str, int]:

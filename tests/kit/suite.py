@@ -16,7 +16,7 @@ import pytest
 from cli.suite_state import StateFolder, SuiteState
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 150
+START_SECONDS = 330
 
 
 @dataclass(frozen=True)

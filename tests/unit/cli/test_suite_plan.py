@@ -156,3 +156,10 @@ def test_a_chosen_port_is_not_chosen_again_before_its_service_listens():
         other.exactly(port)
     picker.close()
     assert other.exactly(port) == port
+
+
+def test_generation_may_run_in_an_environment_of_its_own(tmp_path: Path):
+    planned = plan(tmp_path, http_port=0, grpc_port=0, generation_python="/opt/vllm/bin/python")
+    first = {process.service: process.spec.command[0] for process in planned.processes}
+    assert first["generation"] == "/opt/vllm/bin/python"
+    assert first["embedding"] == first["gateway"] != first["generation"]
