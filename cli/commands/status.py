@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.measure import Measurement
 from rich.table import Table
 
 from cli.connection import running_state
@@ -16,6 +18,20 @@ from cli.probes import grpc_health
 from cli.process_table import rss_bytes
 from cli.suite_state import ProcessState, SuiteState
 from cli.terminal import megabytes, out, write_json
+
+_COLUMNS: dict[str, Literal["left", "right"]] = {
+    "process": "left",
+    "health": "left",
+    "pid": "right",
+    "address": "left",
+    "HTTP": "left",
+    "metrics": "left",
+    "memory": "right",
+    "up": "right",
+    "restarts": "right",
+}
+_EXPENDABLE = ("metrics", "HTTP", "pid", "restarts", "up", "address")
+"""What a narrow terminal goes without, in this order; the last line tells the HTTP address."""
 
 
 def status(
@@ -73,31 +89,49 @@ def _own_rss_bytes(state: SuiteState, processes: list[dict[str, Any]]) -> int:
 
 
 def _show(report: dict[str, Any]) -> None:
-    table = Table("process", "health", show_edge=False, pad_edge=False)
-    table.add_column("pid", justify="right")
-    for column in ("address", "HTTP", "metrics"):
-        table.add_column(column)
-    for column in ("memory", "up", "restarts"):
-        table.add_column(column, justify="right")
-    for process in report["processes"]:
-        serves = process["health"] == "SERVING"
-        table.add_row(
-            process["name"],
-            f"[green]{process['health']}[/]" if serves else f"[red]{process['health']}[/]",
-            str(process["pid"] or "–"),
-            process["address"],
-            process["http_address"],
-            process["metrics_address"],
-            megabytes(process["rss_bytes"]),
-            _age(process["started_at"]),
-            str(process["restart_count"]),
-        )
-    out.print(table)
+    out.print(overview(report["processes"], out.width))
     out.print(
         f"Cairn {report['version']} is {report['phase']}: {report['http_url']}, "
         f"gRPC {report['grpc_target']}, {megabytes(report['rss_bytes'])} in all, "
         f"data in {report['data_dir']}"
     )
+
+
+def overview(processes: list[dict[str, Any]], width: int) -> Table:
+    """Returns the table with as many columns as fit: the least needed ones leave first."""
+    rows = [_cells(process) for process in processes]
+    unbounded = out.options.update(max_width=1000)
+    table = _table_without((), rows)
+    for count in range(1, len(_EXPENDABLE) + 1):
+        if Measurement.get(out, unbounded, table).maximum <= width:
+            break
+        table = _table_without(_EXPENDABLE[:count], rows)
+    return table
+
+
+def _table_without(left_out: Sequence[str], rows: list[dict[str, str]]) -> Table:
+    shown = [name for name in _COLUMNS if name not in left_out]
+    table = Table(show_edge=False, pad_edge=False)
+    for name in shown:
+        table.add_column(name, justify=_COLUMNS[name])
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    return table
+
+
+def _cells(process: dict[str, Any]) -> dict[str, str]:
+    colour = "green" if process["health"] == "SERVING" else "red"
+    return {
+        "process": process["name"],
+        "health": f"[{colour}]{process['health']}[/]",
+        "pid": str(process["pid"] or "–"),
+        "address": process["address"],
+        "HTTP": process["http_address"],
+        "metrics": process["metrics_address"],
+        "memory": megabytes(process["rss_bytes"]),
+        "up": _age(process["started_at"]),
+        "restarts": str(process["restart_count"]),
+    }
 
 
 def _age(started_at: str) -> str:
