@@ -151,6 +151,7 @@ class SearchAsk:
 
     query: str
     collection: str = "default"
+    history: tuple[Turn, ...] = ()
     filter: Filter | None = None
     top_k: int = 10
     mode: Mode = Mode.HYBRID
@@ -164,6 +165,7 @@ class SearchAsk:
         query: str,
         *,
         collection: str = "",
+        history: Sequence[Turn] = (),
         filter_text: str = "",
         top_k: int = 0,
         mode: Mode = Mode.HYBRID,
@@ -177,9 +179,11 @@ class SearchAsk:
             InvalidArgumentError: a field is wrong; the violation names it.
         """
         check_text("query", query, limit=MAX_QUERY_CHARACTERS, required=True)
+        _check_history(history)
         return cls(
             query=query,
             collection=check_collection(collection),
+            history=tuple(history),
             filter=parse_filter(filter_text),
             top_k=check_range("top_k", top_k, 0, MAX_SEARCH_PASSAGES) or 10,
             mode=mode,

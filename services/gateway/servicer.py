@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -123,6 +123,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             ask = SearchAsk.checked(
                 request.query,
                 collection=request.collection,
+                history=_turns(request.history),
                 filter_text=request.filter,
                 top_k=request.top_k,
                 mode=_known(_MODES, request.mode, "mode"),
@@ -322,10 +323,7 @@ def _question(request: pb.QueryRequest, path: str = "") -> Question:
     return Question.checked(
         request.query,
         collection=request.collection,
-        history=[
-            Turn(_known(_SPEAKERS, turn.speaker, f"{path}history[{index}].speaker"), turn.text)
-            for index, turn in enumerate(request.history)
-        ],
+        history=_turns(request.history, path),
         filter_text=request.filter,
         top_k=request.top_k,
         mode=_known(_MODES, request.mode, f"{path}mode"),
@@ -337,6 +335,13 @@ def _question(request: pb.QueryRequest, path: str = "") -> Question:
         explain=request.explain,
         bypass_cache=request.bypass_cache,
     )
+
+
+def _turns(turns: Sequence[pb.Turn], path: str = "") -> list[Turn]:
+    return [
+        Turn(_known(_SPEAKERS, turn.speaker, f"{path}history[{index}].speaker"), turn.text)
+        for index, turn in enumerate(turns)
+    ]
 
 
 def _new_document(message: pb.DocumentInput, path: str) -> NewDocument:

@@ -97,6 +97,8 @@ class SearchBody(Body):
 
     query: str
     collection: str = ""
+    history: list[TurnBody] = Field(default_factory=list, max_length=50)
+    """Former turns, oldest first: what the query leaves unsaid is taken from the turn before."""
     filter: str = ""
     top_k: int = Field(default=0, ge=0, le=1_000)
     """Passages at most; 0: 10."""
@@ -116,6 +118,7 @@ class SearchBody(Body):
         return SearchAsk.checked(
             self.query,
             collection=self.collection,
+            history=[Turn(Speaker(turn.speaker), turn.text) for turn in self.history],
             filter_text=self.filter,
             top_k=self.top_k,
             mode=Mode(self.mode),

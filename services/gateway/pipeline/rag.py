@@ -110,7 +110,7 @@ class RagPipeline:
         began = time.perf_counter()
         run = Run(scope, "search", self._seconds, explain=ask.explain)
         with span("rag.search"):
-            queries = await self._understand.run(run, ask.query)
+            queries = await self._understand.run(run, ask.query, ask.history)
             plan = SearchPlan(
                 collection=ask.collection,
                 queries=(),

@@ -207,6 +207,14 @@ async def test_search_and_recommend() -> None:
     assert like.passages == (GRANITE, BASALT)
 
 
+async def test_search_reads_the_turn_before() -> None:
+    fake = services()
+    ask = SearchAsk.checked("How hard?", history=[Turn(Speaker.USER, "What is granite?")])
+    await pipeline(fake).search(SCOPE, ask)
+    (plan,) = (plan for name, plan in fake.calls if name == "search")
+    assert [query.text for query in plan.queries] == ["How hard?", "What is granite? How hard?"]
+
+
 async def test_collection_of_another_model_is_asked_with_its_own() -> None:
     fake = services()
     fake.errors["search"] = FailedPreconditionError(Reason.MODEL_MISMATCH, "another")

@@ -212,7 +212,7 @@ class AnswerDelta(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("query", "collection", "filter", "top_k", "mode", "rerank", "max_per_document", "explain")
+    __slots__ = ("query", "collection", "filter", "top_k", "mode", "rerank", "max_per_document", "explain", "history")
     QUERY_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +221,7 @@ class SearchRequest(_message.Message):
     RERANK_FIELD_NUMBER: _ClassVar[int]
     MAX_PER_DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     query: str
     collection: str
     filter: str
@@ -229,7 +230,8 @@ class SearchRequest(_message.Message):
     rerank: bool
     max_per_document: int
     explain: bool
-    def __init__(self, query: _Optional[str] = ..., collection: _Optional[str] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., rerank: bool = ..., max_per_document: _Optional[int] = ..., explain: bool = ...) -> None: ...
+    history: _containers.RepeatedCompositeFieldContainer[Turn]
+    def __init__(self, query: _Optional[str] = ..., collection: _Optional[str] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., rerank: bool = ..., max_per_document: _Optional[int] = ..., explain: bool = ..., history: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("passages", "degraded", "timings_ms", "usage", "trace_id", "explanation")
