@@ -73,9 +73,8 @@ pytest:
 test-long: setup-test ## the long runs: all fault seeds, soak, everything marked "long"
 	@$(PYTEST) -m long --timeout 3600
 
-bench: setup ## quick benchmarks, both sides in one run
-	@$(BIN)/cairn bench --help >/dev/null 2>&1 || { echo "This version has no benchmarks yet."; exit 1; }
-	@$(BIN)/cairn bench --quick
+bench: setup ## quick benchmarks, both sides in one run (ARGS=embedding: that one alone)
+	@$(BIN)/cairn bench --quick $(or $(ARGS),--all)
 
 protos: ## regenerate the stubs beside the .proto files (with the oldest supported grpcio-tools)
 	@$(PY) tools/generate_stubs.py

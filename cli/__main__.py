@@ -10,8 +10,10 @@ import typer
 
 from cli.commands import collections, documents, keys
 from cli.commands.ask import ask
+from cli.commands.bench import bench
 from cli.commands.demo import demo
 from cli.commands.down import down
+from cli.commands.eval import evaluate
 from cli.commands.ingest import ingest
 from cli.commands.search import search
 from cli.commands.status import status
@@ -28,8 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, ingest, ask, search, demo):
+for command in (up, down, status, ingest, ask, search, bench, demo):
     app.command()(command)
+app.command("eval")(evaluate)
 app.add_typer(collections.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")

@@ -37,6 +37,7 @@ class FakeGateway:
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     """Method, path with query string, parsed body of each request."""
     documents: dict[str, dict[str, Any]] = field(default_factory=dict)
+    collections: set[str] = field(default_factory=set)
     polls_until_ready: int = 2
     busy_count: int = 0
     """Uploads to answer with 429 before one is taken."""
@@ -217,7 +218,10 @@ def build(state: FakeGateway) -> FastAPI:
 
     @app.post("/v1/search")
     async def search(request: Request) -> Response:
-        await note(request, await request.json())
+        body = await request.json()
+        await note(request, body)
+        if "break" in body["query"]:
+            return problem(400, "INVALID_FIELD", "the query is broken")
         return JSONResponse(
             {
                 "passages": passages(),
@@ -231,6 +235,8 @@ def build(state: FakeGateway) -> FastAPI:
 
     @app.post("/v1/documents", status_code=202)
     async def submit(request: Request) -> Response:
+        if request.headers["content-type"] == "application/json":
+            return await submit_json(request)
         async with request.form() as form:
             upload: Any = form["file"]
             content = await upload.read()
@@ -265,10 +271,30 @@ def build(state: FakeGateway) -> FastAPI:
             state.documents[document_id] = former
         return JSONResponse({"submissions": [submission]}, 202)
 
+    async def submit_json(request: Request) -> Response:
+        body = await request.json()
+        await note(request, body)
+        if state.busy_count:
+            state.busy_count -= 1
+            return problem(429, "OVERLOADED", "too many documents under way")
+        submissions = []
+        for sent in body["documents"]:
+            taken = document(
+                sent["document_id"],
+                "dead_letter" if "unreadable" in sent["text"] else "ready",
+                text=sent["text"],
+                failure_message="the file is damaged" if "unreadable" in sent["text"] else "",
+            )
+            state.documents[sent["document_id"]] = taken
+            submissions.append({"document": taken, "error_reason": "", "error_message": ""})
+        return JSONResponse({"submissions": submissions}, 202)
+
     @app.get("/v1/documents")
     async def list_documents(request: Request) -> Response:
         await note(request)
-        return JSONResponse({"documents": list(state.documents.values()), "next_page_token": ""})
+        states = request.query_params.getlist("state")
+        found = [each for each in state.documents.values() if not states or each["state"] in states]
+        return JSONResponse({"documents": found, "next_page_token": ""})
 
     @app.get("/v1/documents/{document_id:path}")
     async def get_document(request: Request, document_id: str) -> Response:
@@ -313,15 +339,30 @@ def build(state: FakeGateway) -> FastAPI:
         }
         return JSONResponse({"collections": [collection], "next_page_token": ""})
 
+    @app.get("/v1/collections/{name}")
+    async def get_collection(request: Request, name: str) -> Response:
+        await note(request)
+        if name not in state.collections:
+            return problem(404, "COLLECTION_NOT_FOUND", f"there is no collection {name!r}")
+        collection = {
+            "name": name,
+            "embedding_model": "all-MiniLM-L6-v2",
+            "document_count": len(state.documents),
+            "chunk_count": 2,
+        }
+        return JSONResponse({"collection": collection})
+
     @app.post("/v1/collections")
     async def create_collection(request: Request) -> Response:
         body = await request.json()
         await note(request, body)
+        state.collections.add(body["name"])
         return JSONResponse({"collection": body}, 201)
 
     @app.delete("/v1/collections/{name}")
     async def delete_collection(request: Request, name: str) -> Response:
         await note(request)
+        state.collections.discard(name)
         return Response(status_code=204)
 
     @app.post("/v1/keys")

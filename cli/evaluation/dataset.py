@@ -1,0 +1,218 @@
+"""Labelled data: `corpus.jsonl`, `queries.jsonl` and `qrels.tsv` of one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.errors import CliError
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDocument:
+    """A line of `corpus.jsonl`."""
+
+    document_id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EvalQuery:
+    """A line of `queries.jsonl` with its judgements."""
+
+    query_id: str
+    text: str
+    answers: tuple[str, ...] = ()
+    is_answerable: bool | None = None
+    """None where the data do not say."""
+    history: tuple[tuple[str, str], ...] = ()
+    """Former turns: speaker ("user" or "assistant") and text, oldest first."""
+    filter: str = ""
+    """Condition on metadata, in the text syntax."""
+    grades: Mapping[str, int] = field(default_factory=dict)
+    """Grade of each judged document; above 0 is relevant."""
+
+    @property
+    def has_relevant(self) -> bool:
+        """Whether a document is judged relevant, so that a ranking can be scored."""
+        return any(grade > 0 for grade in self.grades.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A folder of labelled data."""
+
+    name: str
+    documents: tuple[CorpusDocument, ...]
+    """Those with a text."""
+    empty_ids: tuple[str, ...]
+    """Documents without text and title: nothing to search, nothing to load."""
+    queries: tuple[EvalQuery, ...]
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Reads a folder.
+
+    Raises:
+        CliError: a file is missing or a line is wrong; says which and why.
+    """
+    documents, empty_ids = _documents(folder / "corpus.jsonl")
+    has_collections = any("collection" in document.metadata for document in documents)
+    grades = _grades(folder / "qrels.tsv")
+    queries = tuple(_queries(folder / "queries.jsonl", grades, has_collections))
+    if not documents or not queries:
+        raise CliError(f"{folder} has no {'queries' if documents else 'documents with text'}")
+    unknown = grades.keys() - {query.query_id for query in queries}
+    if unknown:
+        raise CliError(f"{folder / 'qrels.tsv'} judges unknown query {min(unknown)!r}")
+    return Dataset(folder.resolve().name, documents, empty_ids, queries)
+
+
+def sample(queries: Sequence[EvalQuery], limit: int) -> list[EvalQuery]:
+    """Returns at most `limit` queries, spread evenly: neighbours are often about one document.
+
+    Args:
+        queries: In the order of their file.
+        limit: Most to take; 0: all.
+    """
+    if not limit or limit >= len(queries):
+        return list(queries)
+    return [queries[place * len(queries) // limit] for place in range(limit)]
+
+
+def _documents(path: Path) -> tuple[tuple[CorpusDocument, ...], tuple[str, ...]]:
+    found: dict[str, CorpusDocument] = {}
+    empty = []
+    for line in _lines(path):
+        document_id, title = line.text("_id", required=True), line.text("title")
+        text, metadata = line.text("text"), line.content.get("metadata")
+        if metadata is None:
+            metadata = {}
+        if not isinstance(metadata, dict):
+            raise line.error("metadata", "must be an object")
+        if document_id in found:
+            raise line.error("_id", f"{document_id!r} is there twice")
+        if text.strip() or title.strip():
+            found[document_id] = CorpusDocument(
+                document_id, title, text if text.strip() else title, metadata
+            )
+        else:
+            empty.append(document_id)
+    return tuple(found.values()), tuple(empty)
+
+
+def _queries(
+    path: Path, grades: Mapping[str, Mapping[str, int]], has_collections: bool
+) -> Iterator[EvalQuery]:
+    seen = set()
+    for line in _lines(path):
+        query_id = line.text("_id", required=True)
+        if query_id in seen:
+            raise line.error("_id", f"{query_id!r} is there twice")
+        seen.add(query_id)
+        answers = line.content.get("answers") or []
+        if not isinstance(answers, list) or not all(isinstance(each, str) for each in answers):
+            raise line.error("answers", "must be a list of strings")
+        is_answerable = line.content.get("answerable")
+        if is_answerable is None and answers:
+            is_answerable = True
+        if is_answerable is not None and not isinstance(is_answerable, bool):
+            raise line.error("answerable", "must be true or false")
+        collection = line.text("collection") if has_collections else ""
+        yield EvalQuery(
+            query_id=query_id,
+            text=line.text("text", required=True),
+            answers=tuple(answers),
+            is_answerable=is_answerable,
+            history=tuple(_turns(line)),
+            filter=f"collection = {_quoted(collection)}" if collection else "",
+            grades=grades.get(query_id, {}),
+        )
+
+
+def _turns(line: _Line) -> Iterator[tuple[str, str]]:
+    history = line.content.get("history") or []
+    if not isinstance(history, list):
+        raise line.error("history", "must be a list of turns")
+    for turn in history:
+        if isinstance(turn, str):
+            turn = {"text": turn}  # noqa: PLW2901 - a bare text is the user's
+        text = turn.get("text") if isinstance(turn, dict) else None
+        if not isinstance(text, str):
+            raise line.error("history", "each turn must be a string, or have role and text")
+        speaker = turn.get("role") or turn.get("speaker") or "user"
+        if text.strip():
+            yield ("user" if speaker == "user" else "assistant"), text
+
+
+def _grades(path: Path) -> dict[str, dict[str, int]]:
+    """Reads judgements; a file that is not there judges nothing (answers alone can be measured)."""
+    grades: dict[str, dict[str, int]] = {}
+    if not path.exists():
+        return grades
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        parts = line.split("\t")
+        if number == 1 and parts[-1].strip().lower() == "score":
+            continue
+        if not line.strip():
+            continue
+        try:
+            query_id, document_id, grade = parts
+            grades.setdefault(query_id, {})[document_id] = int(grade)
+        except ValueError:
+            raise CliError(
+                f"{path}, line {number}: must be query-id, corpus-id and a whole number, "
+                "with tabs between"
+            ) from None
+    return grades
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    path: Path
+    number: int
+    content: Mapping[str, Any]
+
+    def error(self, name: str, problem: str) -> CliError:
+        return CliError(f"{self.path}, line {self.number}: {name}: {problem}")
+
+    def text(self, name: str, *, required: bool = False) -> str:
+        value = self.content.get(name)
+        if value is None:
+            value = ""
+        if not isinstance(value, str):
+            raise self.error(name, "must be a string")
+        if required and not value.strip():
+            raise self.error(name, "must not be empty")
+        return value
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    try:
+        raw = path.read_text("utf-8").split("\n")
+    except FileNotFoundError:
+        raise CliError(
+            f"{path} does not exist", "the folder needs corpus.jsonl, queries.jsonl and qrels.tsv"
+        ) from None
+    except UnicodeDecodeError:
+        raise CliError(f"{path} is not UTF-8") from None
+    for number, line in enumerate(raw, start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except ValueError:
+            raise CliError(f"{path}, line {number}: not JSON") from None
+        if not isinstance(content, dict):
+            raise CliError(f"{path}, line {number}: must be an object")
+        yield _Line(path, number, content)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
