@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.gateway.edge.account_routes import account_routes
 from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
@@ -47,13 +48,14 @@ def http_app(
         openapi_url=None,
         redirect_slashes=False,
     )
-    for router in (
+    routers = (
         query_routes(operations),
         document_routes(operations),
         collection_routes(operations),
         account_routes(operations, keys),
         openai_routes(operations),
-    ):
+    )
+    for router in routers:
         app.include_router(router)
     _add_status_routes(app, readiness)
     _add_console(app, console)
@@ -66,6 +68,12 @@ def http_app(
             description.update(describe(app))
         return JsonResponse(description)
 
+    app.state.routes = [
+        route
+        for source in (*routers, app)
+        for route in source.routes
+        if isinstance(route, Route)  # the application holds the routers as wholes
+    ]
     return app
 
 
@@ -96,6 +104,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_status_routes(app: FastAPI, readiness: Readiness) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get(
         "/healthz", tags=["status"], operation_id="healthz", responses={200: {"model": HealthView}}
     )
@@ -103,6 +112,7 @@ def _add_status_routes(app: FastAPI, readiness: Readiness) -> None:
         """Says that the process is alive."""
         return JsonResponse({"status": "ok"})
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get(
         "/readyz",
         tags=["status"],
@@ -122,6 +132,7 @@ def _add_console(app: FastAPI, console: ConsoleFiles) -> None:
             return Response(status_code=304, headers=found.headers())
         return Response(found.content, media_type=found.media_type, headers=found.headers())
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     async def index(request: Request) -> Response:
         return serve(request, console.find("index.html"))
@@ -164,9 +175,21 @@ def _from_http(request: Request, error: HTTPException) -> ServiceError:
             405,
             Reason.ROUTE_NOT_FOUND,
             f"{request.method} is not a method of this route",
-            dict(error.headers or {}),
+            {"Allow": ", ".join(_methods(request))},
         )
     return InvalidArgumentError(Reason.INVALID_FIELD, "the request cannot be read")
+
+
+def _methods(request: Request) -> list[str]:
+    """Returns every method of a path: the framework names those of one of its routes only."""
+    return sorted(
+        {
+            method
+            for route in request.app.state.routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+    )
 
 
 def _no_route() -> HttpError:

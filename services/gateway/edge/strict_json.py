@@ -1,4 +1,4 @@
-"""JSON as the standard has it: no NaN, no infinities, no halves of surrogate pairs."""
+"""JSON as the standard has it: no NaN, no infinities, no half surrogate pairs, no name twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ def parse_json(data: bytes) -> Any:
             "body", f"is not valid UTF-8 at byte {error.start}", Reason.INVALID_TEXT
         ) from None
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(
+            text,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            object_pairs_hook=_names_once,
+        )
     except json.JSONDecodeError as error:
         raise InvalidArgumentError.for_field(
             "body", f"is not JSON: {error.msg} at character {error.pos}"
@@ -51,6 +56,17 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise InvalidArgumentError.for_field("body", f"holds {text[:32]}, which is out of range")
     return number
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the object: of two values for one name, another reader may take the other."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))
+        shown = name[:64].encode("utf-8", "replace").decode("utf-8")
+        raise InvalidArgumentError.for_field("body", f"has the name {shown!r} twice")
+    return found
 
 
 def _is_deep(text: str) -> bool:

@@ -217,6 +217,18 @@ async def test_routes_methods_types_and_sizes(gw: RunningGateway) -> None:
         check_problem(await client.get("/assets/%2e%2e/http.py"), 404, "ROUTE_NOT_FOUND")
         wrong = check_problem(await client.get("/v1/query"), 405, "ROUTE_NOT_FOUND")
         assert "GET" in wrong["detail"]
+        for path, methods in {
+            "/v1/query": "POST",
+            "/v1/documents": "GET, POST",
+            "/v1/documents/a/b": "DELETE, GET",
+            "/healthz": "GET, HEAD",
+        }.items():
+            refused = await client.put(path)
+            check_problem(refused, 405, "ROUTE_NOT_FOUND")
+            assert refused.headers["allow"] == methods
+        for path in ("/", "/healthz", "/readyz"):
+            head = await client.head(path)
+            assert (head.status_code, head.content) == (200, b"")
         plain = await client.post("/v1/query", content=b"query=x", headers={"content-type": "x/y"})
         check_problem(plain, 415, "UNSUPPORTED_CONTENT_TYPE")
         bare = await client.post("/v1/query", content=b'{"query": "x"}')

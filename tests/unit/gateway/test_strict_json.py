@@ -51,6 +51,9 @@ def test_bytes_are_read_or_refused(data: bytes) -> None:
         "",
         "{",
         "nul",
+        '{"a": 1, "a": 1}',
+        '[{"b": {"a": 1, "c": 2, "a": 3}}]',
+        '{"\\ud800": 1, "\\ud800": 2}',
     ],
 )
 def test_what_is_not_is_refused(text: str) -> None:
