@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import stat
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +80,12 @@ async def ingest(
 async def _ingest_one(
     client: GatewayClient, file: SourceFile, options: IngestOptions, uploads: asyncio.Semaphore
 ) -> Outcome:
-    size_bytes = (await asyncio.to_thread(file.path.stat)).st_size
+    if (shown := file.uri.encode("utf-8", "replace").decode("utf-8")) != file.uri:
+        return Outcome(shown, "failed", "its name is not UTF-8; rename it")
+    status = await asyncio.to_thread(file.path.stat)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for a writer
+        return Outcome(file.uri, "failed", "is not a regular file")
+    size_bytes = status.st_size
     if size_bytes > _MAX_FILE_BYTES:
         reason = f"has {size_bytes:,} bytes; at most {_MAX_FILE_BYTES:,} are taken"
         return Outcome(file.uri, "failed", reason)

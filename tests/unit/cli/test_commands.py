@@ -197,6 +197,21 @@ def test_ingest_tells_each_failure_and_exits_with_one(gateway: FakeGateway, tmp_
     assert "failed: bad.pdf: received: the file is damaged" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes and pipes: Linux")
+def test_ingest_passes_by_what_it_cannot_send(gateway: FakeGateway, tmp_path: Path):
+    (tmp_path / "sound.md").write_text("fine")
+    (tmp_path / os.fsdecode(b"bad\xff.md")).write_text("no name for JSON")
+    os.mkfifo(tmp_path / "pipe.md")
+    done = cairn("ingest", ".", "--json", gateway=gateway, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    reasons = {each["uri"]: each["reason"] for each in json.loads(done.stdout)["files"]}
+    assert reasons == {
+        "bad?.md": "its name is not UTF-8; rename it",
+        "sound.md": "",
+        "pipe.md": "is not a regular file",
+    }
+
+
 def test_ingest_waits_for_a_busy_gateway(gateway: FakeGateway, tmp_path: Path):
     (tmp_path / "a.md").write_text("patience")
     gateway.busy_count = 2
