@@ -6,11 +6,13 @@ or by the service when it configures its logs, is dropped.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
 import traceback
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from opentelemetry import trace
@@ -46,6 +48,22 @@ class _FieldFilter:
         return {key: value for key, value in event.items() if key in self._allowed}
 
 
+class _Unfailing(io.TextIOBase):
+    """Loses lines rather than the work they tell of: a full disk must not end a worker."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str, /) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
 def configure_logging(
     service: str, level: str = "info", *, fields: Iterable[str] = (), stream: TextIO | None = None
 ) -> None:
@@ -71,7 +89,9 @@ def configure_logging(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(
+            file=cast("TextIO", _Unfailing(stream or sys.stderr))
+        ),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -58,6 +58,8 @@ def status_of(error: ServiceError) -> int:
     """Returns the HTTP status of an error."""
     if isinstance(error, HttpError):
         return error.status
+    if error.reason is Reason.STORAGE_FULL:
+        return 507  # waiting does not help, as it would with 429
     return _STATUS[error.code]
 
 

@@ -32,6 +32,7 @@ _ERRORS = {
     501: "Not built into this deployment.",
     503: "Something that is needed does not answer.",
     504: "The deadline passed.",
+    507: "No space is left to store the write.",
 }
 
 

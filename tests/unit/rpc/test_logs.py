@@ -102,3 +102,16 @@ def test_line_within_a_span_names_it() -> None:
     assert int(inside["trace_id"], 16) == stage.get_span_context().trace_id
     assert int(inside["span_id"], 16) == stage.get_span_context().span_id
     assert "trace_id" not in outside
+
+
+def test_a_full_disk_loses_lines_and_no_work() -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    configure_logging("ingestion", stream=Full())
+    get_logger().warning("no jobs can be claimed")
+    logging.getLogger("library").error("something")
