@@ -57,6 +57,11 @@ class RunningSuite:
         return True
 
 
+def make_private(data_dir: Path) -> None:
+    """Makes the data directory; documents lie in it as they are, so nobody else may look."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 @contextlib.asynccontextmanager
 async def run_suite(
     options: SuiteOptions, on_change: Callable[[Child], None]
@@ -67,7 +72,7 @@ async def run_suite(
         SuiteRunningError: another supervisor holds the data directory.
         PortUnavailableError, ValkeyMissingError: see `plan_suite`.
     """
-    options.data_dir.mkdir(parents=True, exist_ok=True)
+    make_private(options.data_dir)
     folder = StateFolder(options.data_dir)
     with folder.lock(), contextlib.ExitStack() as held:
         plan = plan_suite(options)

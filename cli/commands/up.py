@@ -15,7 +15,7 @@ from cli.errors import CliError
 from cli.log_files import LogFolder
 from cli.options import DEFAULT_DATA_DIR, DataDir
 from cli.start_view import StartView, shown_suite
-from cli.suite import START_DEADLINE_SECONDS, stop_signal
+from cli.suite import START_DEADLINE_SECONDS, make_private, stop_signal
 from cli.suite_plan import PlanError, SuiteOptions, parse_replicas
 from cli.suite_state import StateFolder, SuiteState
 from cli.terminal import err, styled
@@ -79,6 +79,7 @@ def _start_detached(options: SuiteOptions, replicas: str) -> None:
             f"a suite runs on {options.data_dir} already",
             "see `cairn status`; stop it with `cairn down`",
         )
+    make_private(options.data_dir)
     folder.clear()
     logs.rotate(_SUPERVISOR_LOG)
     command = [sys.executable, "-m", "cli", "up", "--data-dir", str(options.data_dir)]

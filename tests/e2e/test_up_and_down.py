@@ -33,6 +33,7 @@ def test_status_tells_all_of_a_running_suite(suite: Suite):
     table = suite.cairn("status").stdout
     assert all(service in table for service in SERVICES)
     assert suite.http_url in table
+    assert suite.data_dir.stat().st_mode & 0o077 == 0, "nobody else may read the documents"
 
 
 def test_second_start_on_the_same_folder_is_refused(suite: Suite):

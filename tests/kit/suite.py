@@ -123,5 +123,5 @@ def ingest_text(suite: Suite, **documents: str) -> None:
 @pytest.fixture(scope="session")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """One suite for all tests that leave it as they find it."""
-    with running_suite(tmp_path_factory.mktemp("suite")) as running:
+    with running_suite(tmp_path_factory.mktemp("suite") / "data") as running:
         yield running
