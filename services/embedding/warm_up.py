@@ -10,7 +10,7 @@ from services.embedding.options import InputKind, Lane
 
 
 async def warm_up(encoder: Encoder, batcher: Batcher) -> None:
-    """Runs a short text, the longest one and a mix, for each output.
+    """Runs a short text, the longest one, a mix, and a query's worth of passages, each output.
 
     Raises:
         ServiceError: The model does not run.
@@ -18,7 +18,8 @@ async def warm_up(encoder: Encoder, batcher: Batcher) -> None:
     (short,) = encoder.tokenize(["a short text to begin with"], InputKind.QUERY)
     longest = np.resize(short.ids, encoder.info.max_tokens)
     for output in Output:
-        for batch in ([short.ids], [longest], [short.ids, longest, short.ids]):
+        mix, passages = [short.ids, longest, short.ids], [longest] * 16
+        for batch in ([short.ids], [longest], mix, passages):
             outcomes = await batcher.run(
                 encoder, output, [Work(ids) for ids in batch], lane=Lane.INTERACTIVE
             )

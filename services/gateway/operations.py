@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from services.gateway.identity import Caller, Operation, Role
 from services.gateway.library import STATES, Collection, Document, Submission
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
-from services.gateway.texts import check_collection, check_range, check_text
+from services.gateway.texts import DEFAULT_COLLECTION, check_collection, check_range, check_text
 from services.gateway.usage import Usage
-from services.rpc.errors import FieldViolation, InvalidArgumentError, NotFoundError, Reason
+from services.rpc.errors import (
+    FieldViolation,
+    InvalidArgumentError,
+    NotFoundError,
+    Reason,
+    ResourceExhaustedError,
+    ServiceError,
+)
 
 if TYPE_CHECKING:
     from services.gateway.answer import Answer, SearchResult
@@ -36,6 +43,9 @@ MAX_PAGE_SIZE = 1_000
 _DEFAULT_PAGE_SIZE = 100
 _COLLECTION_CALLS = 8
 _MAX_EMBED_TEXTS = 256
+_FULL = frozenset({Reason.STORAGE_FULL, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED})
+"""Refusals of a document that are no fault of it."""
+_RETRY_AFTER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +208,9 @@ class Operations:
         jobs, token = await self._ingestion.list_jobs(
             caller.scope, collection, states, size, page_token
         )
+        if not jobs and collection != DEFAULT_COLLECTION:
+            # Nothing yet, or no such collection: that is for retrieval to say.
+            await self._retrieval.get_collection(caller.scope, collection)
         return Page(await self._visible(caller, collection, jobs), token)
 
     async def delete_document(self, caller: Caller, collection: str, document_id: str) -> None:
@@ -350,16 +363,19 @@ def _refusal(error: InvalidArgumentError) -> Submission:
     return Submission(None, error_reason=error.reason.value, error_message=error.message)
 
 
-def _none_accepted(submissions: Sequence[Submission]) -> InvalidArgumentError:
+def _none_accepted(submissions: Sequence[Submission]) -> ServiceError:
     first = submissions[0]
     known = first.error_reason in Reason.__members__
-    return InvalidArgumentError(
+    is_full = all(each.error_reason in _FULL for each in submissions)
+    error = ResourceExhaustedError if is_full else InvalidArgumentError
+    return error(
         Reason(first.error_reason) if known else Reason.INVALID_FIELD,
         first.error_message or "no document was accepted",
         violations=[
             FieldViolation(f"documents[{index}]", f"{each.error_reason}: {each.error_message}")
             for index, each in enumerate(submissions)
         ],
+        retry_after_seconds=_RETRY_AFTER_SECONDS if is_full else None,
     )
 
 

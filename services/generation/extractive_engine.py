@@ -50,6 +50,7 @@ _RANK_PENALTY = 0.03
 _LATE_RESERVE_SECONDS = 0.1
 _REFERENCE = re.compile(r"\s*\[\d{1,3}\]")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +227,13 @@ def _candidates(request: GenerationRequest) -> tuple[list[_Candidate], TermWeigh
     for index, passage in enumerate(request.passages):
         sentences = split_sentences(passage.text[:MAX_PASSAGE_CHARACTERS])
         texts.extend(passage.text[each.start : each.end] for each in sentences)
-        candidates.extend(_of_passage(index, passage, sentences))
+        candidates.extend(_of_passage(index, passage, sentences, _words(request.question)))
     return candidates, TermWeights(texts)
 
 
-def _of_passage(index: int, passage: Passage, sentences: Sequence[Sentence]) -> list[_Candidate]:
+def _of_passage(
+    index: int, passage: Passage, sentences: Sequence[Sentence], question: list[str]
+) -> list[_Candidate]:
     found: list[_Candidate] = []
 
     def add(start: int, end: int, count: int) -> None:
@@ -242,11 +245,17 @@ def _of_passage(index: int, passage: Passage, sentences: Sequence[Sentence]) -> 
     for number, sentence in enumerate(sentences):
         if sentence.kind is BlockKind.HEADING:
             continue  # names a topic, says nothing about it
+        if _words(passage.text[sentence.start : sentence.end]) == question:
+            continue  # nothing is as similar to the question as the question itself
         add(sentence.start, sentence.end, 1)
         following = sentences[number + 1] if number + 1 < len(sentences) else None
         if following is not None and _may_join(sentence, following):
             add(sentence.start, following.end, 2)
     return found
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
 
 
 def _may_join(first: Sentence, second: Sentence) -> bool:

@@ -126,3 +126,11 @@ def test_key_of_a_viewer_reads_what_its_principals_may(ready: Suite, tmp_path: P
         assert ("third bell" in asked.stdout) is may_read
         refused = run_cairn("ingest", str(secret), data_dir=tmp_path, **environment)
         assert refused.returncode == 1, "a viewer may not write"
+
+
+def test_documents_of_an_unknown_collection_are_not_found(suite: Suite):
+    with suite.client() as client:
+        unknown = client.get("/v1/documents", params={"collection": "no-such"})
+        default = client.get("/v1/documents")
+    assert (unknown.status_code, unknown.json()["reason"]) == (404, "COLLECTION_NOT_FOUND")
+    assert default.status_code == 200

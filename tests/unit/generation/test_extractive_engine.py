@@ -97,6 +97,13 @@ async def test_the_same_sentence_is_not_quoted_twice() -> None:
     assert len(outcome.quoted_spans) == 1
 
 
+async def test_the_question_itself_is_no_answer() -> None:
+    page = "What is FAISS? The FAISS index is a view."
+    _, outcome = await run(engine(FakeScorer("FAISS")), ask("what is FAISS", page))
+
+    assert outcome.text == "The FAISS index is a view. [1]"
+
+
 @pytest.mark.parametrize("passages", [(STORE,), ("# Only a heading",), ("!!! ---",)])
 async def test_what_the_passages_do_not_answer_is_refused(passages: tuple[str, ...]) -> None:
     deltas, outcome = await run(
