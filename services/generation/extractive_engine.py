@@ -305,7 +305,8 @@ def _repeats(candidate: _Candidate, chosen: _Candidate) -> bool:
     """Whether the candidate shares characters with a chosen span, or says the same elsewhere."""
     if candidate.passage_index == chosen.passage_index:
         return candidate.start < chosen.end and candidate.end > chosen.start
-    return candidate.text in chosen.text or chosen.text in candidate.text
+    said, other = " ".join(_words(candidate.text)), " ".join(_words(chosen.text))
+    return said in other or other in said  # however the lines are broken
 
 
 def _answer(

@@ -92,7 +92,8 @@ async def test_two_passages_give_two_markers_within_the_bounds_of_an_answer() ->
 
 
 async def test_the_same_sentence_is_not_quoted_twice() -> None:
-    _, outcome = await run(engine(FakeScorer("FAISS")), ask("FAISS", STORE, STORE))
+    wrapped = STORE.replace(" index", "\nindex")
+    _, outcome = await run(engine(FakeScorer("FAISS")), ask("FAISS", STORE, STORE, wrapped))
 
     assert len(outcome.quoted_spans) == 1
 
