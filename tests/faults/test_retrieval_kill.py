@@ -18,7 +18,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
 from tests.kit.retrieval import DIMENSIONS, document, scope
 
-ROUNDS = 4
+FULL = [pytest.mark.long, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,8 +64,12 @@ def texts(number: int, version: int) -> list[str]:
 
 
 @pytest.mark.slow
-async def test_acknowledged_writes_survive_kill_9(tmp_path):
-    rng = random.Random(11)
+@pytest.mark.parametrize(
+    ("seed", "rounds"),
+    [(11, 4), *(pytest.param(seed, 40, marks=FULL) for seed in range(12, 17))],
+)
+async def test_acknowledged_writes_survive_kill_9(tmp_path, seed, rounds):
+    rng = random.Random(seed)
     acked: dict[str, int | None] = {}
     """Version each document is known to have; None: deleted."""
     maybe: set[str] = set()
@@ -103,7 +107,7 @@ async def test_acknowledged_writes_survive_kill_9(tmp_path):
                 acked[name] = response.versions[0]
             maybe.discard(name)
 
-    for round_number in range(ROUNDS):
+    for round_number in range(rounds):
         async with process(tmp_path) as (running, stub):
             await verify(stub, acked, maybe)
             maybe.clear()
@@ -126,13 +130,18 @@ async def verify(stub, acked: dict[str, int | None], maybe: set[str]) -> None:
     names = sorted({*acked, *maybe})
     if not names:
         return
-    response = await stub.GetDocuments(
-        pb.GetDocumentsRequest(
-            scope=scope(), collection="docs", document_ids=names, include_chunks=True
-        ),
-        timeout=20,
-    )
-    found = {each.document_id: each for each in response.documents}
+    found = {}
+    for first in range(0, len(names), 500):
+        response = await stub.GetDocuments(
+            pb.GetDocumentsRequest(
+                scope=scope(),
+                collection="docs",
+                document_ids=names[first : first + 500],
+                include_chunks=True,
+            ),
+            timeout=20,
+        )
+        found |= {each.document_id: each for each in response.documents}
     for name in maybe:
         acked[name] = found[name].version if name in found else None
     for name, version in acked.items():
