@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from services.filters.values import Value
     from services.retrieval.documents import Document
     from services.retrieval.search import Reach
+    from services.retrieval.store.changes import Change
     from services.retrieval.store.documents import Deleted, Written
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
@@ -147,7 +148,7 @@ class Library:
                 now_micros=now_micros(),
             )
         )
-        await self._take_in(written.collection, written.seq)
+        await self._take_in(written.collection, written.change)
         return written
 
     async def delete(
@@ -158,7 +159,7 @@ class Library:
             deleted = await self._store.write(
                 lambda c: documents.delete_by_ids(c, tenant, name, ids)
             )
-            await self._take_in(deleted.collection, deleted.seq)
+            await self._take_in(deleted.collection, deleted.change)
             return deleted
         return await self._delete_matching(tenant, name, tree)
 
@@ -167,8 +168,7 @@ class Library:
         deleted: Deleted | None = None
         for _ in range(_DELETE_ROUNDS):
             collection = await self._store.resolve_afresh(tenant, name)
-            view = await self._keeper.current_view(collection)
-            doomed = await asyncio.to_thread(browse.matching_live, view.published, tree)
+            doomed = await self._matching(collection, tree)
             if deleted is not None and not doomed:
                 break
             # A document replaced since then may not match any more: its version protects it.
@@ -177,13 +177,18 @@ class Library:
                     c, tenant, name, list(doomed), versions=doomed
                 )
             )
-            await self._take_in(deleted.collection, deleted.seq)
+            await self._take_in(deleted.collection, deleted.change)
             total += deleted.count
             if deleted.count == len(doomed):
                 break
         if deleted is None:
             raise catalog.not_found(name)
-        return documents.Deleted(deleted.collection, deleted.seq, total)
+        return documents.Deleted(deleted.collection, deleted.change, total)
+
+    async def _matching(self, collection: Collection, tree: Filter) -> dict[str, int]:
+        """Returns ids and versions of all documents that match, whoever may read them."""
+        view = await self._keeper.current_view(collection)
+        return await asyncio.to_thread(browse.matching_live, view.published, tree)
 
     async def read(
         self,
@@ -318,13 +323,13 @@ class Library:
         collection = await self._store.resolve_afresh(reach.tenant, name)
         return await self._keeper.current_view(collection)
 
-    async def _take_in(self, collection: Collection, seq: int) -> None:
+    async def _take_in(self, collection: Collection, change: Change) -> None:
         try:
-            await self._keeper.take_in(collection, seq)
+            await self._keeper.take_in(collection, change)
         except ServiceError as error:
             # It is committed, which is what the answer promises; searches will wait for it.
             get_logger().warning("a write is not visible yet", **exception_fields(error))
-            self._keeper.require(collection.id, seq)
+            self._keeper.require(collection.id, change.seq)
 
 
 def _check_dimensions(new: Sequence[Document], collection: Collection) -> None:

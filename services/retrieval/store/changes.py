@@ -16,13 +16,11 @@ _DOCUMENTS_PER_PART = 256
 
 @dataclass(frozen=True, slots=True)
 class ChunkState:
-    """What a view needs of a chunk."""
+    """What a view needs of a chunk; its ordinal is its place in the document."""
 
-    ordinal: int
     start: int
     end: int
     heading_path: tuple[str, ...]
-    vector: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,20 @@ class DocumentState:
     acl: tuple[str, ...]
     expires_micros: int | None
     chunks: tuple[ChunkState, ...]
+    vectors: bytes
+    """Those of all chunks one after the other, little-endian float32, as they were sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed write of a collection, as the process that made it knows it."""
+
+    previous_seq: int
+    """Newest write of the collection before this one."""
+    seq: int
+    """Its number; all of the tenant's writes up to it are committed."""
+    written: Sequence[DocumentState] = ()
+    deleted: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ _CHUNKS = text(
       WHERE collection_id = :collection AND (seq, document_id) > (:seq, :document)
       ORDER BY seq, document_id LIMIT :part
     )
-    SELECT c.document_id, c.ordinal, c.start_at, c.end_at, c.heading_path, c.vector
+    SELECT c.document_id, c.start_at, c.end_at, c.heading_path, c.vector
     FROM part JOIN retrieval_chunks c
       ON c.collection_id = :collection AND c.document_id = part.document_id
     ORDER BY c.document_id, c.ordinal
@@ -111,9 +123,11 @@ def written_after(
         if not rows:
             return
         parts: dict[str, list[ChunkState]] = {}
+        vectors: dict[str, list[bytes]] = {}
         for row in connection.execute(_CHUNKS, where):
-            chunk = ChunkState(row[1], row[2], row[3], codec.load_texts(row[4]), bytes(row[5]))
+            chunk = ChunkState(row[1], row[2], codec.load_texts(row[3]))
             parts.setdefault(row[0], []).append(chunk)
+            vectors.setdefault(row[0], []).append(bytes(row[4]))
         yield [
             DocumentState(
                 document_id=row.document_id,
@@ -125,6 +139,7 @@ def written_after(
                 acl=codec.load_texts(row.acl),
                 expires_micros=row.expires_micros,
                 chunks=tuple(parts.get(row.document_id, ())),
+                vectors=b"".join(vectors.get(row.document_id, ())),
             )
             for row in rows
         ]

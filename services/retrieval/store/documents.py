@@ -14,6 +14,7 @@ from services.retrieval import fields as field_types
 from services.retrieval.collections import AclPolicy, Collection
 from services.retrieval.documents import EVERYONE, Chunk, Document
 from services.retrieval.store import catalog, codec
+from services.retrieval.store.changes import Change, ChunkState, DocumentState
 from services.retrieval.store.tables import chunks, collections, deletions, documents
 from services.rpc.errors import (
     AbortedError,
@@ -35,8 +36,14 @@ class Written:
     """A committed write."""
 
     collection: Collection
-    seq: int
+    """As it is after the write, its newly inferred fields included."""
+    change: Change
     versions: tuple[int, ...]
+
+    @property
+    def seq(self) -> int:
+        """Number of the write."""
+        return self.change.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,13 @@ class Deleted:
     """A committed delete."""
 
     collection: Collection
-    seq: int
+    change: Change
     count: int
+
+    @property
+    def seq(self) -> int:
+        """Number of the delete; that of the collection's newest write when nothing was there."""
+        return self.change.seq
 
 
 def upsert(
@@ -90,7 +102,13 @@ def upsert(
     if known != collection.settings.fields:
         catalog.set_fields(connection, collection.id, known)
     catalog.set_seq(connection, collection.id, seq)
-    return Written(replace(collection, seq=seq), seq, versions)
+    settings = replace(collection.settings, fields=known)
+    written = [_state(document, each) for document, each in zip(new, versions, strict=True)]
+    return Written(
+        replace(collection, seq=seq, settings=settings),
+        Change(collection.seq, seq, written=written),
+        versions,
+    )
 
 
 def delete_by_ids(
@@ -119,7 +137,7 @@ def delete_by_ids(
         if versions is None or versions.get(each) == version
     }
     if not doomed:
-        return Deleted(collection, collection.seq, 0)
+        return Deleted(collection, Change(collection.seq, collection.seq), 0)
     seq = catalog.next_seq(connection, tenant)
     for part in _parts(list(doomed)):
         for table in (chunks, documents, deletions):
@@ -134,7 +152,8 @@ def delete_by_ids(
     ]
     connection.execute(insert(deletions), rows)
     catalog.set_seq(connection, collection.id, seq)
-    return Deleted(replace(collection, seq=seq), seq, len(doomed))
+    change = Change(collection.seq, seq, deleted=list(doomed))
+    return Deleted(replace(collection, seq=seq), change, len(doomed))
 
 
 def expired(connection: Connection, now_micros: int, limit: int) -> list[tuple[str, str, str, int]]:
@@ -224,6 +243,23 @@ def _write(
     ]
     if chunk_rows:
         connection.execute(insert(chunks), chunk_rows)
+
+
+def _state(document: Document, version: int) -> DocumentState:
+    return DocumentState(
+        document_id=document.document_id,
+        version=version,
+        title=document.title,
+        uri=document.uri,
+        text=document.text,
+        metadata=dict(document.metadata),
+        acl=document.acl,
+        expires_micros=document.expires_micros,
+        chunks=tuple(
+            ChunkState(each.start, each.end, each.heading_path) for each in document.chunks
+        ),
+        vectors=b"".join(each.vector for each in document.chunks),
+    )
 
 
 def _document_row(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from services.retrieval.collections import Collection
-    from services.retrieval.store.changes import Position
+    from services.retrieval.store.changes import Change, Position
     from services.retrieval.store.store import Store
 
 T = TypeVar("T")
@@ -157,13 +157,13 @@ class Keeper:
             return await self.view(collection, found.seq)
         return view
 
-    async def take_in(self, collection: Collection, seq: int) -> None:
+    async def take_in(self, collection: Collection, change: Change) -> None:
         """Brings a loaded view to a write of this process, before that is acknowledged."""
         kept = self._kept.get(collection.id)
         if kept is None or kept.view is None:
             return  # a view that loads later, or is loading now, is brought there by `view`
         async with _within("view"):
-            await self._reach(kept, kept.view, seq)
+            await self._reach(kept, kept.view, change.seq)
 
     def require(self, collection_id: int, seq: int) -> None:
         """Makes searches wait for a write that was acknowledged before the view had it."""

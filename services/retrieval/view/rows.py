@@ -231,11 +231,11 @@ class Rows:
     def _append_chunks(self, row: int, document: DocumentState) -> None:
         if not document.chunks:
             return
-        vectors = np.frombuffer(b"".join(c.vector for c in document.chunks), np.float32)
+        vectors = np.frombuffer(document.vectors, np.float32)
         self.vectors.extend(unit_rows(vectors.reshape(-1, self.dimensions)))
-        for chunk in document.chunks:
+        for ordinal, chunk in enumerate(document.chunks):
             self.document_of.append(row)
-            self.ordinals.append(chunk.ordinal)
+            self.ordinals.append(ordinal)
             self.keywords.append(
                 document.title, chunk.heading_path, document.text[chunk.start : chunk.end]
             )
