@@ -6,19 +6,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 from cairn.types.v1 import usage_pb2
 
 from services.filters.proto import value_to_proto
 from services.retrieval import checks, from_proto, limits, to_proto
-from services.retrieval.collections import Alias
+from services.retrieval.collection_calls import CollectionCalls
 from services.retrieval.queries import Query, SearchMode
 from services.retrieval.search import Likeness, Reach, check_query
+from services.retrieval.transfer_calls import TransferCalls
 from services.retrieval.vectors import unit
-from services.rpc.errors import InvalidArgumentError, Reason, UnimplementedError
+from services.rpc.errors import InvalidArgumentError
 from services.rpc.scope_proto import scope_from_proto
 from services.rpc.telemetry import span
 
@@ -33,7 +33,7 @@ _THREAD_BYTES = 65_536
 """Writes larger than this are read in a thread, so that searches do not wait for it."""
 
 
-class RetrievalServicer(rpc.RetrievalServiceServicer):
+class RetrievalServicer(CollectionCalls, TransferCalls):
     """Answers the contract's calls.
 
     Args:
@@ -50,75 +50,6 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
         self._searcher = searcher
         self._queries = queries
         self._writes = writes
-
-    async def CreateCollection(self, request: pb.CreateCollectionRequest, context: Any) -> Any:
-        """Creates a collection."""
-        scope = scope_from_proto(request.scope)
-        name = checks.collection_name(request.name, "name")
-        settings = from_proto.settings(request.settings)
-        created, existed = await self._library.create(scope.tenant, name, settings)
-        return pb.CreateCollectionResponse(
-            collection=to_proto.collection(created), already_existed=existed
-        )
-
-    async def GetCollection(self, request: pb.GetCollectionRequest, context: Any) -> Any:
-        """Returns a collection with its figures."""
-        scope = scope_from_proto(request.scope)
-        name = checks.collection_name(request.name, "name")
-        collection, stats = await self._library.describe(scope.tenant, name)
-        return pb.GetCollectionResponse(
-            collection=to_proto.collection(collection),
-            stats=pb.CollectionStats(
-                document_count=stats.documents,
-                chunk_count=stats.chunks,
-                tombstone_count=stats.tombstones,
-                view_bytes=stats.view_bytes,
-                committed_seq=stats.committed_seq,
-                visible_seq=stats.visible_seq,
-                index_description=stats.index,
-            ),
-        )
-
-    async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> Any:
-        """Lists the tenant's collections."""
-        scope = scope_from_proto(request.scope)
-        size = from_proto.page_size(request.page_size)
-        found, token = await self._library.list_collections(scope.tenant, size, request.page_token)
-        return pb.ListCollectionsResponse(
-            collections=map(to_proto.collection, found), next_page_token=token
-        )
-
-    async def DeleteCollection(self, request: pb.DeleteCollectionRequest, context: Any) -> Any:
-        """Deletes a collection with everything in it."""
-        scope = scope_from_proto(request.scope)
-        await self._library.drop(scope.tenant, checks.collection_name(request.name, "name"))
-        return pb.DeleteCollectionResponse()
-
-    async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> Any:
-        """Points an alias at a collection."""
-        scope = scope_from_proto(request.scope)
-        alias = Alias(
-            checks.collection_name(request.alias.name, "alias.name"),
-            checks.collection_name(request.alias.collection, "alias.collection"),
-        )
-        former = await self._library.set_alias(scope.tenant, alias)
-        return pb.SetAliasResponse(
-            alias=pb.Alias(name=alias.name, collection=alias.collection), former_collection=former
-        )
-
-    async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Any) -> Any:
-        """Removes an alias."""
-        scope = scope_from_proto(request.scope)
-        await self._library.delete_alias(scope.tenant, checks.collection_name(request.name, "name"))
-        return pb.DeleteAliasResponse()
-
-    async def ListAliases(self, request: pb.ListAliasesRequest, context: Any) -> Any:
-        """Lists the tenant's aliases."""
-        scope = scope_from_proto(request.scope)
-        found = await self._library.list_aliases(scope.tenant)
-        return pb.ListAliasesResponse(
-            aliases=[pb.Alias(name=each.name, collection=each.collection) for each in found]
-        )
 
     async def Upsert(self, request: pb.UpsertRequest, context: Any) -> Any:
         """Writes whole document versions."""
@@ -248,6 +179,14 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
             responses=[to_proto.answer(each, name, explain=explain) for each in answers]
         )
 
+    async def SearchStream(
+        self, request_iterator: AsyncIterator[pb.SearchStreamRequest], context: Any
+    ) -> AsyncIterator[pb.SearchStreamResponse]:
+        """Finds passages for a flow of queries; one answer per message, in order."""
+        async for message in request_iterator:
+            response = await self.Search(message.request, context)
+            yield pb.SearchStreamResponse(search_id=message.search_id, response=response)
+
     async def Recommend(self, request: pb.RecommendRequest, context: Any) -> Any:
         """Finds documents like some and unlike others."""
         reach = _reach(request)
@@ -280,18 +219,6 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):
             explanation=to_proto.explanation(answer) if request.options.explain else None,
             usage=usage_pb2.Usage(vectors_scanned=answer.vectors_scanned),
         )
-
-    async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Any) -> Any:
-        """Not built."""
-        _no_snapshots(request)
-
-    async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Any) -> Any:
-        """Not built."""
-        _no_snapshots(request)
-
-    async def RestoreSnapshot(self, request: pb.RestoreSnapshotRequest, context: Any) -> Any:
-        """Not built."""
-        _no_snapshots(request)
 
     async def _upsert(self, request: pb.UpsertRequest) -> pb.UpsertResponse:
         scope = scope_from_proto(request.scope)
@@ -342,11 +269,3 @@ def _reach(request: Any) -> Reach:
 
 def _filter(request: Any) -> Filter | None:
     return from_proto.optional_filter(request.filter, "filter", is_set=request.HasField("filter"))
-
-
-def _no_snapshots(request: Any) -> NoReturn:
-    scope_from_proto(request.scope)
-    checks.collection_name(request.collection, "collection")
-    raise UnimplementedError(
-        Reason.NOT_SUPPORTED, "this version writes no snapshots: back up the database instead"
-    )

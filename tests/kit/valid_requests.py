@@ -12,6 +12,7 @@ from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
 from cairn.types.v1 import metadata_pb2, passage_pb2, scope_pb2, vector_pb2
+from google.protobuf import duration_pb2, field_mask_pb2
 from google.protobuf.message import Message
 
 DIMENSIONS = 384
@@ -80,6 +81,8 @@ def _options() -> retrieval.SearchOptions:
         diversity=retrieval.Diversity(strength=0.3),
         max_per_document=2,
         explain=True,
+        include_vectors=True,
+        token_codes_top_k=2,
     )
 
 
@@ -126,6 +129,26 @@ def retrieval_requests() -> dict[str, Message]:
         "UpsertStream": retrieval.UpsertStreamRequest(batch_id=1, request=upsert),
         "GetCollection": retrieval.GetCollectionRequest(scope=SCOPE, name=COLLECTION),
         "ListCollections": retrieval.ListCollectionsRequest(scope=SCOPE, page_size=10),
+        "UpdateCollection": retrieval.UpdateCollectionRequest(
+            scope=SCOPE,
+            name=COLLECTION,
+            settings=retrieval.CollectionSettings(
+                index_type=retrieval.INDEX_TYPE_HNSW_SQ8,
+                index_parameters=retrieval.IndexParameters(links=16, refine=3),
+                tier_policy=retrieval.TierPolicy(warm_after=duration_pb2.Duration(seconds=3600)),
+                description="rocks",
+            ),
+            update_mask=field_mask_pb2.FieldMask(
+                paths=["index_type", "index_parameters", "tier_policy", "description"]
+            ),
+        ),
+        "OptimizeCollection": retrieval.OptimizeCollectionRequest(
+            scope=SCOPE,
+            name=COLLECTION,
+            index_type=retrieval.INDEX_TYPE_FLAT,
+            index_parameters=retrieval.IndexParameters(links=16),
+        ),
+        "CheckCollection": retrieval.CheckCollectionRequest(scope=SCOPE, name=COLLECTION),
         "SetAlias": retrieval.SetAliasRequest(
             scope=SCOPE, alias=retrieval.Alias(name="rocks", collection=COLLECTION)
         ),
@@ -146,16 +169,38 @@ def retrieval_requests() -> dict[str, Message]:
         "BatchSearch": retrieval.BatchSearchRequest(
             scope=SCOPE, collection=COLLECTION, queries=[query, query], options=_options()
         ),
+        "SearchStream": retrieval.SearchStreamRequest(
+            search_id=1,
+            request=retrieval.SearchRequest(
+                scope=SCOPE, collection=COLLECTION, query=query, options=_options()
+            ),
+        ),
         "Recommend": retrieval.RecommendRequest(
             scope=SCOPE,
             collection=COLLECTION,
             positive_ids=["granite"],
             positive_vectors=[VECTOR],
+            negative_vectors=[VECTOR],
             options=_options(),
         ),
-        "CreateSnapshot": retrieval.CreateSnapshotRequest(scope=SCOPE, collection=COLLECTION),
+        "ExportCollection": retrieval.ExportCollectionRequest(
+            scope=SCOPE, collection=COLLECTION, filter=_filter(), batch_size=10
+        ),
+        "ImportCollection": retrieval.ImportCollectionRequest(
+            scope=SCOPE, collection=COLLECTION, documents=[_document()]
+        ),
+        "SetQuota": retrieval.SetQuotaRequest(
+            scope=SCOPE, quota=retrieval.Quota(max_vectors=1_000_000, max_bytes=1 << 40)
+        ),
+        "GetQuota": retrieval.GetQuotaRequest(scope=SCOPE),
+        "CreateSnapshot": retrieval.CreateSnapshotRequest(
+            scope=SCOPE, collection=COLLECTION, retention=duration_pb2.Duration(seconds=60)
+        ),
         "ListSnapshots": retrieval.ListSnapshotsRequest(scope=SCOPE, collection=COLLECTION),
         "RestoreSnapshot": retrieval.RestoreSnapshotRequest(
+            scope=SCOPE, collection=COLLECTION, snapshot_id="none"
+        ),
+        "DeleteSnapshot": retrieval.DeleteSnapshotRequest(
             scope=SCOPE, collection=COLLECTION, snapshot_id="none"
         ),
         "DeleteAlias": retrieval.DeleteAliasRequest(scope=SCOPE, name="rocks"),

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from services.filters.values import FieldType, Timestamp, Value
-from services.retrieval.collections import AclPolicy, CollectionSettings, IndexType
+from services.retrieval.collections import (
+    AclPolicy,
+    CollectionSettings,
+    IndexParameters,
+    IndexType,
+    SchemaPolicy,
+    Tier,
+    TierPolicy,
+)
 
 _TIMESTAMP_KEY = "t"
 
@@ -54,8 +63,23 @@ def dump_settings(settings: CollectionSettings) -> str:
             "acl_policy": int(settings.acl_policy),
             "language": settings.language,
             "description": settings.description,
+            **_changeable(settings),
         }
     )
+
+
+def _changeable(settings: CollectionSettings) -> dict[str, Any]:
+    """Returns the later settings that are not at their defaults."""
+    found: dict[str, Any] = {}
+    if settings.index_parameters != IndexParameters():
+        found["index_parameters"] = asdict(settings.index_parameters)
+    if settings.tier is not Tier.AUTO:
+        found["tier"] = int(settings.tier)
+    if settings.tier_policy != TierPolicy():
+        found["tier_policy"] = asdict(settings.tier_policy)
+    if settings.schema_policy is not SchemaPolicy.INFERRED:
+        found["schema_policy"] = int(settings.schema_policy)
+    return found
 
 
 def load_settings(text: str, fields: Mapping[str, FieldType]) -> CollectionSettings:
@@ -70,6 +94,10 @@ def load_settings(text: str, fields: Mapping[str, FieldType]) -> CollectionSetti
         acl_policy=AclPolicy(found["acl_policy"]),
         language=found["language"],
         description=found["description"],
+        index_parameters=IndexParameters(**found.get("index_parameters", {})),
+        tier=Tier(found.get("tier", Tier.AUTO)),
+        tier_policy=TierPolicy(**found.get("tier_policy", {})),
+        schema_policy=SchemaPolicy(found.get("schema_policy", SchemaPolicy.INFERRED)),
     )
 
 

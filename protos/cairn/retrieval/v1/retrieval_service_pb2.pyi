@@ -6,6 +6,7 @@ from cairn.types.v1 import scope_pb2 as _scope_pb2
 from cairn.types.v1 import usage_pb2 as _usage_pb2
 from cairn.types.v1 import vector_pb2 as _vector_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -61,6 +62,22 @@ class AclPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACL_POLICY_EVERYONE_BY_DEFAULT: _ClassVar[AclPolicy]
     ACL_POLICY_REQUIRED: _ClassVar[AclPolicy]
 
+class SchemaPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCHEMA_POLICY_UNSPECIFIED: _ClassVar[SchemaPolicy]
+    SCHEMA_POLICY_INFERRED: _ClassVar[SchemaPolicy]
+    SCHEMA_POLICY_DECLARED_ONLY: _ClassVar[SchemaPolicy]
+
+class OptimizeStage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OPTIMIZE_STAGE_UNSPECIFIED: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_QUEUED: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_GATHERING: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_BUILDING: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_MEASURING: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_SWITCHING: _ClassVar[OptimizeStage]
+    OPTIMIZE_STAGE_DONE: _ClassVar[OptimizeStage]
+
 class ScrollUnit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SCROLL_UNIT_UNSPECIFIED: _ClassVar[ScrollUnit]
@@ -93,12 +110,48 @@ RECALL_CLASS_FAST: RecallClass
 ACL_POLICY_UNSPECIFIED: AclPolicy
 ACL_POLICY_EVERYONE_BY_DEFAULT: AclPolicy
 ACL_POLICY_REQUIRED: AclPolicy
+SCHEMA_POLICY_UNSPECIFIED: SchemaPolicy
+SCHEMA_POLICY_INFERRED: SchemaPolicy
+SCHEMA_POLICY_DECLARED_ONLY: SchemaPolicy
+OPTIMIZE_STAGE_UNSPECIFIED: OptimizeStage
+OPTIMIZE_STAGE_QUEUED: OptimizeStage
+OPTIMIZE_STAGE_GATHERING: OptimizeStage
+OPTIMIZE_STAGE_BUILDING: OptimizeStage
+OPTIMIZE_STAGE_MEASURING: OptimizeStage
+OPTIMIZE_STAGE_SWITCHING: OptimizeStage
+OPTIMIZE_STAGE_DONE: OptimizeStage
 SCROLL_UNIT_UNSPECIFIED: ScrollUnit
 SCROLL_UNIT_DOCUMENT: ScrollUnit
 SCROLL_UNIT_CHUNK: ScrollUnit
 
+class IndexParameters(_message.Message):
+    __slots__ = ("links", "build_candidates", "search_candidates", "lists", "probes", "code_bytes", "refine")
+    LINKS_FIELD_NUMBER: _ClassVar[int]
+    BUILD_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    LISTS_FIELD_NUMBER: _ClassVar[int]
+    PROBES_FIELD_NUMBER: _ClassVar[int]
+    CODE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REFINE_FIELD_NUMBER: _ClassVar[int]
+    links: int
+    build_candidates: int
+    search_candidates: int
+    lists: int
+    probes: int
+    code_bytes: int
+    refine: int
+    def __init__(self, links: _Optional[int] = ..., build_candidates: _Optional[int] = ..., search_candidates: _Optional[int] = ..., lists: _Optional[int] = ..., probes: _Optional[int] = ..., code_bytes: _Optional[int] = ..., refine: _Optional[int] = ...) -> None: ...
+
+class TierPolicy(_message.Message):
+    __slots__ = ("warm_after", "cold_after")
+    WARM_AFTER_FIELD_NUMBER: _ClassVar[int]
+    COLD_AFTER_FIELD_NUMBER: _ClassVar[int]
+    warm_after: _duration_pb2.Duration
+    cold_after: _duration_pb2.Duration
+    def __init__(self, warm_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cold_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class CollectionSettings(_message.Message):
-    __slots__ = ("dimensions", "embedding_model", "embedding_model_revision", "fields", "index_type", "acl_policy", "language", "tier", "description")
+    __slots__ = ("dimensions", "embedding_model", "embedding_model_revision", "fields", "index_type", "acl_policy", "language", "tier", "description", "index_parameters", "tier_policy", "schema_policy")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -115,6 +168,9 @@ class CollectionSettings(_message.Message):
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TIER_POLICY_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_POLICY_FIELD_NUMBER: _ClassVar[int]
     dimensions: int
     embedding_model: str
     embedding_model_revision: str
@@ -124,10 +180,13 @@ class CollectionSettings(_message.Message):
     language: str
     tier: Tier
     description: str
-    def __init__(self, dimensions: _Optional[int] = ..., embedding_model: _Optional[str] = ..., embedding_model_revision: _Optional[str] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., acl_policy: _Optional[_Union[AclPolicy, str]] = ..., language: _Optional[str] = ..., tier: _Optional[_Union[Tier, str]] = ..., description: _Optional[str] = ...) -> None: ...
+    index_parameters: IndexParameters
+    tier_policy: TierPolicy
+    schema_policy: SchemaPolicy
+    def __init__(self, dimensions: _Optional[int] = ..., embedding_model: _Optional[str] = ..., embedding_model_revision: _Optional[str] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., acl_policy: _Optional[_Union[AclPolicy, str]] = ..., language: _Optional[str] = ..., tier: _Optional[_Union[Tier, str]] = ..., description: _Optional[str] = ..., index_parameters: _Optional[_Union[IndexParameters, _Mapping]] = ..., tier_policy: _Optional[_Union[TierPolicy, _Mapping]] = ..., schema_policy: _Optional[_Union[SchemaPolicy, str]] = ...) -> None: ...
 
 class CollectionStats(_message.Message):
-    __slots__ = ("document_count", "chunk_count", "tombstone_count", "view_bytes", "committed_seq", "visible_seq", "index_description")
+    __slots__ = ("document_count", "chunk_count", "tombstone_count", "view_bytes", "committed_seq", "visible_seq", "index_description", "index_type", "bytes_per_vector", "recall_loss", "segment_count", "memtable_row_count", "tier", "disk_bytes", "snapshot_seq", "stored_bytes", "consistency", "indexes")
     DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     CHUNK_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOMBSTONE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +194,17 @@ class CollectionStats(_message.Message):
     COMMITTED_SEQ_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_SEQ_FIELD_NUMBER: _ClassVar[int]
     INDEX_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RECALL_LOSS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEMTABLE_ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_SEQ_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    INDEXES_FIELD_NUMBER: _ClassVar[int]
     document_count: int
     chunk_count: int
     tombstone_count: int
@@ -142,7 +212,64 @@ class CollectionStats(_message.Message):
     committed_seq: int
     visible_seq: int
     index_description: str
-    def __init__(self, document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., tombstone_count: _Optional[int] = ..., view_bytes: _Optional[int] = ..., committed_seq: _Optional[int] = ..., visible_seq: _Optional[int] = ..., index_description: _Optional[str] = ...) -> None: ...
+    index_type: IndexType
+    bytes_per_vector: float
+    recall_loss: float
+    segment_count: int
+    memtable_row_count: int
+    tier: Tier
+    disk_bytes: int
+    snapshot_seq: int
+    stored_bytes: int
+    consistency: ConsistencyCheck
+    indexes: _containers.RepeatedCompositeFieldContainer[IndexStats]
+    def __init__(self, document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., tombstone_count: _Optional[int] = ..., view_bytes: _Optional[int] = ..., committed_seq: _Optional[int] = ..., visible_seq: _Optional[int] = ..., index_description: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., bytes_per_vector: _Optional[float] = ..., recall_loss: _Optional[float] = ..., segment_count: _Optional[int] = ..., memtable_row_count: _Optional[int] = ..., tier: _Optional[_Union[Tier, str]] = ..., disk_bytes: _Optional[int] = ..., snapshot_seq: _Optional[int] = ..., stored_bytes: _Optional[int] = ..., consistency: _Optional[_Union[ConsistencyCheck, _Mapping]] = ..., indexes: _Optional[_Iterable[_Union[IndexStats, _Mapping]]] = ...) -> None: ...
+
+class IndexStats(_message.Message):
+    __slots__ = ("segment", "index_type", "parameters", "row_count", "tombstone_count", "bytes_per_vector", "recall_loss", "resident_bytes", "disk_bytes", "tier")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOMBSTONE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RECALL_LOSS_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    segment: str
+    index_type: IndexType
+    parameters: IndexParameters
+    row_count: int
+    tombstone_count: int
+    bytes_per_vector: float
+    recall_loss: float
+    resident_bytes: int
+    disk_bytes: int
+    tier: Tier
+    def __init__(self, segment: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., parameters: _Optional[_Union[IndexParameters, _Mapping]] = ..., row_count: _Optional[int] = ..., tombstone_count: _Optional[int] = ..., bytes_per_vector: _Optional[float] = ..., recall_loss: _Optional[float] = ..., resident_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., tier: _Optional[_Union[Tier, str]] = ...) -> None: ...
+
+class ConsistencyCheck(_message.Message):
+    __slots__ = ("is_consistent", "seq", "stored_document_count", "view_document_count", "stored_hash", "view_hash", "checked_at", "stored_chunk_count", "view_chunk_count")
+    IS_CONSISTENT_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    STORED_DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VIEW_DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STORED_HASH_FIELD_NUMBER: _ClassVar[int]
+    VIEW_HASH_FIELD_NUMBER: _ClassVar[int]
+    CHECKED_AT_FIELD_NUMBER: _ClassVar[int]
+    STORED_CHUNK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VIEW_CHUNK_COUNT_FIELD_NUMBER: _ClassVar[int]
+    is_consistent: bool
+    seq: int
+    stored_document_count: int
+    view_document_count: int
+    stored_hash: str
+    view_hash: str
+    checked_at: _timestamp_pb2.Timestamp
+    stored_chunk_count: int
+    view_chunk_count: int
+    def __init__(self, is_consistent: bool = ..., seq: _Optional[int] = ..., stored_document_count: _Optional[int] = ..., view_document_count: _Optional[int] = ..., stored_hash: _Optional[str] = ..., view_hash: _Optional[str] = ..., checked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., stored_chunk_count: _Optional[int] = ..., view_chunk_count: _Optional[int] = ...) -> None: ...
 
 class Collection(_message.Message):
     __slots__ = ("name", "settings", "created_at", "generation")
@@ -208,6 +335,62 @@ class ListCollectionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, collections: _Optional[_Iterable[_Union[Collection, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class UpdateCollectionRequest(_message.Message):
+    __slots__ = ("scope", "name", "settings", "update_mask")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    name: str
+    settings: CollectionSettings
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., name: _Optional[str] = ..., settings: _Optional[_Union[CollectionSettings, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class UpdateCollectionResponse(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: Collection
+    def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ...) -> None: ...
+
+class OptimizeCollectionRequest(_message.Message):
+    __slots__ = ("scope", "name", "index_type", "index_parameters")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    name: str
+    index_type: IndexType
+    index_parameters: IndexParameters
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., name: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., index_parameters: _Optional[_Union[IndexParameters, _Mapping]] = ...) -> None: ...
+
+class OptimizeCollectionResponse(_message.Message):
+    __slots__ = ("stage", "fraction", "message", "stats")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    FRACTION_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STATS_FIELD_NUMBER: _ClassVar[int]
+    stage: OptimizeStage
+    fraction: float
+    message: str
+    stats: CollectionStats
+    def __init__(self, stage: _Optional[_Union[OptimizeStage, str]] = ..., fraction: _Optional[float] = ..., message: _Optional[str] = ..., stats: _Optional[_Union[CollectionStats, _Mapping]] = ...) -> None: ...
+
+class CheckCollectionRequest(_message.Message):
+    __slots__ = ("scope", "name")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    name: str
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class CheckCollectionResponse(_message.Message):
+    __slots__ = ("check",)
+    CHECK_FIELD_NUMBER: _ClassVar[int]
+    check: ConsistencyCheck
+    def __init__(self, check: _Optional[_Union[ConsistencyCheck, _Mapping]] = ...) -> None: ...
+
 class DeleteCollectionRequest(_message.Message):
     __slots__ = ("scope", "name")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
@@ -269,7 +452,7 @@ class ListAliasesResponse(_message.Message):
     def __init__(self, aliases: _Optional[_Iterable[_Union[Alias, _Mapping]]] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("document_id", "title", "uri", "text", "metadata", "acl", "chunks", "content_hash", "version", "committed_at", "expires_at")
+    __slots__ = ("document_id", "title", "uri", "text", "metadata", "acl", "chunks", "content_hash", "version", "committed_at", "expires_at", "time_to_live")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -288,6 +471,7 @@ class Document(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     COMMITTED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    TIME_TO_LIVE_FIELD_NUMBER: _ClassVar[int]
     document_id: str
     title: str
     uri: str
@@ -299,7 +483,8 @@ class Document(_message.Message):
     version: int
     committed_at: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, document_id: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., acl: _Optional[_Iterable[str]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., content_hash: _Optional[str] = ..., version: _Optional[int] = ..., committed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    time_to_live: _duration_pb2.Duration
+    def __init__(self, document_id: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., acl: _Optional[_Iterable[str]] = ..., chunks: _Optional[_Iterable[_Union[Chunk, _Mapping]]] = ..., content_hash: _Optional[str] = ..., version: _Optional[int] = ..., committed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_to_live: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Chunk(_message.Message):
     __slots__ = ("chunk_id", "start", "end", "heading_path", "page", "vector", "token_codes")
@@ -376,20 +561,22 @@ class DeleteResponse(_message.Message):
     def __init__(self, seq: _Optional[int] = ..., deleted_count: _Optional[int] = ...) -> None: ...
 
 class GetDocumentsRequest(_message.Message):
-    __slots__ = ("scope", "collection", "document_ids", "include_chunks", "include_vectors", "omit_text")
+    __slots__ = ("scope", "collection", "document_ids", "include_chunks", "include_vectors", "omit_text", "include_token_codes")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_IDS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_CHUNKS_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
     OMIT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     document_ids: _containers.RepeatedScalarFieldContainer[str]
     include_chunks: bool
     include_vectors: bool
     omit_text: bool
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., document_ids: _Optional[_Iterable[str]] = ..., include_chunks: bool = ..., include_vectors: bool = ..., omit_text: bool = ...) -> None: ...
+    include_token_codes: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., document_ids: _Optional[_Iterable[str]] = ..., include_chunks: bool = ..., include_vectors: bool = ..., omit_text: bool = ..., include_token_codes: bool = ...) -> None: ...
 
 class GetDocumentsResponse(_message.Message):
     __slots__ = ("documents",)
@@ -398,20 +585,24 @@ class GetDocumentsResponse(_message.Message):
     def __init__(self, documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
-    __slots__ = ("scope", "collection", "filter", "unit", "page_size", "page_token")
+    __slots__ = ("scope", "collection", "filter", "unit", "page_size", "page_token", "include_vectors", "omit_text")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
+    OMIT_TEXT_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     filter: _metadata_pb2.Filter
     unit: ScrollUnit
     page_size: int
     page_token: str
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., unit: _Optional[_Union[ScrollUnit, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    include_vectors: bool
+    omit_text: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., unit: _Optional[_Union[ScrollUnit, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., include_vectors: bool = ..., omit_text: bool = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("documents", "passages", "next_page_token")
@@ -470,14 +661,16 @@ class FacetValue(_message.Message):
     def __init__(self, value: _Optional[_Union[_metadata_pb2.MetadataValue, _Mapping]] = ..., document_count: _Optional[int] = ...) -> None: ...
 
 class Fusion(_message.Message):
-    __slots__ = ("method", "dense_weight", "candidates")
+    __slots__ = ("method", "dense_weight", "candidates", "rank_constant")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     DENSE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    RANK_CONSTANT_FIELD_NUMBER: _ClassVar[int]
     method: FusionMethod
     dense_weight: float
     candidates: int
-    def __init__(self, method: _Optional[_Union[FusionMethod, str]] = ..., dense_weight: _Optional[float] = ..., candidates: _Optional[int] = ...) -> None: ...
+    rank_constant: int
+    def __init__(self, method: _Optional[_Union[FusionMethod, str]] = ..., dense_weight: _Optional[float] = ..., candidates: _Optional[int] = ..., rank_constant: _Optional[int] = ...) -> None: ...
 
 class Diversity(_message.Message):
     __slots__ = ("strength",)
@@ -514,7 +707,7 @@ class WeightedText(_message.Message):
     def __init__(self, text: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class SearchOptions(_message.Message):
-    __slots__ = ("top_k", "mode", "filter", "fusion", "recall_class", "score_threshold", "max_per_document", "diversity", "min_seq", "include_metadata", "explain", "embedding_model")
+    __slots__ = ("top_k", "mode", "filter", "fusion", "recall_class", "score_threshold", "max_per_document", "diversity", "min_seq", "include_metadata", "explain", "embedding_model", "omit_text", "include_vectors", "token_codes_top_k", "group_size")
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
@@ -527,6 +720,10 @@ class SearchOptions(_message.Message):
     INCLUDE_METADATA_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_MODEL_FIELD_NUMBER: _ClassVar[int]
+    OMIT_TEXT_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_VECTORS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_CODES_TOP_K_FIELD_NUMBER: _ClassVar[int]
+    GROUP_SIZE_FIELD_NUMBER: _ClassVar[int]
     top_k: int
     mode: SearchMode
     filter: _metadata_pb2.Filter
@@ -539,7 +736,11 @@ class SearchOptions(_message.Message):
     include_metadata: bool
     explain: bool
     embedding_model: str
-    def __init__(self, top_k: _Optional[int] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., fusion: _Optional[_Union[Fusion, _Mapping]] = ..., recall_class: _Optional[_Union[RecallClass, str]] = ..., score_threshold: _Optional[float] = ..., max_per_document: _Optional[int] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., min_seq: _Optional[int] = ..., include_metadata: bool = ..., explain: bool = ..., embedding_model: _Optional[str] = ...) -> None: ...
+    omit_text: bool
+    include_vectors: bool
+    token_codes_top_k: int
+    group_size: int
+    def __init__(self, top_k: _Optional[int] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., fusion: _Optional[_Union[Fusion, _Mapping]] = ..., recall_class: _Optional[_Union[RecallClass, str]] = ..., score_threshold: _Optional[float] = ..., max_per_document: _Optional[int] = ..., diversity: _Optional[_Union[Diversity, _Mapping]] = ..., min_seq: _Optional[int] = ..., include_metadata: bool = ..., explain: bool = ..., embedding_model: _Optional[str] = ..., omit_text: bool = ..., include_vectors: bool = ..., token_codes_top_k: _Optional[int] = ..., group_size: _Optional[int] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
     __slots__ = ("scope", "collection", "query", "options")
@@ -554,20 +755,48 @@ class SearchRequest(_message.Message):
     def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("passages", "explanation", "degraded", "usage", "generation", "visible_seq")
+    __slots__ = ("passages", "explanation", "degraded", "usage", "generation", "visible_seq", "groups")
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_SEQ_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     explanation: SearchExplanation
     degraded: _containers.RepeatedScalarFieldContainer[str]
     usage: _usage_pb2.Usage
     generation: int
     visible_seq: int
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., visible_seq: _Optional[int] = ...) -> None: ...
+    groups: _containers.RepeatedCompositeFieldContainer[DocumentGroup]
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., visible_seq: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[DocumentGroup, _Mapping]]] = ...) -> None: ...
+
+class DocumentGroup(_message.Message):
+    __slots__ = ("document_id", "first_passage", "passage_count")
+    DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_PASSAGE_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    document_id: str
+    first_passage: int
+    passage_count: int
+    def __init__(self, document_id: _Optional[str] = ..., first_passage: _Optional[int] = ..., passage_count: _Optional[int] = ...) -> None: ...
+
+class SearchStreamRequest(_message.Message):
+    __slots__ = ("search_id", "request")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    search_id: int
+    request: SearchRequest
+    def __init__(self, search_id: _Optional[int] = ..., request: _Optional[_Union[SearchRequest, _Mapping]] = ...) -> None: ...
+
+class SearchStreamResponse(_message.Message):
+    __slots__ = ("search_id", "response")
+    SEARCH_ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    search_id: int
+    response: SearchResponse
+    def __init__(self, search_id: _Optional[int] = ..., response: _Optional[_Union[SearchResponse, _Mapping]] = ...) -> None: ...
 
 class SearchExplanation(_message.Message):
     __slots__ = ("steps", "allowed_count", "dropped")
@@ -587,20 +816,30 @@ class SearchExplanation(_message.Message):
     def __init__(self, steps: _Optional[_Iterable[_Union[PlanStep, _Mapping]]] = ..., allowed_count: _Optional[int] = ..., dropped: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class PlanStep(_message.Message):
-    __slots__ = ("segment", "plan", "why", "row_count", "allowed_count", "duration_ms")
+    __slots__ = ("segment", "plan", "why", "row_count", "allowed_count", "duration_ms", "tier", "compared_count", "recall_class", "index_type", "load_ms")
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
     ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_COUNT_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RECALL_CLASS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    LOAD_MS_FIELD_NUMBER: _ClassVar[int]
     segment: str
     plan: str
     why: str
     row_count: int
     allowed_count: int
     duration_ms: float
-    def __init__(self, segment: _Optional[str] = ..., plan: _Optional[str] = ..., why: _Optional[str] = ..., row_count: _Optional[int] = ..., allowed_count: _Optional[int] = ..., duration_ms: _Optional[float] = ...) -> None: ...
+    tier: Tier
+    compared_count: int
+    recall_class: RecallClass
+    index_type: IndexType
+    load_ms: float
+    def __init__(self, segment: _Optional[str] = ..., plan: _Optional[str] = ..., why: _Optional[str] = ..., row_count: _Optional[int] = ..., allowed_count: _Optional[int] = ..., duration_ms: _Optional[float] = ..., tier: _Optional[_Union[Tier, str]] = ..., compared_count: _Optional[int] = ..., recall_class: _Optional[_Union[RecallClass, str]] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., load_ms: _Optional[float] = ...) -> None: ...
 
 class BatchSearchRequest(_message.Message):
     __slots__ = ("scope", "collection", "queries", "options")
@@ -621,20 +860,22 @@ class BatchSearchResponse(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[SearchResponse, _Mapping]]] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("scope", "collection", "positive_ids", "negative_ids", "positive_vectors", "options")
+    __slots__ = ("scope", "collection", "positive_ids", "negative_ids", "positive_vectors", "options", "negative_vectors")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_IDS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_IDS_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_VECTORS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEGATIVE_VECTORS_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     positive_ids: _containers.RepeatedScalarFieldContainer[str]
     negative_ids: _containers.RepeatedScalarFieldContainer[str]
     positive_vectors: _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]
     options: SearchOptions
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., positive_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ...) -> None: ...
+    negative_vectors: _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., positive_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ..., negative_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("passages", "explanation", "usage")
@@ -665,12 +906,14 @@ class Snapshot(_message.Message):
     def __init__(self, snapshot_id: _Optional[str] = ..., collection: _Optional[str] = ..., seq: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., size_bytes: _Optional[int] = ..., checksum: _Optional[str] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateSnapshotRequest(_message.Message):
-    __slots__ = ("scope", "collection")
+    __slots__ = ("scope", "collection", "retention")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ...) -> None: ...
+    retention: _duration_pb2.Duration
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class CreateSnapshotResponse(_message.Message):
     __slots__ = ("snapshot",)
@@ -709,3 +952,101 @@ class RestoreSnapshotResponse(_message.Message):
     collection: Collection
     replayed_delete_count: int
     def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ..., replayed_delete_count: _Optional[int] = ...) -> None: ...
+
+class DeleteSnapshotRequest(_message.Message):
+    __slots__ = ("scope", "collection", "snapshot_id")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_ID_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    collection: str
+    snapshot_id: str
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., snapshot_id: _Optional[str] = ...) -> None: ...
+
+class DeleteSnapshotResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExportCollectionRequest(_message.Message):
+    __slots__ = ("scope", "collection", "filter", "resume_token", "batch_size")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    collection: str
+    filter: _metadata_pb2.Filter
+    resume_token: str
+    batch_size: int
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., resume_token: _Optional[str] = ..., batch_size: _Optional[int] = ...) -> None: ...
+
+class ExportCollectionResponse(_message.Message):
+    __slots__ = ("collection", "documents", "resume_token", "is_last")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    IS_LAST_FIELD_NUMBER: _ClassVar[int]
+    collection: Collection
+    documents: _containers.RepeatedCompositeFieldContainer[Document]
+    resume_token: str
+    is_last: bool
+    def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ..., documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., resume_token: _Optional[str] = ..., is_last: bool = ...) -> None: ...
+
+class ImportCollectionRequest(_message.Message):
+    __slots__ = ("scope", "collection", "settings", "documents")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    collection: str
+    settings: CollectionSettings
+    documents: _containers.RepeatedCompositeFieldContainer[Document]
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., settings: _Optional[_Union[CollectionSettings, _Mapping]] = ..., documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ...) -> None: ...
+
+class ImportCollectionResponse(_message.Message):
+    __slots__ = ("seq", "document_count")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    document_count: int
+    def __init__(self, seq: _Optional[int] = ..., document_count: _Optional[int] = ...) -> None: ...
+
+class Quota(_message.Message):
+    __slots__ = ("max_vectors", "max_bytes")
+    MAX_VECTORS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    max_vectors: int
+    max_bytes: int
+    def __init__(self, max_vectors: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+
+class GetQuotaRequest(_message.Message):
+    __slots__ = ("scope",)
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ...) -> None: ...
+
+class GetQuotaResponse(_message.Message):
+    __slots__ = ("quota", "vector_count", "stored_bytes")
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STORED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    quota: Quota
+    vector_count: int
+    stored_bytes: int
+    def __init__(self, quota: _Optional[_Union[Quota, _Mapping]] = ..., vector_count: _Optional[int] = ..., stored_bytes: _Optional[int] = ...) -> None: ...
+
+class SetQuotaRequest(_message.Message):
+    __slots__ = ("scope", "quota")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    quota: Quota
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...
+
+class SetQuotaResponse(_message.Message):
+    __slots__ = ("quota",)
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    quota: Quota
+    def __init__(self, quota: _Optional[_Union[Quota, _Mapping]] = ...) -> None: ...

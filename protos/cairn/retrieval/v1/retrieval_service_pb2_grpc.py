@@ -51,6 +51,21 @@ class RetrievalServiceStub(object):
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsRequest.SerializeToString,
                 response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsResponse.FromString,
                 _registered_method=True)
+        self.UpdateCollection = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/UpdateCollection',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionResponse.FromString,
+                _registered_method=True)
+        self.OptimizeCollection = channel.unary_stream(
+                '/cairn.retrieval.v1.RetrievalService/OptimizeCollection',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionResponse.FromString,
+                _registered_method=True)
+        self.CheckCollection = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/CheckCollection',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionResponse.FromString,
+                _registered_method=True)
         self.DeleteCollection = channel.unary_unary(
                 '/cairn.retrieval.v1.RetrievalService/DeleteCollection',
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteCollectionRequest.SerializeToString,
@@ -116,6 +131,11 @@ class RetrievalServiceStub(object):
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchRequest.SerializeToString,
                 response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchResponse.FromString,
                 _registered_method=True)
+        self.SearchStream = channel.stream_stream(
+                '/cairn.retrieval.v1.RetrievalService/SearchStream',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamResponse.FromString,
+                _registered_method=True)
         self.Recommend = channel.unary_unary(
                 '/cairn.retrieval.v1.RetrievalService/Recommend',
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RecommendRequest.SerializeToString,
@@ -135,6 +155,31 @@ class RetrievalServiceStub(object):
                 '/cairn.retrieval.v1.RetrievalService/RestoreSnapshot',
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotRequest.SerializeToString,
                 response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotResponse.FromString,
+                _registered_method=True)
+        self.DeleteSnapshot = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/DeleteSnapshot',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotResponse.FromString,
+                _registered_method=True)
+        self.ExportCollection = channel.unary_stream(
+                '/cairn.retrieval.v1.RetrievalService/ExportCollection',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionResponse.FromString,
+                _registered_method=True)
+        self.ImportCollection = channel.stream_stream(
+                '/cairn.retrieval.v1.RetrievalService/ImportCollection',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionResponse.FromString,
+                _registered_method=True)
+        self.GetQuota = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/GetQuota',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaResponse.FromString,
+                _registered_method=True)
+        self.SetQuota = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/SetQuota',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaResponse.FromString,
                 _registered_method=True)
 
 
@@ -159,6 +204,28 @@ class RetrievalServiceServicer(object):
 
     def ListCollections(self, request, context):
         """Lists the tenant's collections.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCollection(self, request, context):
+        """Changes settings that may change while the collection is in use; those that the mask names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OptimizeCollection(self, request, context):
+        """Merges segments, drops deleted rows and builds the index anew, with another kind if one is given; tells how far
+        it has come. Searches go on meanwhile. Cancelling the call stops the work and keeps the old index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckCollection(self, request, context):
+        """Compares this replica's view with the store: counts and hashes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,6 +322,13 @@ class RetrievalServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchStream(self, request_iterator, context):
+        """Finds passages for a flow of queries: one answer per message, in order, without the cost of a call for each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Recommend(self, request, context):
         """Finds documents like some and unlike others.
         """
@@ -283,6 +357,42 @@ class RetrievalServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteSnapshot(self, request, context):
+        """Deletes a snapshot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportCollection(self, request, context):
+        """Streams every document that the scope may read, with chunks and vectors, in order of document id. A broken
+        stream goes on where the last message left off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportCollection(self, request_iterator, context):
+        """Writes a flow of exported documents into a collection; one acknowledgement per message, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQuota(self, request, context):
+        """Returns what the tenant may store, and what it has stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQuota(self, request, context):
+        """Sets what the tenant may store. What is stored already stays, whatever the quota.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RetrievalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -300,6 +410,21 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.ListCollections,
                     request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsRequest.FromString,
                     response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsResponse.SerializeToString,
+            ),
+            'UpdateCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCollection,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionResponse.SerializeToString,
+            ),
+            'OptimizeCollection': grpc.unary_stream_rpc_method_handler(
+                    servicer.OptimizeCollection,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionResponse.SerializeToString,
+            ),
+            'CheckCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckCollection,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionResponse.SerializeToString,
             ),
             'DeleteCollection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCollection,
@@ -366,6 +491,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchRequest.FromString,
                     response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchResponse.SerializeToString,
             ),
+            'SearchStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SearchStream,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamResponse.SerializeToString,
+            ),
             'Recommend': grpc.unary_unary_rpc_method_handler(
                     servicer.Recommend,
                     request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RecommendRequest.FromString,
@@ -385,6 +515,31 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.RestoreSnapshot,
                     request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotRequest.FromString,
                     response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotResponse.SerializeToString,
+            ),
+            'DeleteSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSnapshot,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotResponse.SerializeToString,
+            ),
+            'ExportCollection': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCollection,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionResponse.SerializeToString,
+            ),
+            'ImportCollection': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportCollection,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionResponse.SerializeToString,
+            ),
+            'GetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuota,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaResponse.SerializeToString,
+            ),
+            'SetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuota,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -470,6 +625,87 @@ class RetrievalService(object):
             '/cairn.retrieval.v1.RetrievalService/ListCollections',
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsRequest.SerializeToString,
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListCollectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/UpdateCollection',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpdateCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizeCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/OptimizeCollection',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.OptimizeCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/CheckCollection',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.CheckCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -832,6 +1068,33 @@ class RetrievalService(object):
             _registered_method=True)
 
     @staticmethod
+    def SearchStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/SearchStream',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Recommend(request,
             target,
             options=(),
@@ -929,6 +1192,141 @@ class RetrievalService(object):
             '/cairn.retrieval.v1.RetrievalService/RestoreSnapshot',
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotRequest.SerializeToString,
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.RestoreSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/DeleteSnapshot',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.DeleteSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/ExportCollection',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ExportCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportCollection(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/ImportCollection',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ImportCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/GetQuota',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/SetQuota',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SetQuotaResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from cairn.types.v1 import metadata_pb2 as cairn_dot_types_dot_v1_dot_metadata__pb2
+from cairn.types.v1 import vector_pb2 as cairn_dot_types_dot_v1_dot_vector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61irn/types/v1/passage.proto\x12\x0e\x63\x61irn.types.v1\x1a\x1d\x63\x61irn/types/v1/metadata.proto\"\xe2\x02\n\x07Passage\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x03 \x01(\x03\x12\x12\n\ncollection\x18\x04 \x01(\t\x12\x0f\n\x07ordinal\x18\x05 \x01(\x05\x12\r\n\x05start\x18\x06 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x03\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\r\n\x05title\x18\t \x01(\t\x12\x0b\n\x03uri\x18\n \x01(\t\x12\x14\n\x0cheading_path\x18\x0b \x03(\t\x12\x37\n\x08metadata\x18\x0c \x03(\x0b\x32%.cairn.types.v1.Passage.MetadataEntry\x12\x0c\n\x04page\x18\r \x01(\x05\x1aN\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.cairn.types.v1.MetadataValue:\x02\x38\x01\"\x9c\x01\n\rPassageScores\x12\x12\n\x05\x64\x65nse\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x14\n\x07keyword\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05\x66used\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x13\n\x06rerank\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\r\n\x05\x66inal\x18\x05 \x01(\x02\x42\x08\n\x06_denseB\n\n\x08_keywordB\x08\n\x06_fusedB\t\n\x07_rerank\"h\n\rScoredPassage\x12(\n\x07passage\x18\x01 \x01(\x0b\x32\x17.cairn.types.v1.Passage\x12-\n\x06scores\x18\x02 \x01(\x0b\x32\x1d.cairn.types.v1.PassageScoresb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x63\x61irn/types/v1/passage.proto\x12\x0e\x63\x61irn.types.v1\x1a\x1d\x63\x61irn/types/v1/metadata.proto\x1a\x1b\x63\x61irn/types/v1/vector.proto\"\x9f\x03\n\x07Passage\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x03 \x01(\x03\x12\x12\n\ncollection\x18\x04 \x01(\t\x12\x0f\n\x07ordinal\x18\x05 \x01(\x05\x12\r\n\x05start\x18\x06 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x07 \x01(\x03\x12\x0c\n\x04text\x18\x08 \x01(\t\x12\r\n\x05title\x18\t \x01(\t\x12\x0b\n\x03uri\x18\n \x01(\t\x12\x14\n\x0cheading_path\x18\x0b \x03(\t\x12\x37\n\x08metadata\x18\x0c \x03(\x0b\x32%.cairn.types.v1.Passage.MetadataEntry\x12\x0c\n\x04page\x18\r \x01(\x05\x12&\n\x06vector\x18\x0e \x01(\x0b\x32\x16.cairn.types.v1.Vector\x12\x13\n\x0btoken_codes\x18\x0f \x01(\x0c\x1aN\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.cairn.types.v1.MetadataValue:\x02\x38\x01\"\x9c\x01\n\rPassageScores\x12\x12\n\x05\x64\x65nse\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x14\n\x07keyword\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05\x66used\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x13\n\x06rerank\x18\x04 \x01(\x02H\x03\x88\x01\x01\x12\r\n\x05\x66inal\x18\x05 \x01(\x02\x42\x08\n\x06_denseB\n\n\x08_keywordB\x08\n\x06_fusedB\t\n\x07_rerank\"h\n\rScoredPassage\x12(\n\x07passage\x18\x01 \x01(\x0b\x32\x17.cairn.types.v1.Passage\x12-\n\x06scores\x18\x02 \x01(\x0b\x32\x1d.cairn.types.v1.PassageScoresb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PASSAGE_METADATAENTRY']._loaded_options = None
   _globals['_PASSAGE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_PASSAGE']._serialized_start=80
-  _globals['_PASSAGE']._serialized_end=434
-  _globals['_PASSAGE_METADATAENTRY']._serialized_start=356
-  _globals['_PASSAGE_METADATAENTRY']._serialized_end=434
-  _globals['_PASSAGESCORES']._serialized_start=437
-  _globals['_PASSAGESCORES']._serialized_end=593
-  _globals['_SCOREDPASSAGE']._serialized_start=595
-  _globals['_SCOREDPASSAGE']._serialized_end=699
+  _globals['_PASSAGE']._serialized_start=109
+  _globals['_PASSAGE']._serialized_end=524
+  _globals['_PASSAGE_METADATAENTRY']._serialized_start=446
+  _globals['_PASSAGE_METADATAENTRY']._serialized_end=524
+  _globals['_PASSAGESCORES']._serialized_start=527
+  _globals['_PASSAGESCORES']._serialized_end=683
+  _globals['_SCOREDPASSAGE']._serialized_start=685
+  _globals['_SCOREDPASSAGE']._serialized_end=789
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from cairn.types.v1 import metadata_pb2 as _metadata_pb2
+from cairn.types.v1 import vector_pb2 as _vector_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -8,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Passage(_message.Message):
-    __slots__ = ("chunk_id", "document_id", "document_version", "collection", "ordinal", "start", "end", "text", "title", "uri", "heading_path", "metadata", "page")
+    __slots__ = ("chunk_id", "document_id", "document_version", "collection", "ordinal", "start", "end", "text", "title", "uri", "heading_path", "metadata", "page", "vector", "token_codes")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -29,6 +30,8 @@ class Passage(_message.Message):
     HEADING_PATH_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     PAGE_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     chunk_id: str
     document_id: str
     document_version: int
@@ -42,7 +45,9 @@ class Passage(_message.Message):
     heading_path: _containers.RepeatedScalarFieldContainer[str]
     metadata: _containers.MessageMap[str, _metadata_pb2.MetadataValue]
     page: int
-    def __init__(self, chunk_id: _Optional[str] = ..., document_id: _Optional[str] = ..., document_version: _Optional[int] = ..., collection: _Optional[str] = ..., ordinal: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., text: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., heading_path: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., page: _Optional[int] = ...) -> None: ...
+    vector: _vector_pb2.Vector
+    token_codes: bytes
+    def __init__(self, chunk_id: _Optional[str] = ..., document_id: _Optional[str] = ..., document_version: _Optional[int] = ..., collection: _Optional[str] = ..., ordinal: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., text: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., heading_path: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., page: _Optional[int] = ..., vector: _Optional[_Union[_vector_pb2.Vector, _Mapping]] = ..., token_codes: _Optional[bytes] = ...) -> None: ...
 
 class PassageScores(_message.Message):
     __slots__ = ("dense", "keyword", "fused", "rerank", "final")

@@ -1,0 +1,139 @@
+"""RetrievalService's calls about collections as a whole."""
+# ruff: noqa: N802 - gRPC names the methods
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cairn.retrieval.v1 import retrieval_service_pb2 as pb
+from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
+
+from services.retrieval import checks, from_proto, to_proto
+from services.retrieval.collections import Alias
+from services.rpc.errors import Reason, UnimplementedError
+from services.rpc.scope_proto import scope_from_proto
+
+if TYPE_CHECKING:
+    from services.retrieval.library import Library
+
+
+class CollectionCalls(rpc.RetrievalServiceServicer):
+    """Collections, aliases, snapshots, quotas."""
+
+    _library: Library
+
+    async def CreateCollection(self, request: pb.CreateCollectionRequest, context: Any) -> Any:
+        """Creates a collection."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        settings = from_proto.settings(request.settings)
+        created, existed = await self._library.create(scope.tenant, name, settings)
+        return pb.CreateCollectionResponse(
+            collection=to_proto.collection(created), already_existed=existed
+        )
+
+    async def GetCollection(self, request: pb.GetCollectionRequest, context: Any) -> Any:
+        """Returns a collection with its figures."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        collection, stats = await self._library.describe(scope.tenant, name)
+        return pb.GetCollectionResponse(
+            collection=to_proto.collection(collection),
+            stats=pb.CollectionStats(
+                document_count=stats.documents,
+                chunk_count=stats.chunks,
+                tombstone_count=stats.tombstones,
+                view_bytes=stats.view_bytes,
+                committed_seq=stats.committed_seq,
+                visible_seq=stats.visible_seq,
+                index_description=stats.index,
+            ),
+        )
+
+    async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> Any:
+        """Lists the tenant's collections."""
+        scope = scope_from_proto(request.scope)
+        size = from_proto.page_size(request.page_size)
+        found, token = await self._library.list_collections(scope.tenant, size, request.page_token)
+        return pb.ListCollectionsResponse(
+            collections=map(to_proto.collection, found), next_page_token=token
+        )
+
+    async def DeleteCollection(self, request: pb.DeleteCollectionRequest, context: Any) -> Any:
+        """Deletes a collection with everything in it."""
+        scope = scope_from_proto(request.scope)
+        await self._library.drop(scope.tenant, checks.collection_name(request.name, "name"))
+        return pb.DeleteCollectionResponse()
+
+    async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> Any:
+        """Points an alias at a collection."""
+        scope = scope_from_proto(request.scope)
+        alias = Alias(
+            checks.collection_name(request.alias.name, "alias.name"),
+            checks.collection_name(request.alias.collection, "alias.collection"),
+        )
+        former = await self._library.set_alias(scope.tenant, alias)
+        return pb.SetAliasResponse(
+            alias=pb.Alias(name=alias.name, collection=alias.collection), former_collection=former
+        )
+
+    async def DeleteAlias(self, request: pb.DeleteAliasRequest, context: Any) -> Any:
+        """Removes an alias."""
+        scope = scope_from_proto(request.scope)
+        await self._library.delete_alias(scope.tenant, checks.collection_name(request.name, "name"))
+        return pb.DeleteAliasResponse()
+
+    async def ListAliases(self, request: pb.ListAliasesRequest, context: Any) -> Any:
+        """Lists the tenant's aliases."""
+        scope = scope_from_proto(request.scope)
+        found = await self._library.list_aliases(scope.tenant)
+        return pb.ListAliasesResponse(
+            aliases=[pb.Alias(name=each.name, collection=each.collection) for each in found]
+        )
+
+    async def UpdateCollection(self, request: pb.UpdateCollectionRequest, context: Any) -> Any:
+        """Changes settings that may change."""
+        _not_built(request, request.name)
+
+    async def OptimizeCollection(
+        self, request: pb.OptimizeCollectionRequest, context: Any
+    ) -> AsyncIterator[pb.OptimizeCollectionResponse]:
+        """Builds the index anew, telling how far it has come."""
+        _not_built(request, request.name)
+        yield  # a stream, as the contract says
+
+    async def CheckCollection(self, request: pb.CheckCollectionRequest, context: Any) -> Any:
+        """Compares this replica's view with the store."""
+        _not_built(request, request.name)
+
+    async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Any) -> Any:
+        """Writes a snapshot of a collection."""
+        _not_built(request, request.collection)
+
+    async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Any) -> Any:
+        """Lists the snapshots of a collection."""
+        _not_built(request, request.collection)
+
+    async def RestoreSnapshot(self, request: pb.RestoreSnapshotRequest, context: Any) -> Any:
+        """Puts a collection back to a snapshot."""
+        _not_built(request, request.collection)
+
+    async def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: Any) -> Any:
+        """Deletes a snapshot."""
+        _not_built(request, request.collection)
+
+    async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> Any:
+        """Returns what the tenant may store, and what it has stored."""
+        _not_built(request, None)
+
+    async def SetQuota(self, request: pb.SetQuotaRequest, context: Any) -> Any:
+        """Sets what the tenant may store."""
+        _not_built(request, None)
+
+
+def _not_built(request: Any, name: str | None) -> NoReturn:
+    scope_from_proto(request.scope)
+    if name is not None:
+        checks.collection_name(name, "name")
+    raise UnimplementedError(Reason.NOT_SUPPORTED, "this version does not do this")
