@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.embedding.texts import passages, queries
-from services.embedding.bert_encoder import BertEncoder
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.encoder import Output, VectorArray
 from services.embedding.hardware import has_fast_bfloat16
 from services.embedding.model_folder import packaged_model

@@ -107,7 +107,7 @@ def _opener(settings: EmbeddingSettings, threads: int) -> Callable[[Path], Encod
     def open_encoder(folder: Path) -> Encoder:
         import torch  # noqa: PLC0415 - heavy: 0.8 s, during which the server answers "not ready"
 
-        from services.embedding.bert_encoder import BertEncoder  # noqa: PLC0415 - torch is slow to import
+        from services.embedding.engines.bert_encoder import BertEncoder  # noqa: PLC0415 - torch is slow to import
 
         torch.set_num_threads(threads)
         return BertEncoder(folder, device=settings.device, precision=settings.precision)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.embedding.bert_encoder import BertEncoder
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.encoder import Output
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.options import InputKind
 from tests.kit.tiny_bert import tiny_bert_folder
 

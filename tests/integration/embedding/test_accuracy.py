@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from services.embedding.bert_encoder import BertEncoder
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.encoder import Output
 from services.embedding.model_folder import packaged_model
 from services.embedding.options import InputKind

@@ -17,10 +17,10 @@ from cairn.types.v1 import scope_pb2, vector_pb2
 from prometheus_client import REGISTRY
 
 from services.embedding.batcher import Batcher, BatcherLimits
-from services.embedding.bert_encoder import BertEncoder
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.cache import VectorCache
 from services.embedding.embedder import Embedder
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.limits import RequestLimits
 from services.embedding.models import open_models
 from services.embedding.servicer import EmbeddingServicer

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from services.embedding.attention import attend, plan_groups, query_scale
+from services.embedding.engines.attention import attend, plan_groups, query_scale
 
 HEADS, SIZE = 4, 8
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from services.embedding.batcher import Batcher, BatcherLimits, Work
 from services.embedding.encoder import Output
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.options import InputKind, Lane
 from services.rpc.errors import (
     DeadlineExceededError,

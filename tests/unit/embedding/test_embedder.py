@@ -10,7 +10,7 @@ import pytest
 from services.embedding.batcher import Batcher, BatcherLimits
 from services.embedding.cache import VectorCache
 from services.embedding.embedder import Embedder
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.limits import RequestLimits
 from services.embedding.models import open_models
 from services.embedding.options import Caller, EmbedOptions, InputKind, Lane, Truncation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from services.embedding import linear
-from services.embedding.linear import PackedLinear, PlainLinear, linear_layer, packing_works
+from services.embedding.engines import linear
+from services.embedding.engines.linear import PackedLinear, PlainLinear, linear_layer, packing_works
 
 
 @pytest.fixture

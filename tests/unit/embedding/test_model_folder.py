@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from services.embedding.bert_encoder import BertEncoder
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.model_folder import packaged_model, read_model_folder
 from services.embedding.options import InputKind
 from services.rpc.errors import FailedPreconditionError, InvalidArgumentError

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.models import open_models, resolve_source
 from services.rpc.errors import (
     FailedPreconditionError,

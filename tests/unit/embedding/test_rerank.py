@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from services.embedding.hash_encoder import HashEncoder
+from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.options import InputKind
 from services.embedding.rerank import late_interaction_score, token_weights
 from services.rpc.errors import InvalidArgumentError

@@ -1,0 +1,1 @@
+"""What runs models: one module for each engine, all behind `services.embedding.encoder`."""
