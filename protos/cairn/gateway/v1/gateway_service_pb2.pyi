@@ -591,3 +591,78 @@ class UsageRow(_message.Message):
     usage: _usage_pb2.Usage
     cost: Cost
     def __init__(self, day: _Optional[str] = ..., operation: _Optional[str] = ..., request_count: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+
+class UploadDocumentRequest(_message.Message):
+    __slots__ = ("header", "content")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    header: UploadHeader
+    content: bytes
+    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
+
+class UploadHeader(_message.Message):
+    __slots__ = ("collection", "document", "size_bytes", "sha256")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    document: DocumentInput
+    size_bytes: int
+    sha256: str
+    def __init__(self, collection: _Optional[str] = ..., document: _Optional[_Union[DocumentInput, _Mapping]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class UploadDocumentResponse(_message.Message):
+    __slots__ = ("submission",)
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    submission: Submission
+    def __init__(self, submission: _Optional[_Union[Submission, _Mapping]] = ...) -> None: ...
+
+class FetchDocumentsRequest(_message.Message):
+    __slots__ = ("collection", "urls", "metadata", "acl")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _metadata_pb2.MetadataValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_metadata_pb2.MetadataValue, _Mapping]] = ...) -> None: ...
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    URLS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    ACL_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    urls: _containers.RepeatedScalarFieldContainer[str]
+    metadata: _containers.MessageMap[str, _metadata_pb2.MetadataValue]
+    acl: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., urls: _Optional[_Iterable[str]] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., acl: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FetchDocumentsResponse(_message.Message):
+    __slots__ = ("submissions",)
+    SUBMISSIONS_FIELD_NUMBER: _ClassVar[int]
+    submissions: _containers.RepeatedCompositeFieldContainer[Submission]
+    def __init__(self, submissions: _Optional[_Iterable[_Union[Submission, _Mapping]]] = ...) -> None: ...
+
+class DeleteDocumentsRequest(_message.Message):
+    __slots__ = ("collection", "filter", "source", "owner")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    filter: str
+    source: str
+    owner: str
+    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[str] = ..., source: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class DeleteDocumentsResponse(_message.Message):
+    __slots__ = ("deleted_count", "stopped_job_count", "remaining_count", "is_verified")
+    DELETED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_JOB_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_COUNT_FIELD_NUMBER: _ClassVar[int]
+    IS_VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    deleted_count: int
+    stopped_job_count: int
+    remaining_count: int
+    is_verified: bool
+    def __init__(self, deleted_count: _Optional[int] = ..., stopped_job_count: _Optional[int] = ..., remaining_count: _Optional[int] = ..., is_verified: bool = ...) -> None: ...

@@ -111,6 +111,21 @@ class GatewayServiceStub(object):
                 request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.UploadDocument = channel.stream_unary(
+                '/cairn.gateway.v1.GatewayService/UploadDocument',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentResponse.FromString,
+                _registered_method=True)
+        self.FetchDocuments = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/FetchDocuments',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsResponse.FromString,
+                _registered_method=True)
+        self.DeleteDocuments = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteDocuments',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -223,6 +238,27 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadDocument(self, request_iterator, context):
+        """Accepts one large document: a header first, then its bytes in messages of 4 MiB at most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchDocuments(self, request, context):
+        """Fetches documents by their URLs and accepts them; each fails alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDocuments(self, request, context):
+        """Deletes documents by filter, source or owner, whoever may read them, and looks whether any is left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -300,6 +336,21 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'UploadDocument': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadDocument,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentResponse.SerializeToString,
+            ),
+            'FetchDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchDocuments,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsResponse.SerializeToString,
+            ),
+            'DeleteDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDocuments,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -709,6 +760,87 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/GetUsage',
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadDocument(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/cairn.gateway.v1.GatewayService/UploadDocument',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/FetchDocuments',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.FetchDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteDocuments',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

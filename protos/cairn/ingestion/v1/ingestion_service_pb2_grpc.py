@@ -86,6 +86,56 @@ class IngestionServiceStub(object):
                 request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsRequest.SerializeToString,
                 response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsResponse.FromString,
                 _registered_method=True)
+        self.FetchDocuments = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/FetchDocuments',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsResponse.FromString,
+                _registered_method=True)
+        self.PutSource = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/PutSource',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceResponse.FromString,
+                _registered_method=True)
+        self.GetSource = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/GetSource',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceResponse.FromString,
+                _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/ListSources',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.ListSourceItems = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/ListSourceItems',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsResponse.FromString,
+                _registered_method=True)
+        self.SyncSource = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/SyncSource',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceResponse.FromString,
+                _registered_method=True)
+        self.WatchSource = channel.unary_stream(
+                '/cairn.ingestion.v1.IngestionService/WatchSource',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceResponse.FromString,
+                _registered_method=True)
+        self.DeleteSource = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/DeleteSource',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceResponse.FromString,
+                _registered_method=True)
+        self.GetEnrichment = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/GetEnrichment',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentResponse.FromString,
+                _registered_method=True)
+        self.SetEnrichment = channel.unary_unary(
+                '/cairn.ingestion.v1.IngestionService/SetEnrichment',
+                request_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentRequest.SerializeToString,
+                response_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentResponse.FromString,
+                _registered_method=True)
 
 
 class IngestionServiceServicer(object):
@@ -101,7 +151,8 @@ class IngestionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UploadDocument(self, request_iterator, context):
-        """Accepts one large document: a header first, then its bytes.
+        """Accepts one large document: a header first, then its bytes in messages of 4 MiB at most. Nothing is kept unless
+        all of it came and its size and hash are what the header says.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +194,7 @@ class IngestionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDocuments(self, request, context):
-        """Deletes documents everywhere: jobs, stored bytes, index.
+        """Deletes documents everywhere (jobs, stored bytes, index) and looks whether any is left.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,6 +209,78 @@ class IngestionServiceServicer(object):
 
     def GetQueueStats(self, request, context):
         """Returns queue depth, ages and rates.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchDocuments(self, request, context):
+        """Fetches documents by their URLs and accepts them; each fails alone. Addresses inside the network are refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutSource(self, request, context):
+        """Creates a source, or replaces its settings. It is synchronised at once, and then by its interval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSource(self, request, context):
+        """Returns a source with the state of its synchronisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """Lists the tenant's sources, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSourceItems(self, request, context):
+        """Lists what was found in a source, by path: which document each item became, or why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SyncSource(self, request, context):
+        """Asks for a synchronisation: of everything, or of the named items only, as when an event names them. It is
+        recorded when the call returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchSource(self, request, context):
+        """Reports a source whenever its synchronisation gets on, until the one that is asked for has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSource(self, request, context):
+        """Deletes a source with the documents that came from it, or keeps those.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEnrichment(self, request, context):
+        """Returns what is found out about the documents of a collection when they are taken in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetEnrichment(self, request, context):
+        """Sets what is found out about the documents of a collection that are taken in from now on. Documents that are there
+        already get it by Reindex with reparse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +338,56 @@ def add_IngestionServiceServicer_to_server(servicer, server):
                     servicer.GetQueueStats,
                     request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsRequest.FromString,
                     response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsResponse.SerializeToString,
+            ),
+            'FetchDocuments': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchDocuments,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsResponse.SerializeToString,
+            ),
+            'PutSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutSource,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceResponse.SerializeToString,
+            ),
+            'GetSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSource,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'ListSourceItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSourceItems,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsResponse.SerializeToString,
+            ),
+            'SyncSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.SyncSource,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceResponse.SerializeToString,
+            ),
+            'WatchSource': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSource,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceResponse.SerializeToString,
+            ),
+            'DeleteSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSource,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceResponse.SerializeToString,
+            ),
+            'GetEnrichment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEnrichment,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentResponse.SerializeToString,
+            ),
+            'SetEnrichment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEnrichment,
+                    request_deserializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentRequest.FromString,
+                    response_serializer=cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -489,6 +662,276 @@ class IngestionService(object):
             '/cairn.ingestion.v1.IngestionService/GetQueueStats',
             cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsRequest.SerializeToString,
             cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetQueueStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDocuments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/FetchDocuments',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.FetchDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/PutSource',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.PutSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/GetSource',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/ListSources',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSourceItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/ListSourceItems',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.ListSourceItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SyncSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/SyncSource',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SyncSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/WatchSource',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.WatchSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/DeleteSource',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.DeleteSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEnrichment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/GetEnrichment',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.GetEnrichmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEnrichment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.ingestion.v1.IngestionService/SetEnrichment',
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentRequest.SerializeToString,
+            cairn_dot_ingestion_dot_v1_dot_ingestion__service__pb2.SetEnrichmentResponse.FromString,
             options,
             channel_credentials,
             insecure,
