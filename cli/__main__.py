@@ -30,8 +30,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, ingest, ask, search, bench, demo):
+for command in (up, down, status, ingest, ask, search, demo):
     app.command()(command)
+# A benchmark has options of its own.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
 app.command("eval")(evaluate)
 app.add_typer(collections.app, name="collections")
 app.add_typer(documents.app, name="documents")

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,16 @@ def summary_of(name: str, folder: Path = FOLDER) -> str:
     return " ".join(paragraphs[0].split()) if paragraphs else ""
 
 
-def run_benchmark(name: str, *, is_quick: bool, folder: Path = FOLDER) -> dict[str, Any]:
+def run_benchmark(
+    name: str, *, is_quick: bool, more: Sequence[str] = (), folder: Path = FOLDER
+) -> dict[str, Any]:
     """Runs a benchmark in a process of its own and returns what it found; its stderr is ours.
+
+    Args:
+        name: Which.
+        is_quick: Whether it must end within about a minute.
+        more: Options of its own, as given.
+        folder: Where benchmarks are.
 
     Raises:
         CliError: there is none of this name, it failed, or its object is not the promised one.
@@ -43,7 +51,7 @@ def run_benchmark(name: str, *, is_quick: bool, folder: Path = FOLDER) -> dict[s
             f"there is no benchmark {name!r}",
             f"choose from {', '.join(names)}" if names else "they are part of a checkout",
         )
-    options = ["--json", *(["--quick"] if is_quick else [])]
+    options = ["--json", *(["--quick"] if is_quick else []), *more]
     done = subprocess.run(  # noqa: S603 - a program of this checkout
         [sys.executable, "-m", f"{folder.name}.{name}", *options],
         cwd=folder.parent,

@@ -12,21 +12,27 @@ from cli.terminal import err, out, styled, write_json
 
 
 def bench(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Benchmark; none: list them.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="End within about a minute.")] = False,
     run_all: Annotated[bool, typer.Option("--all", help="Run every benchmark.")] = False,
 ) -> None:
-    """Runs a benchmark, or lists them. Losing rows are kept."""
+    """Runs a benchmark, or lists them. Losing rows are kept.
+
+    Further options are the benchmark's own: `cairn bench retrieval --peers qdrant --rows 100000`.
+    """
     if run_all and (name or as_json):
         raise CliError("--all goes with neither a name nor --json", "run one with --json each")
+    if context.args and not name:
+        raise CliError(f"no benchmark is named for {context.args[0]}", "name one: cairn bench NAME")
     if not name and not run_all:
         _list(as_json)
         return
     for each in benchmark_names() if run_all else [name]:
         err.print(styled(f"Running {each}{' (quick)' if quick else ''}…"))
-        report = run_benchmark(each, is_quick=quick)
+        report = run_benchmark(each, is_quick=quick, more=context.args)
         if as_json:
             write_json(json.dumps(report, ensure_ascii=False))
         else:

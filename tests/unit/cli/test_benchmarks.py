@@ -40,6 +40,16 @@ def test_run(folder: Path):
     assert run_benchmark("toy", is_quick=True, folder=folder) == REPORT
 
 
+def test_further_options_go_to_the_benchmark(folder: Path):
+    add(
+        folder,
+        "toy",
+        f"import sys\nassert sys.argv[1:] == ['--json', '--peers', 'a,b']\nprint({json.dumps(json.dumps(REPORT))})\n",
+    )
+    found = run_benchmark("toy", is_quick=False, more=["--peers", "a,b"], folder=folder)
+    assert found == REPORT
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [
