@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from services.rpc.errors import DeadlineExceededError, Reason
 
@@ -41,16 +41,26 @@ def budget_seconds(wanted: float) -> float:
     return min(wanted, remaining - MARGIN_SECONDS)
 
 
+def enter_deadline(seconds: float) -> Token[float | None]:
+    """Sets a deadline `seconds` from now, unless an earlier one is set; returns how to leave it."""
+    wanted = time.monotonic() + seconds
+    current = _deadline.get()
+    return _deadline.set(wanted if current is None else min(wanted, current))
+
+
+def leave_deadline(token: Token[float | None]) -> None:
+    """Puts the deadline back that was there before."""
+    _deadline.reset(token)
+
+
 @contextlib.contextmanager
 def deadline_in(seconds: float | None) -> Iterator[None]:
     """Runs the block under a deadline `seconds` from now; an earlier one already set stays."""
     if seconds is None:
         yield
         return
-    wanted = time.monotonic() + seconds
-    current = _deadline.get()
-    token = _deadline.set(wanted if current is None else min(wanted, current))
+    token = enter_deadline(seconds)
     try:
         yield
     finally:
-        _deadline.reset(token)
+        leave_deadline(token)

@@ -19,8 +19,17 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+)
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
 
@@ -33,6 +42,7 @@ EXPORT_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_SECONDS = 2.0
 """Most that an absent collector may hold up the end of a process."""
 _EXPORT_DELAY_MILLIS = 1000
+_IDS = RandomIdGenerator()
 
 _LOST_SPANS = Counter("cairn_telemetry_lost_spans_total", "Spans that the collector did not take.")
 
@@ -53,6 +63,9 @@ class Telemetry:
 
     def __init__(self, service: str, exporter: SpanExporter | None, sample_ratio: float) -> None:
         self.service = service
+        self.is_recording = exporter is not None
+        """Whether spans go anywhere; ids are made and handed on in any case."""
+        self._sample_bound = round(sample_ratio * (1 << 64))
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
             resource=Resource({"service.name": service, "service.namespace": "cairn"}),
@@ -65,6 +78,22 @@ class Telemetry:
                 )
             )
         self.tracer = self._provider.get_tracer("cairn", schema_url=SCHEMA_URL)
+
+    def idle_span(self, parent: SpanContext) -> Span:
+        """Returns a span that carries ids and records nothing, for processes without an exporter.
+
+        Args:
+            parent: Context received with the request; an invalid one begins a trace.
+        """
+        if parent.is_valid:
+            trace_id, flags = parent.trace_id, parent.trace_flags
+        else:
+            trace_id = _IDS.generate_trace_id()
+            is_sampled = trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._sample_bound
+            flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
+        return NonRecordingSpan(
+            SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags)
+        )
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
@@ -139,7 +168,9 @@ def span(
     """
     parent = trace.get_current_span()
     context = parent.get_span_context()
-    if context.is_valid and not context.trace_flags.sampled:
+    telemetry = _request_telemetry.get()
+    is_idle = telemetry is not None and not telemetry.is_recording
+    if context.is_valid and (is_idle or not context.trace_flags.sampled):
         yield parent
         return
     with active_tracer().start_as_current_span(

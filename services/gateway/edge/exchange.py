@@ -12,7 +12,6 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_span_id, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
-from structlog.contextvars import clear_contextvars
 
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.rpc.deadline import deadline_in
@@ -22,7 +21,7 @@ from services.rpc.errors import (
     Reason,
     ServiceError,
 )
-from services.rpc.logs import exception_fields, get_logger
+from services.rpc.logs import exception_fields, forget_tenant, get_logger
 from services.rpc.telemetry import request_telemetry
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Exchange:
         """Serves one request."""
         if scope["type"] != "http":
             return
-        clear_contextvars()
+        forget_tenant()
         carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         with (
             request_telemetry(self._telemetry),

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from structlog.contextvars import clear_contextvars
 
 from services.rpc.interceptors.call import Proceed, ServerCall
-from services.rpc.logs import get_logger
+from services.rpc.logs import forget_tenant, get_logger, is_written
 
 _LEVELS = {
     grpc.StatusCode.OK: "debug",
@@ -23,15 +22,17 @@ _LEVELS = {
 
 async def log_access(call: ServerCall, proceed: Proceed) -> Any:
     """Logs how the call ended. The error's text stays out: it may quote the request."""
-    clear_contextvars()
+    forget_tenant()
     try:
         return await proceed()
     finally:
-        log = getattr(get_logger(), _LEVELS.get(call.code, "info"))
-        log(
-            "rpc served",
-            method=call.method,
-            code=call.code.name,
-            duration_ms=round(call.seconds * 1000, 3),
-            **({} if call.error is None else {"reason": call.error.reason.value}),
-        )
+        level = _LEVELS.get(call.code, "info")
+        if is_written(level):
+            log = getattr(get_logger(), level)
+            log(
+                "rpc served",
+                method=call.method,
+                code=call.code.name,
+                duration_ms=round(call.seconds * 1000, 3),
+                **({} if call.error is None else {"reason": call.error.reason.value}),
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.rpc.deadline import deadline_in
+from services.rpc.deadline import enter_deadline, leave_deadline
 from services.rpc.errors import DeadlineExceededError, Reason
 from services.rpc.interceptors.call import Proceed, ServerCall
 
@@ -21,8 +21,11 @@ async def enforce_deadline(call: ServerCall, proceed: Proceed) -> Any:
     limit = asyncio.timeout(call.timeout_seconds)
     try:
         async with limit:
-            with deadline_in(call.timeout_seconds):
+            token = enter_deadline(call.timeout_seconds)
+            try:
                 return await proceed()
+            finally:
+                leave_deadline(token)
     except TimeoutError as error:
         if not limit.expired():
             raise

@@ -51,15 +51,20 @@ async def serve(
     )
     result = method(decoded, context)
     if not handler.response_streaming:
-        return encode(await result)
+        return _encode(encode, await result)
     if not hasattr(result, "aclose"):
         if asyncio.iscoroutine(result):
             result.close()
         raise TypeError("a streaming method must be an async generator")
     async with contextlib.aclosing(result) as answers:
         async for answer in answers:
-            await context.write(encode(answer))
+            await context.write(_encode(encode, answer))
     return None
+
+
+def _encode(encode: Codec, answer: Any) -> bytes:
+    """Returns an answer's bytes; a servicer may have encoded it itself, where that is cheaper."""
+    return answer if isinstance(answer, bytes) else encode(answer)
 
 
 def _same(message: Any) -> Any:

@@ -34,6 +34,8 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = tuple(layers)
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        """Handlers by method, plain and with the layers around them: made once, not per call."""
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -51,10 +53,16 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return handler  # unknown method: gRPC answers UNIMPLEMENTED
 
+        known = self._wrapped.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+
         async def run(request: Any, context: grpc.aio.ServicerContext) -> Any:
             return await serve(handler, request, context)
 
-        return _with_behaviour(handler, self._layered(method, run))
+        wrapped = _with_behaviour(handler, self._layered(method, run))
+        self._wrapped[method] = (handler, wrapped)
+        return wrapped
 
     def _layered(self, method: str, innermost: Callable[..., Awaitable[Any]]) -> Any:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from services.rpc.errors import Code
@@ -36,6 +37,8 @@ class TracingLayer:
             for key, value in call.context.invocation_metadata() or ()
             if isinstance(value, str)
         }
+        if not self._telemetry.is_recording:
+            return await self._serve_idle(carrier, proceed)
         with (
             request_telemetry(self._telemetry),
             self._telemetry.tracer.start_as_current_span(
@@ -55,6 +58,20 @@ class TracingLayer:
                 return await proceed()
             finally:
                 _conclude(span, call)
+
+    async def _serve_idle(self, carrier: dict[str, str], proceed: Proceed) -> Any:
+        """Serves a call whose span goes nowhere: it has ids, and costs a tenth."""
+        parent = SpanContext(0, 0, is_remote=True)
+        if "traceparent" in carrier:
+            received = _PROPAGATOR.extract(carrier, context=Context())
+            parent = trace.get_current_span(received).get_span_context()
+        span = self._telemetry.idle_span(parent)
+        token = attach(trace.set_span_in_context(span, Context()))
+        try:
+            with request_telemetry(self._telemetry):
+                return await proceed()
+        finally:
+            detach(token)
 
 
 def _conclude(span: Span, call: ServerCall) -> None:

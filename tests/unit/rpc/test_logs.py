@@ -10,19 +10,19 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from services.rpc.logs import bind_tenant, configure_logging, get_logger
+from services.rpc.logs import bind_tenant, configure_logging, forget_tenant, get_logger
 from services.rpc.telemetry import span, start_telemetry
 from tests.kit.grpc_server import RpcTestSettings
 
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    structlog.contextvars.clear_contextvars()
+    forget_tenant()
     handlers = list(logging.getLogger().handlers)
     yield
     logging.getLogger().handlers[:] = handlers
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    forget_tenant()
 
 
 def lines(stream: io.StringIO) -> list[dict]:
