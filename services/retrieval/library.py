@@ -14,7 +14,7 @@ from services.retrieval import browse
 from services.retrieval.browse import Place
 from services.retrieval.collections import Alias, Collection, CollectionSettings
 from services.retrieval.queries import Passage
-from services.retrieval.store import catalog, documents, passages
+from services.retrieval.store import catalog, contents, counts, documents, passages
 from services.retrieval.store.store import now_micros
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.logs import exception_fields, get_logger
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from services.retrieval.documents import Document
     from services.retrieval.search import Reach
     from services.retrieval.store.changes import Change
+    from services.retrieval.store.counts import Quota
     from services.retrieval.store.documents import Deleted, Written
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
@@ -74,11 +75,15 @@ class Library:
     Args:
         store: The truth.
         keeper: Views of it.
+        default_quota: What tenants may store that were given no quota of their own.
     """
 
-    def __init__(self, store: Store, keeper: Keeper) -> None:
+    def __init__(
+        self, store: Store, keeper: Keeper, *, default_quota: Quota = counts.UNLIMITED
+    ) -> None:
         self._store = store
         self._keeper = keeper
+        self._default_quota = default_quota
 
     async def create(
         self, tenant: str, name: str, settings: CollectionSettings
@@ -93,9 +98,17 @@ class Library:
         collection = await self._store.resolve_afresh(tenant, name)
         view = self._keeper.loaded(collection.id)
         if view is None:
-            count, chunks = await self._store.read(lambda c: documents.count(c, collection.id))
+            held = await self._store.read(lambda c: counts.read(c, collection.id))
+            if held is None:
+                raise catalog.not_found(name)
             return collection, Stats(
-                count, chunks, 0, 0, collection.seq, 0, "not loaded: it loads when searched"
+                documents=held.checksum.documents,
+                chunks=held.checksum.chunks,
+                tombstones=0,
+                view_bytes=0,
+                committed_seq=held.seq,
+                visible_seq=0,
+                index="not loaded: it loads when searched",
             )
         snapshot = view.published.snapshot
         return collection, Stats(
@@ -134,9 +147,22 @@ class Library:
         return await self._store.read(lambda c: catalog.list_aliases(c, tenant))
 
     async def upsert(
-        self, tenant: str, name: str, new: Sequence[Document], expected_version: int
+        self,
+        tenant: str,
+        name: str,
+        new: Sequence[Document],
+        expected_version: int = 0,
+        expected_versions: Sequence[int] = (),
     ) -> Written:
-        """Writes documents; once this returns, they are committed and this replica finds them."""
+        """Writes documents; once this returns, they are committed and this replica finds them.
+
+        Args:
+            tenant: Owner of the collection.
+            name: Collection or alias.
+            new: Whole documents, each id once.
+            expected_version: Version all must have; 0: any, -1: must not exist.
+            expected_versions: The same for each document by itself, or nothing.
+        """
         written = await self._store.write(
             partial(
                 documents.upsert,
@@ -144,6 +170,8 @@ class Library:
                 name=name,
                 new=new,
                 expected_version=expected_version,
+                expected_versions=expected_versions,
+                default_quota=self._default_quota,
                 check=partial(_check_dimensions, new),
                 now_micros=now_micros(),
             )
@@ -204,7 +232,7 @@ class Library:
         collection = await self._store.resolve_afresh(reach.tenant, name)
         found = await self._store.read(
             partial(
-                documents.read,
+                contents.read,
                 collection_id=collection.id,
                 ids=ids,
                 may_read=partial(_shares, frozenset(reach.principals)),
@@ -256,7 +284,7 @@ class Library:
         ids = await asyncio.to_thread(page)
         found = await self._store.read(
             partial(
-                documents.read,
+                contents.read,
                 collection_id=published.collection.id,
                 ids=ids,
                 may_read=partial(_shares, frozenset(reach.principals)),

@@ -8,6 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -70,6 +72,11 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
 def is_sqlite(engine: Engine) -> bool:
     """Whether the engine talks to SQLite."""
     return engine.dialect.name == "sqlite"
+
+
+def upserts(connection: Connection) -> Any:
+    """Returns the dialect's insert, which knows ON CONFLICT."""
+    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
 
 
 def _parse(url: str) -> URL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -11,10 +12,16 @@ import pytest
 from services.filters.values import Timestamp
 from services.retrieval.collections import Alias, CollectionSettings
 from services.retrieval.documents import Chunk, Document
-from services.retrieval.store import catalog, changes, documents
-from services.retrieval.store.passages import Wanted, fetch
+from services.retrieval.store import catalog, changes, contents, counts, documents
+from services.retrieval.store.passages import Wanted, fetch, token_codes
 from services.retrieval.store.store import Store
-from services.rpc.errors import AbortedError, InvalidArgumentError, NotFoundError, Reason
+from services.rpc.errors import (
+    AbortedError,
+    InvalidArgumentError,
+    NotFoundError,
+    Reason,
+    ResourceExhaustedError,
+)
 from services.sql.engine import WRITES, open_engine
 from tests.kit.postgres import database_url as database_url  # noqa: PLC0414 - a fixture
 
@@ -35,7 +42,9 @@ async def store(database_url):
         yield opened
 
 
-async def put(store: Store, *new: Document, expected: int = 0, name: str = "docs"):
+async def put(
+    store: Store, *new: Document, expected: int = 0, each: Sequence[int] = (), name: str = "docs"
+):
     return await store.write(
         lambda c: documents.upsert(
             c,
@@ -43,6 +52,7 @@ async def put(store: Store, *new: Document, expected: int = 0, name: str = "docs
             name,
             new,
             expected_version=expected,
+            expected_versions=each,
             check=lambda _: None,
             now_micros=5,
         )
@@ -60,6 +70,13 @@ async def states(store: Store, collection_id: int, after: int = 0):
         return found, gone, changes.positions(connection, [collection_id]).get(collection_id)
 
     return await store.read(read)
+
+
+async def held(store: Store, collection_id: int) -> tuple[int, int]:
+    found = await store.read(lambda c: counts.read(c, collection_id))
+    recounted = await store.read(lambda c: counts.recount(c, collection_id))
+    assert found.checksum == recounted
+    return found.checksum.documents, found.checksum.chunks
 
 
 async def test_the_log_tells_each_change_after_a_number(store):
@@ -121,7 +138,7 @@ async def test_an_upsert_is_all_or_nothing(store):
         await put(store, doc("new"), doc("a"), expected=-1)
     assert caught.value.reason is Reason.CONFLICT
     collection = await store.resolve_afresh("t", "docs")
-    assert await store.read(lambda c: documents.count(c, collection.id)) == (1, 1)
+    assert await held(store, collection.id) == (1, 1)
     assert set(collection.settings.fields) == {"n"}
 
 
@@ -179,7 +196,7 @@ async def test_metadata_of_every_type_comes_back_as_it_was(store):
     await put(store, doc("a", metadata=metadata, acl=("user:x",), expires_micros=2**60))
     collection = await store.resolve("t", "docs")
     [found] = await store.read(
-        lambda c: documents.read(
+        lambda c: contents.read(
             c,
             collection.id,
             ["a"],
@@ -237,3 +254,183 @@ async def test_a_follower_misses_nothing_when_writers_commit_out_of_order(store,
     found, _, _ = await states(store, collection.id, position)
     seen += [each.document_id for each in found]
     assert sorted(seen) == ["fast", "slow"]
+
+
+FIRST_SCHEMA = """
+CREATE TABLE cairn_schema (component VARCHAR(64) PRIMARY KEY, version INTEGER NOT NULL);
+INSERT INTO cairn_schema VALUES ('retrieval', 1);
+CREATE TABLE retrieval_tenants (tenant TEXT PRIMARY KEY, seq BIGINT NOT NULL);
+INSERT INTO retrieval_tenants VALUES ('t', 7);
+CREATE TABLE retrieval_catalog (id SMALLINT PRIMARY KEY, version BIGINT NOT NULL);
+INSERT INTO retrieval_catalog VALUES (1, 3);
+CREATE TABLE retrieval_collections (id INTEGER PRIMARY KEY, tenant TEXT NOT NULL,
+  name TEXT NOT NULL, settings TEXT NOT NULL, fields TEXT NOT NULL, created_micros BIGINT NOT NULL,
+  seq BIGINT NOT NULL, UNIQUE (tenant, name));
+INSERT INTO retrieval_collections VALUES (4, 't', 'docs', '{"dimensions":4,"embedding_model":"",
+  "embedding_model_revision":"","fields":{},"index_type":0,"acl_policy":1,"language":"english",
+  "description":""}', '{"n":2}', 5, 7);
+CREATE TABLE retrieval_aliases (tenant TEXT, name TEXT, collection_id INTEGER NOT NULL,
+  PRIMARY KEY (tenant, name));
+CREATE TABLE retrieval_documents (collection_id INTEGER, document_id TEXT, version BIGINT NOT NULL,
+  seq BIGINT NOT NULL, title TEXT NOT NULL, uri TEXT NOT NULL, metadata TEXT NOT NULL,
+  acl TEXT NOT NULL, content_hash TEXT NOT NULL, expires_micros BIGINT,
+  committed_micros BIGINT NOT NULL, chunk_count INTEGER NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (collection_id, document_id));
+CREATE INDEX retrieval_documents_seq ON retrieval_documents (collection_id, seq, document_id);
+INSERT INTO retrieval_documents VALUES (4, 'a', 3, 6, 'title', 'u', '{"n":1}', '["user:x"]', 'h',
+  NULL, 9, 2, 'one two');
+INSERT INTO retrieval_documents VALUES (4, 'b', 1, 7, '', '', '{}', '["everyone"]', '', 99, 9, 0, '');
+CREATE TABLE retrieval_chunks (collection_id INTEGER, document_id TEXT, ordinal INTEGER,
+  chunk_id TEXT NOT NULL, start_at BIGINT NOT NULL, end_at BIGINT NOT NULL,
+  heading_path TEXT NOT NULL, page INTEGER NOT NULL, vector {bytes} NOT NULL, token_codes {bytes},
+  PRIMARY KEY (collection_id, document_id, ordinal));
+INSERT INTO retrieval_chunks VALUES (4, 'a', 0, 'c0', 0, 3, '["h"]', 2, {vector}, {codes});
+INSERT INTO retrieval_chunks VALUES (4, 'a', 1, 'c1', 4, 7, '["h"]', 2, {vector}, NULL);
+CREATE TABLE retrieval_deletions (collection_id INTEGER, document_id TEXT, seq BIGINT NOT NULL,
+  version BIGINT NOT NULL, PRIMARY KEY (collection_id, document_id));
+"""
+
+
+async def test_a_database_of_the_first_version_is_upgraded(database_url):
+    engine = open_engine(database_url)
+    is_sqlite = engine.dialect.name == "sqlite"
+    literal = "X'{}'" if is_sqlite else "'\\x{}'::bytea"
+    script = FIRST_SCHEMA.replace("{bytes}", "BLOB" if is_sqlite else "BYTEA")
+    script = script.replace("{vector}", literal.format(VECTOR.hex()))
+    script = script.replace("{codes}", literal.format(b"codes".hex()))
+    with engine.execution_options(**WRITES).connect() as connection, connection.begin():
+        for statement in filter(str.strip, script.split(";")):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    async with await Store.open(database_url) as store:
+        collection = await store.resolve("t", "docs")
+        assert await held(store, collection.id) == (2, 2)
+        [found] = await everything(store, collection.id, "a")
+        assert found == Document(
+            "a",
+            "title",
+            "u",
+            "one two",
+            {"n": 1},
+            ("user:x",),
+            (
+                Chunk("c0", 0, 3, VECTOR, ("h",), 2, b"codes"),
+                Chunk("c1", 4, 7, VECTOR, ("h",), 2, b""),
+            ),
+            "h",
+            None,
+            3,
+            9,
+        )
+        usage = await store.read(lambda c: counts.usage(c, "t"))
+        assert (usage.vector_bytes, usage.code_bytes) == (2 * len(VECTOR), 5)
+        assert (await put(store, doc("a"))).versions == (4,)
+        assert await held(store, collection.id) == (2, 1)
+
+
+async def everything(store: Store, collection_id: int, *ids: str) -> list[Document]:
+    return await store.read(
+        lambda c: contents.read(
+            c,
+            collection_id,
+            ids,
+            may_read=lambda _: True,
+            now_micros=1,
+            with_text=True,
+            with_chunks=True,
+            with_vectors=True,
+        )
+    )
+
+
+async def test_token_codes_are_read_for_a_few_chunks_of_the_right_version(store):
+    parts = tuple(Chunk(f"c{n}", 0, 1, VECTOR, token_codes=bytes([n]) * 8000) for n in range(3))
+    bare = Chunk("bare", 0, 1, VECTOR)
+    await put(store, Document("a", text="xy", chunks=(*parts, bare)), doc("b"))
+    collection = await store.resolve("t", "docs")
+    wanted = [Wanted("b", 1, 0), Wanted("a", 1, 2), Wanted("a", 1, 3), Wanted("gone", 1, 0)]
+    codes = await store.read(lambda c: token_codes(c, collection.id, wanted))
+    assert codes == [b"", bytes([2]) * 8000, b"", b""]
+    assert (await everything(store, collection.id, "a"))[0].chunks == (*parts, bare)
+    await put(store, Document("a", text="xy", chunks=(bare,)))
+    for version in (1, 2):
+        again = [Wanted("a", version, 0)]
+        assert await store.read(lambda c, w=again: token_codes(c, collection.id, w)) == [b""]
+    assert (await store.read(lambda c: counts.usage(c, "t"))).code_bytes == 0
+
+
+async def test_passages_of_long_and_of_short_texts_are_cut_alike(store):
+    body = "".join(f"été {n:06} " for n in range(20_000))
+    spans = [(0, 4), (100_000, 100_011), (len(body) - 5, len(body))]
+    chunks = tuple(
+        Chunk(f"c{n}", *span, VECTOR, ("h", str(n // 2)), n) for n, span in enumerate(spans)
+    )
+    await put(store, Document("long", text=body, chunks=chunks), doc("short", "short"))
+    collection = await store.resolve("t", "docs")
+    wanted = [
+        Wanted("long", 1, 2),
+        Wanted("short", 1, 0),
+        Wanted("long", 1, 1),
+        Wanted("long", 1, 0),
+    ]
+    found = await store.read(lambda c: fetch(c, collection.id, wanted, with_metadata=True))
+    assert [each.text for each in found] == [body[-5:], "short", body[100_000:100_011], body[:4]]
+    assert [(each.chunk_id, each.heading_path, each.page) for each in found] == [
+        ("c2", ("h", "1"), 2),
+        ("c0", (), 0),
+        ("c1", ("h", "0"), 1),
+        ("c0", ("h", "0"), 0),
+    ]
+
+
+async def test_counts_and_checksum_follow_every_write(store):
+    first = await put(store, doc("a", chunks=2), doc("b"))
+    collection_id = first.collection.id
+    assert await held(store, collection_id) == (2, 3)
+    await put(store, doc("a", chunks=5), doc("c", chunks=0))
+    assert await held(store, collection_id) == (3, 6)
+    await store.write(lambda c: documents.delete_by_ids(c, "t", "docs", ["a", "unknown"]))
+    assert await held(store, collection_id) == (2, 1)
+    await asyncio.gather(*(put(store, doc(f"d{n % 7}", chunks=n % 3)) for n in range(40)))
+    counted, _ = await held(store, collection_id)
+    assert counted == 9
+    usage = await store.read(lambda c: counts.usage(c, "t"))
+    assert usage.vector_bytes == usage.chunks * len(VECTOR)
+    with pytest.raises(AbortedError):
+        await put(store, doc("x"), doc("b"), expected=-1)
+    assert await held(store, collection_id) == (counted, usage.chunks)
+
+
+async def test_a_quota_refuses_what_goes_beyond_it_and_nothing_less(store):
+    await store.write(lambda c: counts.set_quota(c, "t", counts.Quota(max_vectors=4)))
+    await put(store, doc("a", chunks=3))
+    with pytest.raises(ResourceExhaustedError) as caught:
+        await put(store, doc("b", chunks=2))
+    assert caught.value.reason is Reason.QUOTA_EXCEEDED
+    assert caught.value.metadata == {"quota": "vectors", "limit": "4", "used": "3"}
+    await put(store, doc("b"))
+    await store.change_catalog(lambda c: catalog.create(c, "t", "other", CollectionSettings(4), 1))
+    with pytest.raises(ResourceExhaustedError):
+        await put(store, doc("a"), name="other")
+    await put(store, doc("a", chunks=0), name="other")
+    # A tenant beyond its quota may still shrink, and replace a document by one of the same size.
+    await store.write(lambda c: counts.set_quota(c, "t", counts.Quota(max_vectors=2)))
+    await put(store, doc("a", "other text", chunks=3))
+    await store.write(lambda c: documents.delete_by_ids(c, "t", "docs", ["a"]))
+    await put(store, doc("c"))
+    used = (await store.read(lambda c: counts.usage(c, "t"))).nbytes
+    await store.write(lambda c: counts.set_quota(c, "t", counts.Quota(max_bytes=used + 10)))
+    with pytest.raises(ResourceExhaustedError) as caught:
+        await put(store, doc("d", "a text of more than ten bytes", chunks=0))
+    assert caught.value.metadata["quota"] == "bytes"
+    await store.write(lambda c: counts.set_quota(c, "t", counts.UNLIMITED))
+    await put(store, doc("d", chunks=9))
+
+
+async def test_versions_may_be_expected_one_by_one(store):
+    await put(store, doc("a"))
+    written = await put(store, doc("a"), doc("b"), each=[1, -1])
+    assert written.versions == (2, 1)
+    with pytest.raises(AbortedError) as caught:
+        await put(store, doc("a"), doc("b"), doc("c"), each=[2, -1, 0])
+    assert caught.value.metadata == {"document_id": "b", "version": "1"}

@@ -6,19 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from services.retrieval.collections import Alias, Collection, CollectionSettings
 from services.retrieval.store import codec
 from services.retrieval.store.tables import (
     aliases,
     catalog,
-    chunks,
     collections,
     deletions,
     documents,
     tenants,
+    token_codes,
 )
 from services.rpc.errors import (
     AlreadyExistsError,
@@ -26,6 +24,7 @@ from services.rpc.errors import (
     NotFoundError,
     Reason,
 )
+from services.sql.engine import upserts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 def prepare(connection: Connection) -> None:
     """Writes the catalog's one row."""
     connection.execute(
-        _insert(connection)(catalog).values(id=1, version=1).on_conflict_do_nothing()
+        upserts(connection)(catalog).values(id=1, version=1).on_conflict_do_nothing()
     )
 
 
@@ -54,7 +53,7 @@ def create(
         AlreadyExistsError: it exists with other settings, or the name is an alias.
     """
     connection.execute(
-        _insert(connection)(tenants).values(tenant=tenant, seq=0).on_conflict_do_nothing()
+        upserts(connection)(tenants).values(tenant=tenant, seq=0).on_conflict_do_nothing()
     )
     lock_tenant(connection, tenant)
     found = _by_name(connection, tenant, name)
@@ -70,7 +69,7 @@ def create(
         raise AlreadyExistsError(
             Reason.COLLECTION_EXISTS, f"{name!r} is an alias", metadata={"collection": name}
         )
-    seq = next_seq(connection, tenant)
+    seq = next_seq(connection, tenant, name)
     connection.execute(
         insert(collections).values(
             tenant=tenant,
@@ -149,8 +148,8 @@ def drop(connection: Connection, tenant: str, name: str) -> int:
                 metadata={"state": "alias"},
             )
         raise not_found(name)
-    next_seq(connection, tenant)
-    for table in (chunks, documents, deletions, aliases):
+    next_seq(connection, tenant, name)
+    for table in (token_codes, documents, deletions, aliases):
         connection.execute(delete(table).where(table.c.collection_id == found.id))
     connection.execute(delete(collections).where(collections.c.id == found.id))
     bump(connection)
@@ -175,7 +174,7 @@ def set_alias(connection: Connection, tenant: str, alias: Alias) -> str:
             metadata={"collection": alias.name},
         )
     former = _alias_target(connection, tenant, alias.name)
-    statement = _insert(connection)(aliases).values(
+    statement = upserts(connection)(aliases).values(
         tenant=tenant, name=alias.name, collection_id=target.id
     )
     connection.execute(
@@ -220,8 +219,12 @@ def lock_tenant(connection: Connection, tenant: str) -> None:
     connection.execute(update(tenants).where(tenants.c.tenant == tenant).values(seq=tenants.c.seq))
 
 
-def next_seq(connection: Connection, tenant: str) -> int:
-    """Takes the tenant's next sequence number; until the commit no other writer gets one."""
+def next_seq(connection: Connection, tenant: str, name: str) -> int:
+    """Takes the tenant's next sequence number; until the commit no other writer gets one.
+
+    Raises:
+        NotFoundError: the tenant never had a collection, so none of that name either.
+    """
     seq = connection.scalar(
         update(tenants)
         .where(tenants.c.tenant == tenant)
@@ -229,13 +232,8 @@ def next_seq(connection: Connection, tenant: str) -> int:
         .returning(tenants.c.seq)
     )
     if seq is None:
-        raise LookupError("the tenant has no counter")
+        raise not_found(name)
     return seq
-
-
-def set_seq(connection: Connection, collection_id: int, seq: int) -> None:
-    """Notes the newest write of a collection."""
-    connection.execute(update(collections).where(collections.c.id == collection_id).values(seq=seq))
 
 
 def set_fields(connection: Connection, collection_id: int, fields: Mapping[str, FieldType]) -> None:
@@ -251,11 +249,6 @@ def set_fields(connection: Connection, collection_id: int, fields: Mapping[str, 
 def bump(connection: Connection) -> None:
     """Tells every process that the catalog changed."""
     connection.execute(update(catalog).values(version=catalog.c.version + 1))
-
-
-def _insert(connection: Connection) -> Any:
-    """Returns the dialect's insert that knows ON CONFLICT."""
-    return sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
 
 
 def _by_name(connection: Connection, tenant: str, name: str) -> Collection | None:

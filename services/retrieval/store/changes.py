@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from services.filters.values import Value
-from services.retrieval.store import codec
+from services.retrieval.store import chunk_table, codec
+from services.retrieval.store.checksum import Checksum, to_unsigned
 from services.retrieval.store.tables import collections, deletions, tenants
 
 _DOCUMENTS_PER_PART = 256
+_BYTES_PER_PART = 16 << 20
+_ROWS_AT_ONCE = 64
+"""Rows that PostgreSQL sends at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ class DocumentState:
     title: str
     uri: str
     text: str
-    metadata: dict[str, Value | None]
+    metadata: Mapping[str, Value | None]
     acl: tuple[str, ...]
     expires_micros: int | None
     chunks: tuple[ChunkState, ...]
@@ -60,16 +65,33 @@ class Position:
     """Newest write of the collection."""
     tenant_seq: int
     """Newest write of its tenant, in whichever collection."""
+    checksum: Checksum
+    """Of the collection's documents at `seq`."""
 
 
 def positions(connection: Connection, ids: Sequence[int]) -> dict[int, Position]:
     """Returns where the logs of the collections stand; deleted ones are missing."""
     rows = connection.execute(
-        select(collections.c.id, collections.c.seq, tenants.c.seq)
+        select(
+            collections.c.id,
+            collections.c.seq,
+            tenants.c.seq,
+            collections.c.document_count,
+            collections.c.chunk_count,
+            collections.c.checksum_xor,
+            collections.c.checksum_sum,
+        )
         .join(tenants, tenants.c.tenant == collections.c.tenant)
         .where(collections.c.id.in_(ids))
     )
-    return {row[0]: Position(row[1], row[2]) for row in rows}
+    return {
+        row[0]: Position(
+            row[1],
+            row[2],
+            Checksum(row[3], row[4], to_unsigned(row[5]), to_unsigned(row[6])),
+        )
+        for row in rows
+    }
 
 
 def deleted_after(connection: Connection, collection_id: int, seq: int) -> list[str]:
@@ -80,25 +102,13 @@ def deleted_after(connection: Connection, collection_id: int, seq: int) -> list[
     return list(connection.scalars(query))
 
 
-_DOCUMENTS = text(
+_WRITTEN = text(
     """
-    SELECT document_id, seq, version, title, uri, text, metadata, acl, expires_micros
+    SELECT document_id, version, chunk_count, expires_micros, title, uri, metadata, acl,
+           chunks, text, vectors
     FROM retrieval_documents
-    WHERE collection_id = :collection AND (seq, document_id) > (:seq, :document)
-    ORDER BY seq, document_id LIMIT :part
-    """
-)
-_CHUNKS = text(
-    """
-    WITH part AS (
-      SELECT document_id FROM retrieval_documents
-      WHERE collection_id = :collection AND (seq, document_id) > (:seq, :document)
-      ORDER BY seq, document_id LIMIT :part
-    )
-    SELECT c.document_id, c.start_at, c.end_at, c.heading_path, c.vector
-    FROM part JOIN retrieval_chunks c
-      ON c.collection_id = :collection AND c.document_id = part.document_id
-    ORDER BY c.document_id, c.ordinal
+    WHERE collection_id = :collection AND seq > :seq
+    ORDER BY seq, document_id
     """
 )
 
@@ -109,38 +119,39 @@ def written_after(
     """Yields the documents whose newest version was written after a number, part by part.
 
     Run it inside one snapshot transaction: then all parts together are one state of the collection.
+    What is in memory at a time is bounded by a part of it.
     """
-    # A document id is at least one character: "" sorts before all of the next number's.
-    last_seq, last_id = seq + 1, ""
-    while True:
-        where = {
-            "collection": collection_id,
-            "seq": last_seq,
-            "document": last_id,
-            "part": _DOCUMENTS_PER_PART,
-        }
-        rows = connection.execute(_DOCUMENTS, where).all()
-        if not rows:
-            return
-        parts: dict[str, list[ChunkState]] = {}
-        vectors: dict[str, list[bytes]] = {}
-        for row in connection.execute(_CHUNKS, where):
-            chunk = ChunkState(row[1], row[2], codec.load_texts(row[3]))
-            parts.setdefault(row[0], []).append(chunk)
-            vectors.setdefault(row[0], []).append(bytes(row[4]))
-        yield [
-            DocumentState(
-                document_id=row.document_id,
-                version=row.version,
-                title=row.title,
-                uri=row.uri,
-                text=row.text,
-                metadata=codec.load_metadata(row.metadata),
-                acl=codec.load_texts(row.acl),
-                expires_micros=row.expires_micros,
-                chunks=tuple(parts.get(row.document_id, ())),
-                vectors=b"".join(vectors.get(row.document_id, ())),
-            )
-            for row in rows
-        ]
-        last_seq, last_id = rows[-1].seq, rows[-1].document_id
+    rows = connection.execute(
+        _WRITTEN,
+        {"collection": collection_id, "seq": seq},
+        execution_options={"stream_results": True, "max_row_buffer": _ROWS_AT_ONCE},
+    )
+    part: list[DocumentState] = []
+    nbytes = 0
+    for row in rows:
+        part.append(_state(row))
+        nbytes += len(row[9]) + len(row[10])
+        if len(part) == _DOCUMENTS_PER_PART or nbytes > _BYTES_PER_PART:
+            yield part
+            part, nbytes = [], 0
+    if part:
+        yield part
+
+
+def _state(row: Any) -> DocumentState:
+    (document_id, version, count, expires, title, uri, metadata, acl, chunks, body, vectors) = row
+    return DocumentState(
+        document_id,
+        version,
+        title,
+        uri,
+        body,
+        codec.load_metadata(metadata),
+        codec.load_acl(acl),
+        expires,
+        tuple(
+            ChunkState(each.start, each.end, each.heading_path)
+            for each in chunk_table.unpack(chunks, count)
+        ),
+        vectors,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -19,6 +20,9 @@ from services.retrieval.collections import (
 )
 
 _TIMESTAMP_KEY = "t"
+_SHORT_ACL_ENTRIES = 8
+_SHORT_ACL_CHARACTERS = 512
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_metadata(metadata: Mapping[str, Value | None]) -> str:
@@ -29,6 +33,26 @@ def dump_metadata(metadata: Mapping[str, Value | None]) -> str:
 def load_metadata(text: str) -> dict[str, Value | None]:
     """Returns the metadata that `dump_metadata` wrote."""
     return {name: _decode(value) for name, value in json.loads(text).items()}
+
+
+def dump_acl(acl: tuple[str, ...]) -> str:
+    """Returns an access list as JSON; most documents share a few short ones."""
+    return _dump_short(acl) if len(acl) <= _SHORT_ACL_ENTRIES else _dump(list(acl))
+
+
+def load_acl(text: str) -> tuple[str, ...]:
+    """Returns the access list that `dump_acl` wrote."""
+    return _load_short(text) if len(text) <= _SHORT_ACL_CHARACTERS else load_texts(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _dump_short(acl: tuple[str, ...]) -> str:
+    return _dump(list(acl))
+
+
+@functools.lru_cache(maxsize=1024)
+def _load_short(text: str) -> tuple[str, ...]:
+    return load_texts(text)
 
 
 def dump_texts(texts: Iterable[str]) -> str:
@@ -102,7 +126,7 @@ def load_settings(text: str, fields: Mapping[str, FieldType]) -> CollectionSetti
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _encode(value: Value | None) -> Any:

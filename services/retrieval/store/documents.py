@@ -1,34 +1,35 @@
-"""Documents and their chunks in SQL: whole versions in, whole versions out."""
+"""Document versions into SQL and out of it: all or none of a request, as one entry of the log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, select, text
 
 from services.retrieval import fields as field_types
 from services.retrieval.collections import AclPolicy, Collection
-from services.retrieval.documents import EVERYONE, Chunk, Document
-from services.retrieval.store import catalog, codec
+from services.retrieval.documents import EVERYONE, Document
+from services.retrieval.store import catalog, chunk_table, codec, counts
 from services.retrieval.store.changes import Change, ChunkState, DocumentState
-from services.retrieval.store.tables import chunks, collections, deletions, documents
+from services.retrieval.store.counts import Held
+from services.retrieval.store.tables import collections, deletions, documents, token_codes
 from services.rpc.errors import (
     AbortedError,
     FailedPreconditionError,
     InvalidArgumentError,
     Reason,
 )
+from services.sql import bulk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from services.retrieval.store.counts import Quota
+
 MUST_NOT_EXIST = -1
 """Expected version of a document that must not exist yet."""
-_IDS_PER_STATEMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,11 @@ def upsert(
     name: str,
     new: Sequence[Document],
     *,
-    expected_version: int,
+    expected_versions: Sequence[int] = (),
+    expected_version: int = 0,
     check: Callable[[Collection], None],
     now_micros: int,
+    default_quota: Quota = counts.UNLIMITED,
 ) -> Written:
     """Writes whole document versions, all or none.
 
@@ -77,31 +80,51 @@ def upsert(
         tenant: Owner of the collection.
         name: Collection or alias.
         new: The documents, each id once.
-        expected_version: Version each must have now; 0: any, -1: must not exist.
+        expected_versions: Version each must have now, one for each document, or none at all.
+        expected_version: Version all must have when none are given one by one; 0: any, -1: must
+            not exist.
         check: Refuses documents that do not fit the collection by raising.
         now_micros: Time of the commit.
+        default_quota: What a tenant may store that was given no quota of its own.
 
     Raises:
         NotFoundError: no such collection.
         AbortedError: a document has another version.
         InvalidArgumentError: a metadata value has another type than its field.
         FailedPreconditionError: the collection requires access lists and a document has none.
+        ResourceExhaustedError: the tenant would hold more than its quota.
     """
-    catalog.lock_tenant(connection, tenant)
+    # The first statement: from here on the tenant's other writers wait, on every replica.
+    seq = catalog.next_seq(connection, tenant, name)
     collection = catalog.resolve(connection, tenant, name)
     check(collection)
     new = [_with_acl(document, index, collection) for index, document in enumerate(new)]
     new, known = field_types.fit(new, collection.settings.fields)
     ids = [document.document_id for document in new]
-    current = _versions(connection, documents, collection.id, ids)
-    _check_versions(ids, current, expected_version)
-    former = _versions(connection, deletions, collection.id, ids)
-    seq = catalog.next_seq(connection, tenant)
-    versions = tuple(max(current.get(i, 0), former.get(i, 0)) + 1 for i in ids)
-    _write(connection, collection.id, new, versions, current, seq, now_micros)
+    present = counts.held(connection, collection.id, ids)
+    expected = expected_versions or [expected_version] * len(new)
+    _check_versions(ids, present, expected)
+    buried = _buried(connection, collection.id, ids)
+    versions = tuple(
+        max(present[i].version if i in present else 0, buried.get(i, 0)) + 1 for i in ids
+    )
+    rows = [
+        document_row(collection.id, document, version, seq, now_micros)
+        for document, version in zip(new, versions, strict=True)
+    ]
+    counts.move(
+        connection,
+        collection,
+        seq,
+        added=[_held(row) for row in rows],
+        removed=present,
+        default_quota=default_quota,
+    )
+    _remove(connection, collection.id, present)
+    bulk.insert(connection, documents, rows)
+    bulk.insert(connection, token_codes, code_rows(collection.id, new))
     if known != collection.settings.fields:
         catalog.set_fields(connection, collection.id, known)
-    catalog.set_seq(connection, collection.id, seq)
     settings = replace(collection.settings, fields=known)
     written = [_state(document, each) for document, each in zip(new, versions, strict=True)]
     return Written(
@@ -130,28 +153,22 @@ def delete_by_ids(
     """
     catalog.lock_tenant(connection, tenant)
     collection = catalog.resolve(connection, tenant, name)
-    current = _versions(connection, documents, collection.id, ids)
     doomed = {
-        each: version
-        for each, version in current.items()
-        if versions is None or versions.get(each) == version
+        each: held
+        for each, held in counts.held(connection, collection.id, ids).items()
+        if versions is None or versions.get(each) == held.version
     }
     if not doomed:
         return Deleted(collection, Change(collection.seq, collection.seq), 0)
-    seq = catalog.next_seq(connection, tenant)
-    for part in _parts(list(doomed)):
-        for table in (chunks, documents, deletions):
-            connection.execute(
-                delete(table).where(
-                    table.c.collection_id == collection.id, table.c.document_id.in_(part)
-                )
-            )
-    rows = [
-        {"collection_id": collection.id, "document_id": each, "seq": seq, "version": version}
-        for each, version in doomed.items()
-    ]
-    connection.execute(insert(deletions), rows)
-    catalog.set_seq(connection, collection.id, seq)
+    seq = catalog.next_seq(connection, tenant, name)
+    counts.move(connection, collection, seq, removed=doomed)
+    _remove(connection, collection.id, doomed)
+    _execute_for(connection, "DELETE FROM retrieval_deletions", collection.id, list(doomed))
+    bulk.insert(
+        connection,
+        deletions,
+        [(collection.id, each, seq, held.version) for each, held in doomed.items()],
+    )
     change = Change(collection.seq, seq, deleted=list(doomed))
     return Deleted(replace(collection, seq=seq), change, len(doomed))
 
@@ -168,133 +185,97 @@ def expired(connection: Connection, now_micros: int, limit: int) -> list[tuple[s
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def read(
-    connection: Connection,
-    collection_id: int,
-    ids: Sequence[str],
-    *,
-    may_read: Callable[[tuple[str, ...]], bool],
-    now_micros: int,
-    with_text: bool,
-    with_chunks: bool,
-    with_vectors: bool = False,
-) -> list[Document]:
-    """Returns the documents that exist, live and may be read, in the order of the ids."""
-    columns = [column for column in documents.c if with_text or column is not documents.c.text]
-    found: dict[str, Document] = {}
-    for part in _parts(ids):
-        rows = connection.execute(
-            select(*columns).where(
-                documents.c.collection_id == collection_id, documents.c.document_id.in_(part)
-            )
-        )
-        for row in rows:
-            acl = codec.load_texts(row.acl)
-            is_live = row.expires_micros is None or row.expires_micros > now_micros
-            if is_live and may_read(acl):
-                found[row.document_id] = _document(row, acl, with_text=with_text)
-    if with_chunks and found:
-        parts = _chunks(connection, collection_id, list(found), with_vectors=with_vectors)
-        found = {key: replace(each, chunks=parts.get(key, ())) for key, each in found.items()}
-    return [found[each] for each in ids if each in found]
-
-
-def count(connection: Connection, collection_id: int) -> tuple[int, int]:
-    """Returns how many documents and chunks the store holds, expired ones included."""
-    row = connection.execute(
-        select(func.count(), func.coalesce(func.sum(documents.c.chunk_count), 0)).where(
-            documents.c.collection_id == collection_id
-        )
-    ).one()
-    return int(row[0]), int(row[1])
-
-
-def _write(
-    connection: Connection,
-    collection_id: int,
-    new: Sequence[Document],
-    versions: Sequence[int],
-    current: Mapping[str, int],
-    seq: int,
-    now_micros: int,
-) -> None:
-    for part in _parts(list(current)):
-        connection.execute(
-            delete(chunks).where(
-                chunks.c.collection_id == collection_id, chunks.c.document_id.in_(part)
-            )
-        )
-    rows = [
-        _document_row(collection_id, document, version, seq, now_micros)
-        for document, version in zip(new, versions, strict=True)
-    ]
-    dialect = sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert
-    statement: Any = dialect(documents)
-    keys = ("collection_id", "document_id")
-    statement = statement.on_conflict_do_update(
-        index_elements=list(keys),
-        set_={c.name: statement.excluded[c.name] for c in documents.c if c.name not in keys},
+def document_row(
+    collection_id: int, document: Document, version: int, seq: int, now_micros: int
+) -> tuple[Any, ...]:
+    """Returns the values of a document's row, in the order of the table."""
+    metadata = codec.dump_metadata(document.metadata)
+    chunks = document.chunks
+    packed = chunk_table.pack(chunks)
+    text_bytes = (
+        _utf8_bytes(document.text)
+        + _utf8_bytes(document.title)
+        + _utf8_bytes(document.uri)
+        + _utf8_bytes(metadata)
+        + len(packed)
     )
-    connection.execute(statement, rows)
-    chunk_rows = [
-        _chunk_row(collection_id, document.document_id, ordinal, chunk)
+    return (
+        collection_id,
+        document.document_id,
+        version,
+        seq,
+        len(chunks),
+        text_bytes,
+        sum(len(chunk.token_codes) for chunk in chunks),
+        document.expires_micros,
+        now_micros,
+        document.title,
+        document.uri,
+        metadata,
+        codec.dump_acl(document.acl),
+        document.content_hash,
+        packed,
+        document.text,
+        b"".join([chunk.vector for chunk in chunks]),
+    )
+
+
+def _held(row: tuple[Any, ...]) -> tuple[str, Held]:
+    return row[1], Held(row[2], row[4], row[5], row[6])
+
+
+def code_rows(collection_id: int, new: Sequence[Document]) -> list[tuple[Any, ...]]:
+    """Returns the token codes of the documents' chunks as rows."""
+    return [
+        (collection_id, document.document_id, ordinal, chunk.token_codes)
         for document in new
         for ordinal, chunk in enumerate(document.chunks)
+        if chunk.token_codes
     ]
-    if chunk_rows:
-        connection.execute(insert(chunks), chunk_rows)
 
 
 def _state(document: Document, version: int) -> DocumentState:
     return DocumentState(
-        document_id=document.document_id,
-        version=version,
-        title=document.title,
-        uri=document.uri,
-        text=document.text,
-        metadata=dict(document.metadata),
-        acl=document.acl,
-        expires_micros=document.expires_micros,
-        chunks=tuple(
-            ChunkState(each.start, each.end, each.heading_path) for each in document.chunks
-        ),
-        vectors=b"".join(each.vector for each in document.chunks),
+        document.document_id,
+        version,
+        document.title,
+        document.uri,
+        document.text,
+        document.metadata,
+        document.acl,
+        document.expires_micros,
+        tuple([ChunkState(each.start, each.end, each.heading_path) for each in document.chunks]),
+        b"".join([each.vector for each in document.chunks]),
     )
 
 
-def _document_row(
-    collection_id: int, document: Document, version: int, seq: int, now_micros: int
-) -> dict[str, Any]:
-    return {
-        "collection_id": collection_id,
-        "document_id": document.document_id,
-        "version": version,
-        "seq": seq,
-        "title": document.title,
-        "uri": document.uri,
-        "metadata": codec.dump_metadata(document.metadata),
-        "acl": codec.dump_texts(document.acl),
-        "content_hash": document.content_hash,
-        "expires_micros": document.expires_micros,
-        "committed_micros": now_micros,
-        "chunk_count": len(document.chunks),
-        "text": document.text,
-    }
+def _remove(connection: Connection, collection_id: int, present: Mapping[str, Held]) -> None:
+    """Deletes rows of documents that are there."""
+    if not present:
+        return
+    _execute_for(connection, "DELETE FROM retrieval_documents", collection_id, list(present))
+    coded = [each for each, held in present.items() if held.code_bytes]
+    if coded:
+        _execute_for(connection, "DELETE FROM retrieval_token_codes", collection_id, coded)
 
 
-def _chunk_row(collection_id: int, document_id: str, ordinal: int, chunk: Chunk) -> dict[str, Any]:
-    return {
-        "collection_id": collection_id,
-        "document_id": document_id,
-        "ordinal": ordinal,
-        "chunk_id": chunk.chunk_id,
-        "start_at": chunk.start,
-        "end_at": chunk.end,
-        "heading_path": codec.dump_texts(chunk.heading_path),
-        "page": chunk.page,
-        "vector": chunk.vector,
-        "token_codes": chunk.token_codes or None,
-    }
+def _execute_for(
+    connection: Connection, statement: str, collection_id: int, ids: Sequence[str]
+) -> Any:
+    """Runs a statement for the documents of those ids."""
+    condition = bulk.among(connection, "document_id")
+    return connection.execute(
+        text(f"{statement} WHERE collection_id = :collection AND {condition}"),
+        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
+    )
+
+
+def _buried(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, int]:
+    """Returns the versions that deleted documents had."""
+    found = _execute_for(
+        connection, "SELECT document_id, version FROM retrieval_deletions", collection_id, ids
+    )
+    return {row[0]: row[1] for row in found}
 
 
 def _with_acl(document: Document, index: int, collection: Collection) -> Document:
@@ -309,82 +290,26 @@ def _with_acl(document: Document, index: int, collection: Collection) -> Documen
     return replace(document, acl=(EVERYONE,))
 
 
-def _check_versions(ids: Sequence[str], current: Mapping[str, int], expected: int) -> None:
-    if expected == 0:
-        return
-    if expected < MUST_NOT_EXIST:
-        raise InvalidArgumentError.for_field(
-            "expected_version", "must be a version, 0 for no condition, or -1 for a new document"
-        )
-    wanted = 0 if expected == MUST_NOT_EXIST else expected
-    for each in ids:
-        if current.get(each, 0) != wanted:
+def _check_versions(
+    ids: Sequence[str], present: Mapping[str, Held], expected: Sequence[int]
+) -> None:
+    for each, asked in zip(ids, expected, strict=True):
+        if asked == 0:
+            continue
+        if asked < MUST_NOT_EXIST:
+            raise InvalidArgumentError.for_field(
+                "expected_version",
+                "must be a version, 0 for no condition, or -1 for a new document",
+            )
+        wanted = 0 if asked == MUST_NOT_EXIST else asked
+        version = present[each].version if each in present else 0
+        if version != wanted:
             raise AbortedError(
                 Reason.CONFLICT,
-                f"the document has version {current.get(each, 0)}, not {wanted}",
-                metadata={"document_id": each, "version": str(current.get(each, 0))},
+                f"the document has version {version}, not {wanted}",
+                metadata={"document_id": each, "version": str(version)},
             )
 
 
-def _versions(
-    connection: Connection, table: Any, collection_id: int, ids: Sequence[str]
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for part in _parts(ids):
-        rows = connection.execute(
-            select(table.c.document_id, table.c.version).where(
-                table.c.collection_id == collection_id, table.c.document_id.in_(part)
-            )
-        )
-        found.update((row[0], row[1]) for row in rows)
-    return found
-
-
-def _document(row: Any, acl: tuple[str, ...], *, with_text: bool) -> Document:
-    return Document(
-        document_id=row.document_id,
-        title=row.title,
-        uri=row.uri,
-        text=row.text if with_text else "",
-        metadata=codec.load_metadata(row.metadata),
-        acl=acl,
-        content_hash=row.content_hash,
-        expires_micros=row.expires_micros,
-        version=row.version,
-        committed_micros=row.committed_micros,
-    )
-
-
-def _chunks(
-    connection: Connection, collection_id: int, ids: Sequence[str], *, with_vectors: bool
-) -> dict[str, tuple[Chunk, ...]]:
-    left_out = set() if with_vectors else {"vector", "token_codes"}
-    columns = [column for column in chunks.c if column.name not in left_out]
-    found: dict[str, list[tuple[int, Chunk]]] = {}
-    for part in _parts(ids):
-        rows = connection.execute(
-            select(*columns).where(
-                chunks.c.collection_id == collection_id, chunks.c.document_id.in_(part)
-            )
-        )
-        for row in rows:
-            chunk = Chunk(
-                chunk_id=row.chunk_id,
-                start=row.start_at,
-                end=row.end_at,
-                vector=bytes(row.vector) if with_vectors else b"",
-                heading_path=codec.load_texts(row.heading_path),
-                page=row.page,
-                token_codes=bytes(row.token_codes or b"") if with_vectors else b"",
-            )
-            found.setdefault(row.document_id, []).append((row.ordinal, chunk))
-    return {
-        key: tuple(chunk for _, chunk in sorted(each, key=lambda pair: pair[0]))
-        for key, each in found.items()
-    }
-
-
-def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cuts a list of ids so that one statement never holds too many parameters."""
-    for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        yield ids[start : start + _IDS_PER_STATEMENT]
+def _utf8_bytes(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode())

@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, TextClause, text
 
 from services.retrieval.queries import Passage
-from services.retrieval.store import codec
+from services.retrieval.store import chunk_table, codec
+from services.retrieval.store.chunk_table import ChunkEntry
+from services.sql import bulk
 
-_PER_STATEMENT = 200
+_WHOLE_BYTES = 64 << 10
+"""Texts up to this size are read whole and cut here; of longer ones the database cuts passages."""
+_CUTS_PER_STATEMENT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,19 @@ class Wanted:
     document_id: str
     version: int
     ordinal: int
+
+
+class _Found(NamedTuple):
+    """A document that holds wanted chunks."""
+
+    version: int
+    chunk_count: int
+    title: str
+    uri: str
+    metadata: str | None
+    chunks: bytes
+    text: str | None
+    """None: too long to be read whole."""
 
 
 def fetch(
@@ -36,61 +54,133 @@ def fetch(
     that was deleted or whose readers changed is never answered with, on any replica, once that was
     acknowledged.
     """
+    ids = list(dict.fromkeys(each.document_id for each in wanted))
+    documents = _documents(connection, collection_id, ids, with_metadata=with_metadata)
+    entries = [_entry(each, documents.get(each.document_id)) for each in wanted]
+    long = [
+        (place, each.document_id, entry.start, entry.end)
+        for place, (each, entry) in enumerate(zip(wanted, entries, strict=True))
+        if entry is not None and documents[each.document_id].text is None
+    ]
+    cuts = _cut(connection, collection_id, long) if long else {}
+    metadata = {
+        key: codec.load_metadata(each.metadata) if each.metadata is not None else {}
+        for key, each in documents.items()
+    }
     found: list[Passage | None] = []
-    for start in range(0, len(wanted), _PER_STATEMENT):
-        part = wanted[start : start + _PER_STATEMENT]
-        found += _fetch_part(connection, collection_id, part, with_metadata=with_metadata)
-    return found
-
-
-def _fetch_part(
-    connection: Connection, collection_id: int, wanted: Sequence[Wanted], *, with_metadata: bool
-) -> list[Passage | None]:
-    parameters: dict[str, object] = {"collection": collection_id}
-    for place, each in enumerate(wanted):
-        parameters[f"d{place}"] = each.document_id
-        parameters[f"v{place}"] = each.version
-        parameters[f"o{place}"] = each.ordinal
-    statement = _statement(len(wanted), with_metadata=with_metadata)
-    found: list[Passage | None] = [None] * len(wanted)
-    for row in connection.execute(statement, parameters):
-        each = wanted[row.place]
-        found[row.place] = Passage(
-            document_id=each.document_id,
-            document_version=each.version,
-            chunk_id=row.chunk_id,
-            ordinal=each.ordinal,
-            start=row.start_at,
-            end=row.end_at,
-            text=row.passage,
-            title=row.title,
-            uri=row.uri,
-            heading_path=codec.load_texts(row.heading_path),
-            page=row.page,
-            metadata=codec.load_metadata(row.metadata) if row.metadata is not None else {},
+    for place, (each, entry) in enumerate(zip(wanted, entries, strict=True)):
+        if entry is None:
+            found.append(None)
+            continue
+        document = documents[each.document_id]
+        whole = document.text
+        found.append(
+            Passage(
+                document_id=each.document_id,
+                document_version=each.version,
+                chunk_id=entry.chunk_id,
+                ordinal=each.ordinal,
+                start=entry.start,
+                end=entry.end,
+                text=cuts[place] if whole is None else whole[entry.start : entry.end],
+                title=document.title,
+                uri=document.uri,
+                heading_path=entry.heading_path,
+                page=entry.page,
+                metadata=metadata[each.document_id],
+            )
         )
     return found
 
 
-@functools.lru_cache(maxsize=2 * _PER_STATEMENT)
-def _statement(count: int, *, with_metadata: bool) -> TextClause:
-    """Returns the query for so many chunks; making one costs more than running it."""
+def token_codes(
+    connection: Connection, collection_id: int, wanted: Sequence[Wanted]
+) -> list[bytes]:
+    """Returns the token codes of chunks in order, in one read; empty where there are none.
+
+    Documents of another version count as having none.
+    """
+    versions = {each.document_id: each.version for each in wanted}
+    found: dict[tuple[str, int], bytes] = {}
+    ordinals = sorted({each.ordinal for each in wanted})
+    rows = connection.execute(
+        # Only conditions made here are put into the text; all values are bound.
+        text(
+            "SELECT d.document_id, d.version, c.ordinal, c.codes "  # noqa: S608 - see above
+            "FROM retrieval_documents d JOIN retrieval_token_codes c "
+            "ON c.collection_id = d.collection_id AND c.document_id = d.document_id "
+            "WHERE d.collection_id = :collection "
+            f"AND {bulk.among(connection, 'd.document_id')} "
+            f"AND {bulk.among(connection, 'c.ordinal', 'ordinals')}"
+        ),
+        {
+            "collection": collection_id,
+            "ids": bulk.bind(connection, list(versions)),
+            "ordinals": bulk.bind(connection, ordinals),
+        },
+    )
+    for document_id, version, ordinal, codes in rows:
+        if versions[document_id] == version:
+            found[document_id, ordinal] = codes
+    return [found.get((each.document_id, each.ordinal), b"") for each in wanted]
+
+
+def _documents(
+    connection: Connection, collection_id: int, ids: Sequence[str], *, with_metadata: bool
+) -> dict[str, _Found]:
+    rows = connection.execute(
+        text(
+            "SELECT document_id, version, chunk_count, title, uri, "  # noqa: S608 - as above
+            f"{'metadata' if with_metadata else 'NULL'}, chunks, "
+            "CASE WHEN text_bytes <= :whole THEN text END "
+            "FROM retrieval_documents WHERE collection_id = :collection "
+            f"AND {bulk.among(connection, 'document_id')}"
+        ),
+        {"collection": collection_id, "whole": _WHOLE_BYTES, "ids": bulk.bind(connection, ids)},
+    )
+    return {row[0]: _Found(*row[1:]) for row in rows}
+
+
+def _entry(wanted: Wanted, document: _Found | None) -> ChunkEntry | None:
+    if document is None or document.version != wanted.version:
+        return None
+    if wanted.ordinal >= document.chunk_count:
+        return None
+    return chunk_table.entry(document.chunks, document.chunk_count, wanted.ordinal)
+
+
+def _cut(
+    connection: Connection, collection_id: int, spans: Sequence[tuple[int, str, int, int]]
+) -> dict[int, str]:
+    """Returns pieces of long texts by their places; spans are (place, document, start, end)."""
+    found: dict[int, str] = {}
+    for first in range(0, len(spans), _CUTS_PER_STATEMENT):
+        part = spans[first : first + _CUTS_PER_STATEMENT]
+        parameters: dict[str, object] = {"collection": collection_id}
+        for number, (_, document_id, start, end) in enumerate(part):
+            parameters[f"d{number}"] = document_id
+            parameters[f"s{number}"] = start + 1
+            parameters[f"n{number}"] = end - start
+        for row in connection.execute(_cut_statement(len(part)), parameters):
+            found[part[row[0]][0]] = row[1]
+    return found
+
+
+@functools.lru_cache(maxsize=_CUTS_PER_STATEMENT)
+def _cut_statement(count: int) -> TextClause:
+    """Returns the query for so many spans; making one costs more than running it."""
     rows = ", ".join(
-        f"({place}, CAST(:d{place} AS TEXT), CAST(:v{place} AS BIGINT), CAST(:o{place} AS INTEGER))"
-        for place in range(count)
+        f"({number}, CAST(:d{number} AS TEXT), CAST(:s{number} AS INTEGER), "
+        f"CAST(:n{number} AS INTEGER))"
+        for number in range(count)
     )
     # Only numbers counted here are put into the text; all values are bound.
     return text(
         f"""
-        WITH wanted (place, document_id, version, ordinal) AS (VALUES {rows})
-        SELECT w.place, d.title, d.uri, c.chunk_id, c.start_at, c.end_at, c.heading_path, c.page,
-               {"d.metadata" if with_metadata else "NULL"} AS metadata,
-               substr(d.text, CAST(c.start_at + 1 AS INTEGER),
-                      CAST(c.end_at - c.start_at AS INTEGER)) AS passage
+        WITH wanted (place, document_id, first, count) AS (VALUES {rows})
+        SELECT w.place, substr(d.text, w.first, w.count)
         FROM wanted w
         JOIN retrieval_documents d ON d.collection_id = :collection
-          AND d.document_id = w.document_id AND d.version = w.version
-        JOIN retrieval_chunks c ON c.collection_id = :collection
-          AND c.document_id = w.document_id AND c.ordinal = w.ordinal
+          AND d.document_id = w.document_id
         """  # noqa: S608 - see above
     )

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from services.retrieval.store import catalog, tables
+from services.retrieval.store.upgrades import UPGRADES
 from services.sql.engine import open_engine
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
@@ -128,4 +129,6 @@ class Store:
 
 
 def _prepare(engine: Engine) -> None:
-    ensure_schema(engine, tables.metadata, tables.VERSION, component=tables.COMPONENT)
+    ensure_schema(
+        engine, tables.metadata, tables.VERSION, component=tables.COMPONENT, upgrades=UPGRADES
+    )
