@@ -505,16 +505,18 @@ class Chunk(_message.Message):
     def __init__(self, chunk_id: _Optional[str] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., heading_path: _Optional[_Iterable[str]] = ..., page: _Optional[int] = ..., vector: _Optional[_Union[_vector_pb2.Vector, _Mapping]] = ..., token_codes: _Optional[bytes] = ...) -> None: ...
 
 class UpsertRequest(_message.Message):
-    __slots__ = ("scope", "collection", "documents", "expected_version")
+    __slots__ = ("scope", "collection", "documents", "expected_version", "expected_versions")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     documents: _containers.RepeatedCompositeFieldContainer[Document]
     expected_version: int
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    expected_versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., expected_version: _Optional[int] = ..., expected_versions: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class UpsertResponse(_message.Message):
     __slots__ = ("seq", "versions")
