@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from services.ingestion.parsers.decoding import clean, decode
 from services.ingestion.parsers.html_text import TextBuilder
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
+from services.ingestion.parsers.writer import storable
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -53,10 +54,19 @@ def parse(data: bytes) -> ParsedDocument:
     Raises:
         UnparsableError: it has no text.
     """
+    source, warnings = decode(data, is_html=True)
+    return parse_text(source, warnings)
+
+
+def parse_text(source: str, warnings: Sequence[str] = ()) -> ParsedDocument:
+    """Returns the main content of a page that is decoded already.
+
+    Raises:
+        UnparsableError: it has no text.
+    """
     from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415 - loaded for HTML files only
 
-    source, warnings = decode(data, is_html=True)
-    tree = LexborHTMLParser(clean(source))
+    tree = LexborHTMLParser(storable(clean(source)))
     body = tree.body
     if body is None:
         raise UnparsableError("EMPTY_TEXT", "the page has no body")

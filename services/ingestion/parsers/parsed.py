@@ -36,6 +36,8 @@ class ParsedDocument:
     metadata: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     """Facts stated in the document itself (front matter)."""
     warnings: tuple[str, ...] = ()
+    content_type: str = ""
+    """Type it was parsed as; empty: the one it was submitted with."""
 
 
 class UnparsableError(Exception):
@@ -69,6 +71,7 @@ def to_plain(parsed: ParsedDocument) -> dict[str, Any]:
         "title": parsed.title,
         "metadata": dict(parsed.metadata),
         "warnings": list(parsed.warnings),
+        "content_type": parsed.content_type,
         "paths": [list(path) for path in paths],
         "blocks": blocks,
     }
@@ -89,6 +92,7 @@ def from_plain(text: str, plain: Mapping[str, Any]) -> ParsedDocument:
             for name, value in plain["metadata"].items()
         },
         warnings=tuple(plain["warnings"]),
+        content_type=plain.get("content_type", ""),
     )
 
 

@@ -12,6 +12,8 @@ from services.ingestion.parsers.plain import paragraphs
 if TYPE_CHECKING:
     import pypdfium2
 
+    from services.ingestion.parsers.dispatch import ParseOptions
+
 _HYPHENS = re.compile("[\ufffe\x02]\\s*")
 """How PDFium marks a word broken at the end of a line."""
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f\u00ad]")
@@ -24,7 +26,7 @@ _PASSWORD_ERROR = 4
 _MAX_PAGES = 20_000
 
 
-def parse(data: bytes) -> ParsedDocument:
+def parse(data: bytes, options: ParseOptions | None = None) -> ParsedDocument:
     """Returns the text of all pages, a blank line between them.
 
     Raises:

@@ -7,7 +7,6 @@ the bytes the header announces. It is started by `sandbox.py` and knows no secre
 from __future__ import annotations
 
 import ctypes
-import importlib
 import json
 import math
 import os
@@ -15,18 +14,12 @@ import resource
 import signal
 import struct
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from services.ingestion.parsers.dispatch import OcrHook, ParseOptions, parse
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError, to_plain
 
-_MODULES = {
-    "text/markdown": "services.ingestion.parsers.markdown",
-    "text/html": "services.ingestion.parsers.html",
-    "text/plain": "services.ingestion.parsers.plain",
-    "application/pdf": "services.ingestion.parsers.pdf",
-}
 _OUT_OF_MEMORY = {
     "reason": "PARSE_OUT_OF_MEMORY",
     "message": "the document needs more memory to parse than it may have",
@@ -82,7 +75,7 @@ def _limit_cpu(seconds: float) -> None:
 
 def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     try:
-        parsed = _parser(header["content_type"])(data)
+        parsed = parse(data, header["content_type"], _options(header))
         text = _checked(parsed, header["max_characters"]).encode()
     except UnparsableError as error:
         return {"reason": error.reason, "message": error.message}, b""
@@ -108,8 +101,10 @@ def _peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _parser(content_type: str) -> Callable[[bytes], ParsedDocument]:
-    return importlib.import_module(_MODULES[content_type]).parse
+def _options(header: dict[str, Any]) -> ParseOptions:
+    return ParseOptions(
+        OcrHook(tuple(header.get("ocr_command", ())), header.get("ocr_entry_point", ""))
+    )
 
 
 def _checked(parsed: ParsedDocument, max_characters: int) -> str:

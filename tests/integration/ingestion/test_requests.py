@@ -57,7 +57,7 @@ BAD_DOCUMENTS = {
     "unknown type": (
         document(content_type="video/mp4", file_name=""),
         "UNSUPPORTED_CONTENT_TYPE",
-        "text/html",
+        "supported are",
     ),
     "type against content": (
         document(content=b"%PDF-1.4", content_type="text/html", file_name=""),

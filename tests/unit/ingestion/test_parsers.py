@@ -215,7 +215,7 @@ def test_a_damaged_pdf_is_said_to_be_damaged():
         (b"<!DOCTYPE html><p>", "", "", "text/html"),
         (b"\n <html>", "page", "", "text/html"),
         (b"<p>", "a.htm", "", "text/html"),
-        (b"a,b", "a.csv", "text/csv", "text/plain"),
+        (b"a,b", "a.csv", "text/csv", "text/csv"),
         (b"%PDF-1.7", "a.pdf", "", "application/pdf"),
         (b"junk\n%PDF-1.7", "", "application/pdf", "application/pdf"),
         ("ü".encode("utf-16"), "a.txt", "", "text/plain"),
@@ -232,7 +232,8 @@ def test_types_are_recognised(head, name, declared, wanted):
     ("head", "name", "declared"),
     [
         (b"PK\x03\x04", "a.docx", ""),
-        (b"PK\x03\x04", "a.md", ""),
+        (b"PK\x03\x04" + bytes(60), "a.zip", ""),
+        (b"PK\x03\x04" + bytes(60), "a.md", ""),
         (b"\x89PNG\r\n\x1a\n", "", ""),
         (b"x", "a.docx", ""),
         (b"<html>", "a.pdf", ""),
