@@ -244,21 +244,13 @@ def check_query(
 def _allowed_chunks(
     published: Published, reach: Reach, options: SearchOptions
 ) -> NDArray[np.bool_]:
-    snapshot = published.snapshot
-
-    def make() -> NDArray[np.bool_]:
-        documents = masks.readable(snapshot, reach.principals, _now_micros())
-        if options.filter is not None:
-            fields = published.collection.settings.fields
-            documents = documents & masks.matching(
-                snapshot, options.filter, fields, "options.filter"
-            )
-        return masks.chunk_mask(snapshot, documents)
-
-    if snapshot.rows.has_expiring:
-        return make()
-    key = ("chunks", frozenset(reach.principals), repr(options.filter))
-    return snapshot.masks.get(key, make)
+    return masks.allowed(
+        published.snapshot,
+        reach.principals,
+        options.filter,
+        published.collection.settings.fields,
+        _now_micros(),
+    ).mask
 
 
 def _wanted(snapshot: Snapshot, row: int) -> Wanted:

@@ -1,4 +1,4 @@
-"""BM25 over posting lists that only grow.
+"""BM25 over posting lists.
 
 Every query is filtered at least by permissions. Scoring whole posting lists and masking the sum
 costs the same at any filter, where a text engine must be told the allowed documents one by one
@@ -9,16 +9,17 @@ costs the same at any filter, where a text engine must be told the allowed docum
 from __future__ import annotations
 
 import math
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.retrieval.keyword.analysis import analyzer, intern_term
+from services.retrieval.keyword.analysis import analyzer
 from services.retrieval.limits import MAX_QUERY_TERMS
 from services.retrieval.view.arrays import GrowingArray
+from services.retrieval.view.postings import Postings
+from services.retrieval.view.texts import ABSENT, TextTable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,37 +38,43 @@ class KeywordIndex:
 
     Args:
         language: Snowball language, or "none".
+        terms: Terms to begin with.
+        postings: Rows of each term, by its code, with its frequencies.
+        lengths: Words in each chunk row.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(
+        self,
+        language: str,
+        terms: TextTable | None = None,
+        postings: Postings | None = None,
+        lengths: GrowingArray | None = None,
+    ) -> None:
         self._analyzer = analyzer(language)
-        self._rows: dict[str, array[int]] = {}
-        self._frequencies: dict[str, array[int]] = {}
-        self._lengths = GrowingArray(np.int32)
-        self._posting_count = 0
+        self.terms = terms if terms is not None else TextTable()
+        self.postings = postings if postings is not None else Postings(has_numbers=True)
+        self.lengths = lengths if lengths is not None else GrowingArray(np.int32)
 
-    def append(self, title: str, heading_path: Sequence[str], text: str) -> None:
-        """Adds the next chunk row: its own words, its document's title, its headings."""
-        row = self._lengths.size
-        terms = self._analyzer.document("\n".join((title, *heading_path, text)))
-        counts = Counter(terms.counted)
-        for single in terms.extra:
-            counts[single] += 1
-        for term, count in counts.items():
-            rows = self._rows.get(term)
-            if rows is None:
-                key = intern_term(term)
-                # Frequencies first: who finds rows finds their frequencies.
-                self._frequencies[key] = array("H")
-                rows = self._rows[key] = array("I")
-            self._frequencies[term].append(min(count, _MAX_FREQUENCY))
-            rows.append(row)
-        self._posting_count += len(counts)
-        self._lengths.append(len(terms.counted))
+    def append(self, chunks: Sequence[tuple[str, Sequence[str], str]]) -> None:
+        """Adds the next chunk rows: their documents' titles, their headings, their own words."""
+        lengths = np.zeros(len(chunks), np.int32)
+        first = self.lengths.size
+        for place, (title, heading_path, text) in enumerate(chunks):
+            if not (text or title or heading_path):
+                continue
+            terms = self._analyzer.document("\n".join((title, *heading_path, text)))
+            counts = Counter(terms.counted)
+            for single in terms.extra:
+                counts[single] += 1
+            codes = self.terms.intern_all(list(counts))
+            numbers = [min(count, _MAX_FREQUENCY) for count in counts.values()]
+            self.postings.add_numbered(first + place, dict(zip(codes, numbers, strict=True)))
+            lengths[place] = len(terms.counted)
+        self.lengths.extend(lengths)
 
     def length_between(self, first: int, last: int) -> int:
         """Returns the number of words in chunk rows first..last."""
-        return int(self._lengths.rows(last)[first:].sum())
+        return int(self.lengths.rows(last)[first:].sum())
 
     def query_terms(self, texts: Sequence[tuple[str, float]]) -> dict[str, float]:
         """Returns the terms of weighted texts, each with its weight times its frequency."""
@@ -98,7 +105,7 @@ class KeywordIndex:
         if not snapshot.live_chunks:
             return total
         mean = max(snapshot.live_terms / snapshot.live_chunks, 1e-9)
-        lengths = self._lengths.rows(snapshot.chunk_count)
+        lengths = self.lengths.rows(snapshot.chunk_count)
         for term, weight in self.query_terms(texts).items():
             rows, frequencies = self._postings(term, snapshot.chunk_count)
             found = int(np.count_nonzero(live_chunks[rows]))
@@ -110,17 +117,24 @@ class KeywordIndex:
             total[rows] += (weight * idf * (K1 + 1)) * frequencies / (frequencies + norms)
         return total
 
+    def seal(self) -> None:
+        """Moves what lies in lists into arrays; the caller keeps other writers out."""
+        self.terms.seal()
+        self.postings.seal()
+
+    @property
+    def tail_size(self) -> int:
+        """Entries that lie in lists."""
+        return self.terms.tail_size + self.postings.tail_size
+
     @property
     def nbytes(self) -> int:
-        """About the bytes used."""
-        return self._posting_count * 6 + len(self._rows) * 400 + self._lengths.nbytes
+        """About the bytes in memory."""
+        return self.terms.nbytes + self.postings.nbytes + self.lengths.nbytes
 
     def _postings(self, term: str, count: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
-        rows = self._rows.get(term)
-        if rows is None:
+        code = self.terms.code(term)
+        if code == ABSENT:
             return np.empty(0, np.uint32), np.empty(0, np.float32)
-        found = np.frombuffer(rows.tobytes(), np.uint32)
-        found = found[: np.searchsorted(found, count)]
-        # Read after the rows, so at least as long.
-        frequencies = np.frombuffer(self._frequencies[term].tobytes(), np.uint16)
-        return found, frequencies[: len(found)].astype(np.float32)
+        rows, frequencies = self.postings.numbered(code, count)
+        return rows, frequencies.astype(np.float32)

@@ -1,8 +1,7 @@
-"""Arrays and posting lists that only grow, so that readers of the first n rows need no lock."""
+"""Arrays that only grow, so that readers of the first n rows need no lock."""
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 _FIRST_CAPACITY = 64
-_GROWTH = 1.5
+_GROWTH = 1.25
+"""Copying a column now and then is cheap; slack costs memory for ever."""
 
 
 class GrowingArray:
@@ -31,14 +31,25 @@ class GrowingArray:
         self._buffer: NDArray[Any] = np.empty(shape, dtype)
         self.size = 0
 
+    @classmethod
+    def over(cls, rows: NDArray[Any]) -> GrowingArray:
+        """Returns an array that begins with the given rows, which may be mapped from a file.
+
+        They are not copied until the array grows, and must not be written to if they are read-only.
+        """
+        made = cls.__new__(cls)
+        made._buffer = rows  # noqa: SLF001 - its own class
+        made.size = len(rows)
+        return made
+
     def append(self, value: Any) -> None:
         """Adds one row."""
         self._reserve(1)
         self._buffer[self.size] = value
         self.size += 1
 
-    def extend(self, values: NDArray[Any]) -> None:
-        """Adds rows."""
+    def extend(self, values: Any) -> None:
+        """Adds rows: an array, or a list of numbers."""
         self._reserve(len(values))
         self._buffer[self.size : self.size + len(values)] = values
         self.size += len(values)
@@ -55,51 +66,21 @@ class GrowingArray:
         """Returns the first `count` rows, without copying; they never change."""
         return self._buffer[:count]
 
+    def trim(self) -> None:
+        """Gives back what is reserved and not used."""
+        if len(self._buffer) > max(_FIRST_CAPACITY, self.size):
+            self._buffer = self._buffer[: self.size].copy()
+
     @property
     def nbytes(self) -> int:
-        """Bytes reserved."""
-        return self._buffer.nbytes
+        """Bytes reserved in memory; what is mapped from a file takes none."""
+        return 0 if isinstance(self._buffer, np.memmap) else self._buffer.nbytes
 
     def _reserve(self, more: int) -> None:
         needed = self.size + more
         if needed <= len(self._buffer):
             return
-        capacity = max(needed, int(len(self._buffer) * _GROWTH))
+        capacity = max(needed, int(len(self._buffer) * _GROWTH), _FIRST_CAPACITY)
         grown = np.empty((capacity, *self._buffer.shape[1:]), self._buffer.dtype)
         grown[: self.size] = self._buffer[: self.size]
         self._buffer = grown
-
-
-class Postings:
-    """For each key the rows that have it, ascending; one thread appends, any thread reads."""
-
-    __slots__ = ("_rows",)
-
-    def __init__(self) -> None:
-        self._rows: dict[str, array[int]] = {}
-
-    def add(self, key: str, row: int) -> None:
-        """Notes that `row`, larger than all before, has the key."""
-        rows = self._rows.get(key)
-        if rows is None:
-            rows = self._rows[key] = array("I")
-        rows.append(row)
-
-    def get(self, key: str, count: int) -> NDArray[np.uint32]:
-        """Returns the rows below `count` that have the key, as a copy."""
-        rows = self._rows.get(key)
-        if rows is None:
-            return np.empty(0, np.uint32)
-        # tobytes copies in one step of the interpreter: a view of the array would forbid it to
-        # grow.
-        found = np.frombuffer(rows.tobytes(), np.uint32)
-        return found[: np.searchsorted(found, count)] if len(found) else found
-
-    def keys(self) -> list[str]:
-        """Returns all keys, as a copy."""
-        return list(self._rows)
-
-    @property
-    def nbytes(self) -> int:
-        """About the bytes used."""
-        return sum(len(rows) * 4 + 150 for rows in list(self._rows.values()))

@@ -26,7 +26,9 @@ from services.filters.ast import (
     invalid_filter,
 )
 from services.filters.values import FieldType, Timestamp, Value, parse_timestamp, type_of
+from services.retrieval.vectors.allowed import Allowed
 from services.retrieval.view.columns import KeywordColumn, NumberColumn, TagsColumn
+from services.retrieval.view.texts import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,21 +41,21 @@ if TYPE_CHECKING:
 DOCUMENT_ID, URI, SOURCE = "document_id", "uri", "source"
 """Built-in fields. `source` is the metadata field of that name where there is one, else the URI."""
 
+_NO_ROWS = np.empty(0, np.int64)
 _COMPARABLE = {FieldType.KEYWORD, FieldType.INTEGER, FieldType.FLOAT, FieldType.TIMESTAMP}
 
 
 def readable(snapshot: Snapshot, principals: Sequence[str], now_micros: int) -> NDArray[np.bool_]:
     """Returns which document rows live, are not expired, and one of the principals may read."""
-
-    def make() -> NDArray[np.bool_]:
-        mask = np.zeros(snapshot.document_count, np.bool_)
-        for principal in set(principals):
-            mask[snapshot.rows.acl.postings.get(principal, snapshot.document_count)] = True
-        return mask & snapshot.live
-
-    mask = snapshot.masks.get(("acl", frozenset(principals)), make)
-    if snapshot.rows.has_expiring:
-        return mask & (snapshot.rows.expires.rows(snapshot.document_count) > now_micros)
+    readers = frozenset(principals)
+    mask = snapshot.masks.get(
+        ("acl", readers),
+        lambda: _granted(snapshot, readers, snapshot.document_count) & snapshot.live,
+    )
+    gone = _expired(snapshot, now_micros)
+    if len(gone):
+        mask = mask.copy()
+        mask[gone] = False
     return mask
 
 
@@ -71,14 +73,100 @@ def matching(
     Raises:
         InvalidArgumentError: an unknown field, or a value or operator that does not fit its type.
     """
-    evaluator = _Evaluator(snapshot, fields, path)
-    # By its text: 1, 1.0 and True are equal to Python, and different to a filter.
-    return snapshot.masks.get(("filter", repr(tree)), lambda: evaluator.mask(tree))
+    # By its text: 1, 1.0 and True are equal to Python, and different to a filter. With the fields'
+    # types, which may come to be known after a first search was refused.
+    return snapshot.rows.masks.get(
+        ("filter", repr(tree)),
+        snapshot.document_count,
+        lambda first: _Evaluator(snapshot, fields, path, first).mask(tree),
+    )
+
+
+def allowed(
+    snapshot: Snapshot,
+    principals: Sequence[str],
+    tree: Filter | None,
+    fields: Mapping[str, FieldType],
+    now_micros: int,
+    path: str = "options.filter",
+) -> Allowed:
+    """Returns the chunk rows a search may return; the same object again while nothing changes.
+
+    Args:
+        snapshot: State to evaluate in.
+        principals: Who asks.
+        tree: The filter; None: everything readable.
+        fields: The collection's fields.
+        now_micros: The time, for documents that expire.
+        path: Path of the filter in the request, for errors.
+
+    Raises:
+        InvalidArgumentError: as for `matching`.
+    """
+    readers = frozenset(principals)
+    key = ("allowed", readers, repr(tree))
+
+    def make() -> Allowed:
+        mask = _allowed_rows(snapshot, readers, tree, fields, path) & snapshot.live_chunk_mask
+        mask.flags.writeable = False
+        return Allowed(mask)
+
+    found = snapshot.masks.get(key, make)
+    gone = _expired(snapshot, now_micros)
+    if len(gone):
+        # Few documents are past their time and still there: a sweep deletes them.
+        mask = found.mask.copy()
+        for row in gone.tolist():
+            chunks = snapshot.chunks_of(row)
+            mask[chunks.start : chunks.stop] = False
+        return Allowed(mask)
+    return found
 
 
 def chunk_mask(snapshot: Snapshot, documents: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Returns which chunk rows belong to the given document rows."""
     return documents[snapshot.document_of]
+
+
+def _allowed_rows(
+    snapshot: Snapshot,
+    readers: frozenset[str],
+    tree: Filter | None,
+    fields: Mapping[str, FieldType],
+    path: str,
+) -> NDArray[np.bool_]:
+    """Returns the chunk rows of documents that are granted and match, whether or not they live."""
+    documents = _granted(snapshot, readers, snapshot.document_count)
+    if tree is not None:
+        documents = documents & matching(snapshot, tree, fields, path)
+    return snapshot.rows.masks.get(
+        ("chunks", readers, repr(tree)),
+        snapshot.chunk_count,
+        lambda first: documents[snapshot.document_of[first:]],
+    )
+
+
+def _granted(snapshot: Snapshot, readers: frozenset[str], count: int) -> NDArray[np.bool_]:
+    """Returns the document rows whose access list names one of the readers."""
+
+    def make(first: int) -> NDArray[np.bool_]:
+        mask = np.zeros(count - first, np.bool_)
+        for reader in readers:
+            mask[snapshot.rows.acl.postings.get(reader, count, first) - np.uint32(first)] = True
+        return mask
+
+    return snapshot.rows.masks.get(("acl", readers), count, make)
+
+
+def _expired(snapshot: Snapshot, now_micros: int) -> NDArray[np.int64]:
+    """Returns the live document rows past their time."""
+    expires = snapshot.rows.expires
+    if expires is None:
+        return _NO_ROWS
+    # A document that had an end before any other had is in the column as soon as it is in the rows.
+    ends = expires.rows(snapshot.document_count)
+    past = np.flatnonzero(ends <= now_micros)
+    return past[snapshot.live[past]]
 
 
 def column_of(
@@ -100,13 +188,17 @@ def column_of(
 
 
 class _Evaluator:
-    """Evaluates one filter."""
+    """Evaluates one filter over the document rows from one on."""
 
-    def __init__(self, snapshot: Snapshot, fields: Mapping[str, FieldType], path: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, fields: Mapping[str, FieldType], path: str, first: int
+    ) -> None:
         self._snapshot = snapshot
         self._fields = fields
         self._path = path
-        self._count = snapshot.document_count
+        self._first = first
+        self._last = snapshot.document_count
+        self._count = self._last - first
 
     def mask(self, tree: Filter) -> NDArray[np.bool_]:
         match tree:
@@ -137,7 +229,7 @@ class _Evaluator:
                 if name == DOCUMENT_ID:
                     return np.ones(self._count, np.bool_)
                 _, column = self._column(name)
-                return self._none() if column is None else column.present(self._count).copy()
+                return self._none() if column is None else self._present(column).copy()
             case Prefix(name, prefix):
                 return self._prefix(name, prefix)
             case ContainsAll(name, values):
@@ -152,25 +244,23 @@ class _Evaluator:
         mask = self._none()
         if isinstance(column, KeywordColumn):
             codes = [code for v in fitted if (code := column.code(v)) is not None]
-            rows = column.codes(self._count)
+            rows = column.codes(self._last)[self._first :]
             return rows == codes[0] if len(codes) == 1 else np.isin(rows, codes)
         if isinstance(column, TagsColumn):
             for value in fitted:
-                mask[column.postings.get(value, self._count)] = True
+                mask[self._having(column, value)] = True
         elif isinstance(column, NumberColumn):
-            numbers = column.values(self._count)
+            numbers = column.values(self._last)[self._first :]
             exact = [v for v in fitted if kind is not FieldType.INTEGER or v == int(v)]
             mask = np.isin(numbers, np.array(exact, numbers.dtype))
-            mask &= column.present(self._count)
+            mask &= self._present(column)
         return mask
 
     def _ids(self, ids: Sequence[str]) -> NDArray[np.bool_]:
-        mask = self._none()
-        for each in ids:
-            row = self._snapshot.row_of(each)
-            if row is not None:
-                mask[row] = True
-        return mask
+        # All versions of the documents: which of them lives differs from state to state.
+        rows = self._snapshot.rows
+        codes = [code for each in ids if (code := rows.id_table.code(each)) != ABSENT]
+        return np.isin(rows.id_codes.rows(self._last)[self._first :], codes)
 
     def _contains_all(self, name: str, values: Sequence[Value]) -> NDArray[np.bool_]:
         kind, column = self._column(name)
@@ -179,10 +269,10 @@ class _Evaluator:
         fitted = [self._fit(name, kind, value) for value in values]
         if not isinstance(column, TagsColumn):
             return self._none()
-        mask = column.present(self._count).copy()
+        mask = self._present(column).copy()
         for value in fitted:
             has_it = self._none()
-            has_it[column.postings.get(value, self._count)] = True
+            has_it[self._having(column, value)] = True
             mask &= has_it
         return mask
 
@@ -202,8 +292,8 @@ class _Evaluator:
             return self._text_mask(column, lambda text: _is_within(text, fitted))
         if not isinstance(column, NumberColumn):
             return self._none()
-        values = column.values(self._count)
-        mask = column.present(self._count).copy()
+        values = column.values(self._last)[self._first :]
+        mask = self._present(column).copy()
         for name, bound in bounds.items():
             exact = bound
             if kind is FieldType.INTEGER and isinstance(bound, float):
@@ -224,14 +314,28 @@ class _Evaluator:
 
     def _text_mask(self, column: KeywordColumn, test: Any) -> NDArray[np.bool_]:
         # One test per different text, then a look-up per row; the last place stands for null (-1).
-        texts = column.texts()
-        wanted = np.zeros(len(texts) + 1, np.bool_)
-        wanted[: len(texts)] = np.fromiter(map(test, texts), np.bool_, len(texts))
-        return wanted[column.codes(self._count)]
+        codes = column.codes(self._last)[self._first :]
+        if not len(codes):
+            return self._none()
+        is_used = np.zeros(int(codes.max()) + 2, np.bool_)
+        is_used[codes] = True
+        is_used[-1] = False
+        used = np.flatnonzero(is_used)
+        wanted = np.zeros(len(is_used), np.bool_)
+        texts = column.texts_of(used.tolist())
+        wanted[used] = np.fromiter(map(test, texts), np.bool_, len(texts))
+        return wanted[codes]
 
     def _id_mask(self, test: Any) -> NDArray[np.bool_]:
-        ids = self._snapshot.rows.ids[: self._count]
+        ids = self._snapshot.rows.ids.between(self._first, self._last)
         return np.fromiter(map(test, ids), np.bool_, self._count)
+
+    def _present(self, column: Column) -> NDArray[np.bool_]:
+        return column.present(self._last)[self._first :]
+
+    def _having(self, column: TagsColumn, tag: str) -> NDArray[np.uint32]:
+        found = column.postings.get(tag, self._last, self._first)
+        return found - np.uint32(self._first)
 
     def _column(self, name: str) -> tuple[FieldType, Column | None]:
         return column_of(self._snapshot, name, self._fields, self._path)

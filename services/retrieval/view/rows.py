@@ -7,8 +7,6 @@ live, and never wait.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,42 +14,20 @@ import numpy as np
 
 from services.filters.values import INT64_MAX
 from services.retrieval.keyword.index import KeywordIndex
+from services.retrieval.store.checksum import Checksum
 from services.retrieval.view.arrays import GrowingArray
 from services.retrieval.view.columns import Column, KeywordColumn, TagsColumn, new_column
+from services.retrieval.view.mask_cache import GrowingMasks, MaskCache
+from services.retrieval.view.texts import ABSENT, TextTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from services.filters.values import FieldType
+    from services.filters.values import FieldType, Value
     from services.retrieval.hnsw import Segment
     from services.retrieval.store.changes import DocumentState
-
-_CACHED_MASKS = 64
-
-
-class MaskCache:
-    """The most recent masks of one snapshot, by what they stand for."""
-
-    def __init__(self) -> None:
-        self._masks: OrderedDict[Any, NDArray[np.bool_]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Any, make: Callable[[], NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        """Returns the mask for a key, made when it is not there. Callers must not change it."""
-        with self._lock:
-            mask = self._masks.get(key)
-            if mask is not None:
-                self._masks.move_to_end(key)
-                return mask
-        mask = make()
-        mask.flags.writeable = False
-        with self._lock:
-            self._masks[key] = mask
-            if len(self._masks) > _CACHED_MASKS:
-                self._masks.popitem(last=False)
-        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +41,14 @@ class Snapshot:
     """Chunk rows in this state, dead ones included."""
     live: NDArray[np.bool_]
     """Which document rows hold the newest version of a document that exists."""
+    live_chunk_mask: NDArray[np.bool_]
+    """Which chunk rows belong to live document rows."""
     live_documents: int
     live_chunks: int
     live_terms: int
     """Words in live chunks, for the mean length."""
+    checksum: Checksum
+    """Of the live documents."""
     seq: int
     """Newest write of the collection in this state."""
     tenant_seq: int
@@ -82,18 +62,22 @@ class Snapshot:
         """Unit vectors of the chunk rows, (chunks, dimensions) float32."""
         return self.rows.vectors.rows(self.chunk_count)
 
+    def vectors_of(self, rows: NDArray[np.integer[Any]] | range) -> NDArray[np.float32]:
+        """Returns the unit vectors of chunk rows, (rows, dimensions) float32."""
+        return self.vectors[rows]
+
     @property
     def document_of(self) -> NDArray[np.int32]:
         """Document row of each chunk row."""
         return self.rows.document_of.rows(self.chunk_count)
 
     @property
-    def ordinals(self) -> NDArray[np.int32]:
+    def ordinals(self) -> NDArray[np.uint16]:
         """Position of each chunk row in its document."""
         return self.rows.ordinals.rows(self.chunk_count)
 
     @property
-    def chunks_per_document(self) -> NDArray[np.int32]:
+    def chunks_per_document(self) -> NDArray[np.uint16]:
         """Chunks of each document row."""
         return self.rows.chunk_counts.rows(self.document_count)
 
@@ -104,9 +88,9 @@ class Snapshot:
 
     def row_of(self, document_id: str) -> int | None:
         """Returns the live row of a document, or None."""
-        row = self.rows.newest_row.get(document_id, -1)
+        row = self.rows.newest_row(document_id)
         while row >= self.document_count:
-            row = int(self.rows.previous[row])
+            row = self.rows.previous.get(row, -1)
         return row if row >= 0 and self.live[row] else None
 
     def chunks_of(self, row: int) -> range:
@@ -125,120 +109,238 @@ class Rows:
 
     def __init__(self, dimensions: int, language: str) -> None:
         self.dimensions = dimensions
-        self.ids: list[str] = []
-        self.newest_row: dict[str, int] = {}
-        self.previous: list[int] = []
-        """Row of the former version of each document row; -1: none."""
+        self.id_table = TextTable()
+        self.id_codes = GrowingArray(np.int32)
+        """Code of the id of each document row."""
+        self.newest = GrowingArray(np.int32)
+        """Newest document row of each id, by its code."""
+        self.previous: dict[int, int] = {}
+        """Row of the former version of a document row, where there was one."""
         self.versions = GrowingArray(np.int64)
-        self.expires = GrowingArray(np.int64)
-        self.first_chunks = GrowingArray(np.int64)
-        self.chunk_counts = GrowingArray(np.int32)
+        self.expires: GrowingArray | None = None
+        """Ends of the documents' times, in microseconds; None: no document ever had one."""
+        self.first_chunks = GrowingArray(np.int32)
+        self.chunk_counts = GrowingArray(np.uint16)
         self.acl = TagsColumn()
         self.uris = KeywordColumn()
         self.fields: dict[str, Column] = {}
         self.document_of = GrowingArray(np.int32)
-        self.ordinals = GrowingArray(np.int32)
+        self.ordinals = GrowingArray(np.uint16)
         self.vectors = GrowingArray(np.float32, dimensions)
         self.keywords = KeywordIndex(language)
-        self._live = GrowingArray(np.bool_)
-        self._live_documents = self._live_chunks = self._live_terms = 0
-        self._has_expiring = False
+        self.live = GrowingArray(np.bool_)
+        self.live_chunks = GrowingArray(np.bool_)
+        self.live_terms = 0
+        """Words in live chunks."""
+        self.checksum = Checksum()
+        """Of the live documents."""
+        self.masks = GrowingMasks()
+        """What filters say of the rows, dead or alive."""
+
+    @property
+    def ids(self) -> DocumentIds:
+        """Ids of the document rows."""
+        return DocumentIds(self)
 
     @property
     def has_expiring(self) -> bool:
         """Whether any document ever had an end of its time."""
-        return self._has_expiring
+        return self.expires is not None
 
-    def append(self, document: DocumentState) -> None:
-        """Adds a document version and retires the one before."""
-        row = len(self.ids)
-        first = self.vectors.size
-        self.retire(document.document_id)
-        self.previous.append(self.newest_row.get(document.document_id, -1))
-        self.ids.append(document.document_id)
-        self.versions.append(document.version)
-        expires = document.expires_micros
-        self.expires.append(INT64_MAX if expires is None else expires)
-        self._has_expiring |= expires is not None
-        self.first_chunks.append(first)
-        self.chunk_counts.append(len(document.chunks))
-        self.acl.put(row, frozenset(document.acl))
-        if document.uri:
-            self.uris.put(row, document.uri)
-        for name, value in document.metadata.items():
-            if value is not None and name in self.fields:
-                self.fields[name].put(row, value)
-        self._append_chunks(row, document)
-        self._live.append(True)
-        self._live_documents += 1
-        self._live_chunks += len(document.chunks)
-        self._live_terms += self.keywords.length_between(first, self.vectors.size)
-        self.newest_row[document.document_id] = row
+    @property
+    def document_count(self) -> int:
+        """Document rows, dead ones included."""
+        return self.id_codes.size
 
-    def retire(self, document_id: str) -> None:
-        """Marks a document's newest row as dead, if it lives."""
-        row = self.newest_row.get(document_id, -1)
-        if row < 0 or not self._live.rows(row + 1)[row]:
+    @property
+    def chunk_count(self) -> int:
+        """Chunk rows, dead ones included."""
+        return self.document_of.size
+
+    def newest_row(self, document_id: str) -> int:
+        """Returns the newest row of a document, dead or alive; -1: there never was one."""
+        code = self.id_table.code(document_id)
+        return -1 if code == ABSENT or code >= self.newest.size else int(self._newest(code))
+
+    def append(self, documents: Sequence[DocumentState]) -> None:
+        """Adds document versions and retires the ones before.
+
+        Args:
+            documents: With different ids.
+        """
+        if not documents:
             return
-        self._live.rows(row + 1)[row] = False
-        first = int(self.first_chunks.rows(row + 1)[row])
-        count = int(self.chunk_counts.rows(row + 1)[row])
-        self._live_documents -= 1
-        self._live_chunks -= count
-        self._live_terms -= self.keywords.length_between(first, first + count)
+        codes = self.id_table.intern_all([each.document_id for each in documents])
+        self.newest.pad(self.id_table.size, -1)
+        rows = np.arange(self.document_count, self.document_count + len(documents))
+        newest = self.newest.rows(self.newest.size)
+        former = newest[codes]
+        for place in np.flatnonzero(former >= 0).tolist():
+            self.previous[int(rows[place])] = int(former[place])
+        self._retire(former[former >= 0])
+        self._append_documents(documents, rows.tolist())
+        self._append_chunks(documents, rows)
+        self._append_numbers(documents)
+        # Readers find a row by its id last of all, when everything else of it is there.
+        self.id_codes.extend(codes)
+        newest[codes] = rows
+        self.checksum = self.checksum.changed(
+            added=[(each.document_id, each.version, len(each.chunks)) for each in documents]
+        )
+
+    def retire(self, document_ids: Sequence[str]) -> None:
+        """Marks the documents' newest rows as dead, where they live."""
+        rows = [row for each in document_ids if (row := self.newest_row(each)) >= 0]
+        self._retire(np.unique(np.array(rows, np.int64)))
 
     def ensure_fields(self, fields: Iterable[tuple[str, FieldType]]) -> None:
         """Adds columns for fields that are new."""
         for name, kind in fields:
             if name not in self.fields:
-                self.fields[name] = new_column(kind)
+                column = new_column(kind)
+                column.put((), (), self.document_count)
+                self.fields[name] = column
 
     def publish(self, seq: int, tenant_seq: int, segments: tuple[Segment, ...]) -> Snapshot:
         """Returns the present state."""
-        count = len(self.ids)
-        for column in (self.acl, self.uris, *self.fields.values()):
-            column.pad(count)
-        live = self._live.rows(count).copy()
-        live.flags.writeable = False
+        live = self.live.rows(self.document_count).copy()
+        live_chunks = self.live_chunks.rows(self.chunk_count).copy()
+        live.flags.writeable = live_chunks.flags.writeable = False
         return Snapshot(
             rows=self,
-            document_count=count,
-            chunk_count=self.vectors.size,
+            document_count=self.document_count,
+            chunk_count=self.chunk_count,
             live=live,
-            live_documents=self._live_documents,
-            live_chunks=self._live_chunks,
-            live_terms=self._live_terms,
+            live_chunk_mask=live_chunks,
+            live_documents=self.checksum.documents,
+            live_chunks=self.checksum.chunks,
+            live_terms=self.live_terms,
+            checksum=self.checksum,
             seq=seq,
             tenant_seq=tenant_seq,
             segments=segments,
         )
 
     @property
+    def columns(self) -> dict[str, Column]:
+        """All columns of documents: access lists, URIs, and the fields by their names."""
+        named = {f"field:{name}": column for name, column in self.fields.items()}
+        return {"acl": self.acl, "uri": self.uris, **named}
+
+    @property
     def nbytes(self) -> int:
-        """About the bytes used."""
+        """About the bytes in memory."""
         arrays = (
-            *(self.versions, self.expires, self.first_chunks, self.chunk_counts),
-            *(self.document_of, self.ordinals, self.vectors, self._live),
+            *(self.id_codes, self.newest, self.versions, self.first_chunks, self.chunk_counts),
+            *(self.document_of, self.ordinals, self.vectors),
+            *(self.live, self.live_chunks, *(() if self.expires is None else (self.expires,))),
         )
-        columns: Sequence[Column] = (self.acl, self.uris, *self.fields.values())
         return (
             sum(each.nbytes for each in arrays)
-            + sum(each.nbytes for each in columns)
+            + self.live.nbytes
+            + self.live_chunks.nbytes
+            + sum(each.nbytes for each in self.columns.values())
             + self.keywords.nbytes
-            + 250 * len(self.ids)
+            + self.id_table.nbytes
+            + self.masks.nbytes
+            + 100 * len(self.previous)
         )
 
-    def _append_chunks(self, row: int, document: DocumentState) -> None:
-        if not document.chunks:
+    def _newest(self, code: int) -> int:
+        return self.newest.rows(self.newest.size)[code]
+
+    def _retire(self, rows: NDArray[np.integer[Any]]) -> None:
+        live = self.live.rows(self.live.size)
+        rows = rows[live[rows]]
+        if not len(rows):
             return
-        vectors = np.frombuffer(document.vectors, np.float32)
-        self.vectors.extend(unit_rows(vectors.reshape(-1, self.dimensions)))
-        for ordinal, chunk in enumerate(document.chunks):
-            self.document_of.append(row)
-            self.ordinals.append(ordinal)
-            self.keywords.append(
-                document.title, chunk.heading_path, document.text[chunk.start : chunk.end]
-            )
+        live[rows] = False
+        counts = self.chunk_counts.rows(self.document_count)
+        firsts = self.first_chunks.rows(self.document_count)
+        versions = self.versions.rows(self.document_count)
+        live_chunks = self.live_chunks.rows(self.live_chunks.size)
+        removed = []
+        for row in rows.tolist():
+            first, count = int(firsts[row]), int(counts[row])
+            live_chunks[first : first + count] = False
+            self.live_terms -= self.keywords.length_between(first, first + count)
+            removed.append((self.ids[row], int(versions[row]), count))
+        self.checksum = self.checksum.changed(removed=removed)
+
+    def _append_documents(self, documents: Sequence[DocumentState], rows: list[int]) -> None:
+        size = rows[-1] + 1
+        self.acl.put(rows, [each.acl for each in documents], size)
+        with_uri = [place for place, each in enumerate(documents) if each.uri]
+        self.uris.put(
+            [rows[place] for place in with_uri], [documents[place].uri for place in with_uri], size
+        )
+        found: dict[str, tuple[list[int], list[Value]]] = {name: ([], []) for name in self.fields}
+        for row, document in zip(rows, documents, strict=True):
+            for name, value in document.metadata.items():
+                if value is not None and name in found:
+                    found[name][0].append(row)
+                    found[name][1].append(value)
+        for name, (owners, values) in found.items():
+            self.fields[name].put(owners, values, size)
+
+    def _append_numbers(self, documents: Sequence[DocumentState]) -> None:
+        first = self.document_count
+        ends = [each.expires_micros for each in documents]
+        if self.expires is None and any(each is not None for each in ends):
+            expires = GrowingArray(np.int64)
+            expires.pad(first, INT64_MAX)
+            self.expires = expires
+        if self.expires is not None:
+            self.expires.extend([INT64_MAX if each is None else each for each in ends])
+        self.versions.extend([each.version for each in documents])
+        self.live.extend(np.ones(len(documents), np.bool_))
+
+    def _append_chunks(
+        self, documents: Sequence[DocumentState], rows: NDArray[np.integer[Any]]
+    ) -> None:
+        first = self.chunk_count
+        counts = np.array([len(each.chunks) for each in documents])
+        ends = np.cumsum(counts)
+        total = int(ends[-1])
+        self.first_chunks.extend(first + ends - counts)
+        self.chunk_counts.extend(counts)
+        if not total:
+            return
+        vectors = np.frombuffer(b"".join([each.vectors for each in documents]), np.float32)
+        self.vectors.extend(unit_rows(vectors.reshape(total, self.dimensions)))
+        self.keywords.append(
+            [
+                (document.title, chunk.heading_path, document.text[chunk.start : chunk.end])
+                for document in documents
+                for chunk in document.chunks
+            ]
+        )
+        self.live_terms += self.keywords.length_between(first, first + total)
+        self.live_chunks.extend(np.ones(total, np.bool_))
+        self.ordinals.extend(np.arange(total) - np.repeat(ends - counts, counts))
+        self.document_of.extend(np.repeat(rows, counts))
+
+
+class DocumentIds:
+    """Ids of document rows.
+
+    Args:
+        rows: Whose.
+    """
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __getitem__(self, row: int) -> str:
+        rows = self._rows
+        return rows.id_table.text(int(rows.id_codes.rows(rows.id_codes.size)[row]))
+
+    def between(self, first: int, last: int) -> list[str]:
+        """Returns the ids of the document rows first..last."""
+        codes = self._rows.id_codes.rows(last)[first:]
+        return self._rows.id_table.texts(codes.tolist())
 
 
 def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -249,6 +351,6 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     # In double precision: the square of a large float32 overflows float32.
     wide = vectors.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))[:, None]
     np.divide(wide, lengths, out=wide, where=lengths > 0)
     return wide.astype(np.float32)

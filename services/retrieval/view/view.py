@@ -187,8 +187,7 @@ def _load(connection: Connection, known: Collection) -> Published:
     rows.ensure_fields(collection.settings.fields.items())
     position = changes.positions(connection, [collection.id])[collection.id]
     for part in changes.written_after(connection, collection.id, 0):
-        for document in part:
-            rows.append(document)
+        rows.append(part)
     return Published(rows.publish(position.seq, position.tenant_seq, ()), collection)
 
 
@@ -201,9 +200,7 @@ def _advance(connection: Connection, published: Published) -> Published:
     if position.seq == snapshot.seq:
         return Published(replace(snapshot, tenant_seq=position.tenant_seq), collection)
     rows.ensure_fields(collection.settings.fields.items())
-    for document_id in changes.deleted_after(connection, collection.id, snapshot.seq):
-        rows.retire(document_id)
+    rows.retire(changes.deleted_after(connection, collection.id, snapshot.seq))
     for part in changes.written_after(connection, collection.id, snapshot.seq):
-        for document in part:
-            rows.append(document)
+        rows.append(part)
     return Published(rows.publish(position.seq, position.tenant_seq, snapshot.segments), collection)

@@ -15,7 +15,8 @@ from services.retrieval.diversity import diversify
 from services.retrieval.fusion import fuse
 from services.retrieval.queries import FusionMethod
 from services.retrieval.vectors import decode
-from services.retrieval.view.arrays import GrowingArray, Postings
+from services.retrieval.view.arrays import GrowingArray
+from services.retrieval.view.postings import Postings
 from services.retrieval.view.rows import unit_rows
 from services.rpc.errors import InvalidArgumentError, Reason
 
@@ -79,24 +80,26 @@ def test_readers_of_a_growing_array_keep_their_rows():
     assert array.rows(1010)[1009].tolist() == [999, -999]
 
 
-def test_postings_can_be_read_while_they_grow():
+def test_postings_can_be_read_while_they_grow_and_are_sealed():
     postings = Postings()
     failures = []
 
     def read():
         for count in range(0, 20_000, 7):
-            rows = postings.get("key", count)
+            rows = postings.get(7, count)
             if len(rows) and (rows[-1] >= count or not (np.diff(rows.astype(int)) > 0).all()):
                 failures.append(count)
 
     thread = threading.Thread(target=read)
     thread.start()
     for row in range(20_000):
-        postings.add("key", row)
+        postings.add(7, row)
+        if row % 5_000 == 0:
+            postings.seal()
     thread.join()
     assert failures == []
-    assert len(postings.get("key", 20_000)) == 20_000
-    assert len(postings.get("other", 5)) == 0
+    assert len(postings.get(7, 20_000)) == 20_000
+    assert len(postings.get(8, 5)) == 0
 
 
 def test_large_and_zero_vectors_get_unit_length_or_stay_zero():
