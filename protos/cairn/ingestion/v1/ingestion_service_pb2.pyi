@@ -522,7 +522,7 @@ class SyncReport(_message.Message):
     def __init__(self, sync_number: _Optional[int] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., item_count: _Optional[int] = ..., submitted_count: _Optional[int] = ..., unchanged_count: _Optional[int] = ..., excluded_count: _Optional[int] = ..., removed_count: _Optional[int] = ..., deleted_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., failure: _Optional[_Union[JobFailure, _Mapping]] = ...) -> None: ...
 
 class SourceStatus(_message.Message):
-    __slots__ = ("state", "report", "next_sync_at", "item_count", "failed_count", "last_success_at", "requested_sync_number", "created_at", "updated_at")
+    __slots__ = ("state", "report", "next_sync_at", "item_count", "failed_count", "last_success_at", "requested_sync_number", "created_at", "updated_at", "pending_count")
     STATE_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     NEXT_SYNC_AT_FIELD_NUMBER: _ClassVar[int]
@@ -532,6 +532,7 @@ class SourceStatus(_message.Message):
     REQUESTED_SYNC_NUMBER_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    PENDING_COUNT_FIELD_NUMBER: _ClassVar[int]
     state: SyncState
     report: SyncReport
     next_sync_at: _timestamp_pb2.Timestamp
@@ -541,7 +542,8 @@ class SourceStatus(_message.Message):
     requested_sync_number: int
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, state: _Optional[_Union[SyncState, str]] = ..., report: _Optional[_Union[SyncReport, _Mapping]] = ..., next_sync_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., item_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., last_success_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_sync_number: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    pending_count: int
+    def __init__(self, state: _Optional[_Union[SyncState, str]] = ..., report: _Optional[_Union[SyncReport, _Mapping]] = ..., next_sync_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., item_count: _Optional[int] = ..., failed_count: _Optional[int] = ..., last_success_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., requested_sync_number: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pending_count: _Optional[int] = ...) -> None: ...
 
 class PutSourceRequest(_message.Message):
     __slots__ = ("scope", "source")
