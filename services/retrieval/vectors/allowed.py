@@ -1,0 +1,71 @@
+"""Which rows a search may return, in the forms that kernels want."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Allowed:
+    """A set of rows. Make it once for a filter and keep it: its forms are made when first asked for.
+
+    Args:
+        mask: (rows,) bool, True for a row that may be returned. Not to be changed afterwards.
+    """
+
+    __slots__ = ("_bits", "_count", "_ids", "_parts", "known", "mask")
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self.mask = mask
+        self.known: dict[Any, Any] = {}
+        """What segments found out about this set, by a key of theirs; dies with it."""
+        self._count = -1
+        self._ids: NDArray[np.int32] | None = None
+        self._bits: NDArray[np.uint8] | None = None
+        self._parts: dict[tuple[int, int], Allowed] = {}
+
+    @property
+    def rows(self) -> int:
+        """Rows there are, allowed or not."""
+        return len(self.mask)
+
+    @property
+    def count(self) -> int:
+        """Rows that are allowed."""
+        if self._count < 0:
+            self._count = int(np.count_nonzero(self.mask))
+        return self._count
+
+    @property
+    def ids(self) -> NDArray[np.int32]:
+        """The allowed rows, ascending."""
+        if self._ids is None:
+            self._ids = np.flatnonzero(self.mask).astype(np.int32)
+        return self._ids
+
+    @property
+    def bits(self) -> NDArray[np.uint8]:
+        """One bit for each row, the lowest first, padded with zeros."""
+        if self._bits is None:
+            self._bits = np.packbits(self.mask, bitorder="little")
+        return self._bits
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, with all forms made so far."""
+        forms = sum(each.nbytes for each in (self._ids, self._bits) if each is not None)
+        return self.mask.nbytes + forms + sum(each.nbytes for each in self._parts.values())
+
+    def part(self, first: int, last: int) -> Allowed:
+        """Returns the set for the rows first..last, renumbered from 0. The same one every time."""
+        if first == 0 and last == len(self.mask):
+            return self
+        found = self._parts.get((first, last))
+        if found is None:
+            # Two threads may both make one: they are equal, and the later stays.
+            found = self._parts[first, last] = Allowed(self.mask[first:last])
+        return found
