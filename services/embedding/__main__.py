@@ -1,32 +1,34 @@
 """The embedding process: here its parts are put together.
 
-settings → Models (BertEncoder …) ┐
-Batcher                ├→ Embedder → EmbeddingServicer → RpcServer
-VectorCache            ┘
+settings → Batcher → LocalEngines → Models ┐
+                     VectorCache, Splitter ┴→ Embedder, Reranker → EmbeddingServicer → RpcServer
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 from cairn.embedding.v1 import embedding_service_pb2 as pb
 from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
 
-from services.embedding.batcher import Batcher, BatcherLimits
-from services.embedding.cache import VectorCache
+from services.embedding.batcher import Batcher
+from services.embedding.cache import LocalCache, VectorCache
 from services.embedding.embedder import Embedder
-from services.embedding.encoder import Encoder
+from services.embedding.engines.opening import EngineSettings, LocalEngines
 from services.embedding.hardware import configure_process, usable_cores
+from services.embedding.intake import BatcherLimits
 from services.embedding.limits import RequestLimits
 from services.embedding.models import Models, open_models
+from services.embedding.reranker import Reranker
 from services.embedding.servicer import EmbeddingServicer
 from services.embedding.settings import EmbeddingSettings
+from services.embedding.splitting import Splitter
 from services.embedding.warm_up import warm_up
 from services.rpc.errors import ServiceError, StartupError
 from services.rpc.logs import configure_logging, get_logger
@@ -55,35 +57,64 @@ async def _serve(settings: EmbeddingSettings, threads: int) -> None:
         settings, telemetry, service_names=[SERVICE_NAME], file_descriptors=[pb.DESCRIPTOR]
     )
     broken = asyncio.Event()
-    limits = RequestLimits(
+    request_limits = RequestLimits(
         max_texts=settings.max_texts,
         max_text_characters=settings.max_text_characters,
         max_response_bytes=settings.max_message_bytes,
     )
+    limits = _batcher_limits(settings)
+    engine_settings = EngineSettings(settings.device, settings.precision, threads)
     try:
         async with (
-            open_models(_opener(settings, threads), max_models=settings.max_models) as models,
-            Batcher(_batcher_limits(settings), on_broken=broken.set) as batcher,
+            Batcher(limits, on_broken=broken.set) as batcher,
+            open_models(
+                LocalEngines(engine_settings, batcher, limits), max_models=settings.max_models
+            ) as models,
+            _open_cache(settings) as cache,
         ):
-            embedder = Embedder(models, batcher, VectorCache(settings.cache_bytes), limits)
-            rpc.add_EmbeddingServiceServicer_to_server(EmbeddingServicer(embedder), server.grpc)
-            port = await server.start()
-            metrics_port = serve_metrics(settings.host, settings.metrics_port)
-            get_logger().info("started", port=port, metrics_port=metrics_port)
-            try:
-                await _load_default(settings, models, batcher)
-                server.set_ready(True)
-                async with asyncio.TaskGroup() as group:
-                    watch = group.create_task(_stop_when_broken(broken, server))
-                    await server.wait_for_signal_then_drain()
-                    watch.cancel()
-            finally:
-                await server.stop()
-                embedder.close()
-            if broken.is_set():
-                raise StartupError("the engine failed on every batch; see the log")
+            with contextlib.closing(Splitter()) as splitter:
+                embedder = Embedder(models, splitter, cache, request_limits)
+                reranker = Reranker(models, splitter, request_limits)
+                rpc.add_EmbeddingServiceServicer_to_server(
+                    EmbeddingServicer(embedder, reranker, limits), server.grpc
+                )
+                await _run(settings, models, server, broken)
+        if broken.is_set():
+            raise StartupError("the engine failed on every batch; see the log")
     finally:
         telemetry.shutdown()
+
+
+async def _run(
+    settings: EmbeddingSettings, models: Models, server: RpcServer, broken: asyncio.Event
+) -> None:
+    """Serves until a signal comes."""
+    port = await server.start()
+    metrics_port = serve_metrics(settings.host, settings.metrics_port)
+    get_logger().info("started", port=port, metrics_port=metrics_port)
+    try:
+        await _load(settings, models)
+        server.set_ready(True)
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_stop_when_broken(broken, server))
+            await server.wait_for_signal_then_drain()
+            watch.cancel()
+    finally:
+        await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def _open_cache(settings: EmbeddingSettings) -> AsyncIterator[VectorCache]:
+    shared = None
+    if settings.valkey_url:
+        from services.embedding.shared_cache import ValkeyCache  # noqa: PLC0415 - where it is used
+
+        shared = ValkeyCache(settings.valkey_url, keep_seconds=settings.shared_cache_seconds)
+    cache = VectorCache(LocalCache(settings.cache_bytes), shared)
+    try:
+        yield cache
+    finally:
+        await cache.close()
 
 
 def _batcher_limits(settings: EmbeddingSettings) -> BatcherLimits:
@@ -98,24 +129,7 @@ def _batcher_limits(settings: EmbeddingSettings) -> BatcherLimits:
     )
 
 
-def _opener(settings: EmbeddingSettings, threads: int) -> Callable[[Path], Encoder]:
-    """Returns what makes an encoder of a folder.
-
-    Its first use imports torch, which reads what `configure_process` has set.
-    """
-
-    def open_encoder(folder: Path) -> Encoder:
-        import torch  # noqa: PLC0415 - heavy: 0.8 s, during which the server answers "not ready"
-
-        from services.embedding.engines.bert_encoder import BertEncoder  # noqa: PLC0415 - torch is slow to import
-
-        torch.set_num_threads(threads)
-        return BertEncoder(folder, device=settings.device, precision=settings.precision)
-
-    return open_encoder
-
-
-async def _load_default(settings: EmbeddingSettings, models: Models, batcher: Batcher) -> None:
+async def _load(settings: EmbeddingSettings, models: Models) -> None:
     """Loads the default model and runs it once in each shape of use.
 
     Raises:
@@ -126,7 +140,7 @@ async def _load_default(settings: EmbeddingSettings, models: Models, batcher: Ba
     name = settings.model_name or re.sub(r"[^A-Za-z0-9._-]", "-", last_part)
     try:
         model = await models.load(name, settings.model, make_default=True)
-        await warm_up(model.encoder, batcher)
+        await warm_up(model)
     except ServiceError as error:
         raise StartupError(f"CAIRN_EMBEDDING_MODEL={settings.model}: {error.message}") from error
     info = model.encoder.info

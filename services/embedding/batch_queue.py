@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from services.embedding.options import Lane
 
 P = TypeVar("P")
+
+_REMEMBERED_TENANTS = 1000
+"""Tenants without work whose debt is kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,34 +27,98 @@ class Item(Generic[P]):
     payload: P
     enqueued_at: float = 0.0
     """Seconds of the queue's clock."""
+    tenant: str = ""
+    weight: float = 1.0
+    """Share of its tenant against others, above 0."""
     sequence: int = field(default=-1, init=False)
     """Order of arrival; -1 while it does not wait."""
 
 
-class _Line(Generic[P]):
-    """Items of one lane and group, by age and by length."""
+class _Shares:
+    """Whose turn it is: the tenant that got least so far, by weight (start-time fair queueing).
+
+    Who waited for nothing has saved nothing up: a tenant that comes back begins where the others
+    are.
+    """
 
     def __init__(self) -> None:
-        self._by_age: dict[int, Item[P]] = {}
+        self.waiting: dict[str, int] = {}
+        """Tokens that wait, by tenant."""
+        self._items: dict[str, int] = {}
+        self._served: dict[str, float] = {}
+        self._now = 0.0
+
+    def add(self, item: Item[Any]) -> None:
+        tenant = item.tenant
+        if tenant not in self.waiting:
+            self._served[tenant] = max(self._served.get(tenant, 0.0), self._now)
+        self.waiting[tenant] = self.waiting.get(tenant, 0) + item.tokens
+        self._items[tenant] = self._items.get(tenant, 0) + 1
+
+    def drop(self, item: Item[Any]) -> None:
+        tenant = item.tenant
+        self.waiting[tenant] -= item.tokens
+        self._items[tenant] -= 1
+        if not self._items[tenant]:
+            del self.waiting[tenant], self._items[tenant]
+            if self._served[tenant] <= self._now or not self.waiting:
+                del self._served[tenant]
+
+    def charge(self, items: Sequence[Item[Any]]) -> None:
+        """Counts what goes through the model; called before the items are dropped."""
+        for item in items:
+            self._served[item.tenant] += item.tokens / item.weight
+
+    def next(self) -> str:
+        """Returns the tenant whose turn it is; some item waits."""
+        tenant = min(self.waiting, key=self._served.__getitem__)
+        self._now = max(self._now, self._served[tenant])
+        if len(self._served) > 2 * len(self.waiting) + _REMEMBERED_TENANTS:
+            self._served = {
+                each: served
+                for each, served in self._served.items()
+                if each in self.waiting or served > self._now
+            }
+        return tenant
+
+
+class _Line(Generic[P]):
+    """Items of one lane and group, by tenant and age, and by length."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, Item[P]] = {}
+        self._by_tenant: dict[str, dict[int, Item[P]]] = {}
         self._by_length: list[tuple[int, int]] = []
 
     def __bool__(self) -> bool:
-        return bool(self._by_age)
+        return bool(self._items)
 
     def oldest(self) -> Item[P]:
-        return next(iter(self._by_age.values()))
+        return next(iter(self._items.values()))
+
+    def oldest_of(self, tenant: str) -> Item[P] | None:
+        items = self._by_tenant.get(tenant)
+        return next(iter(items.values())) if items else None
 
     def put(self, item: Item[P]) -> None:
-        self._by_age[item.sequence] = item
+        self._items[item.sequence] = item
+        self._by_tenant.setdefault(item.tenant, {})[item.sequence] = item
         bisect.insort(self._by_length, (item.tokens, item.sequence))
 
     def remove(self, item: Item[P]) -> None:
-        del self._by_age[item.sequence]
+        self._forget(item.sequence)
         del self._by_length[bisect.bisect_left(self._by_length, (item.tokens, item.sequence))]
 
-    def take(self, budget_tokens: int) -> list[Item[P]]:
-        """Removes the oldest item and those closest to it in length, up to the budget."""
-        head = self.oldest()
+    def _forget(self, sequence: int) -> Item[P]:
+        item = self._items.pop(sequence)
+        of_tenant = self._by_tenant[item.tenant]
+        del of_tenant[sequence]
+        if not of_tenant:
+            del self._by_tenant[item.tenant]
+        return item
+
+    def take(self, head: Item[P], budget_tokens: int) -> list[Item[P]]:
+        """Removes an item and those closest to it in length, whosever they are, up to a budget."""
         low = bisect.bisect_left(self._by_length, (head.tokens, head.sequence))
         high, total = low + 1, head.tokens
         while True:
@@ -70,13 +137,14 @@ class _Line(Generic[P]):
                 low -= 1
         taken = self._by_length[low:high]
         del self._by_length[low:high]
-        return [self._by_age.pop(sequence) for _, sequence in taken]
+        return [self._forget(sequence) for _, sequence in taken]
 
 
 class BatchQueue(Generic[P]):
     """Two lanes of waiting items: interactive ones go first, bulk ones that waited long take turns.
 
-    Which line goes next is decided in `_next_line` alone: shares of tenants belong there.
+    Within a lane tenants take turns by what they got so far; a batch begins with the oldest item of
+    the tenant whose turn it is and is filled with neighbours in length.
 
     Args:
         budget_tokens: Most tokens in a batch. A longer item goes alone.
@@ -93,12 +161,17 @@ class BatchQueue(Generic[P]):
         self._has_lanes = has_lanes
         self._lines: dict[tuple[Lane, Hashable], _Line[P]] = {}
         self._tokens = dict.fromkeys(Lane, 0)
+        self._shares = {lane: _Shares() for lane in Lane}
         self._sequence = itertools.count()
         self._was_turn_of_bulk = False
 
     def tokens(self, lane: Lane) -> int:
         """Tokens that wait in a lane."""
         return self._tokens[lane]
+
+    def tokens_of(self, lane: Lane, tenant: str) -> int:
+        """Tokens of one tenant that wait in a lane."""
+        return self._shares[lane].waiting.get(tenant, 0)
 
     def put(self, item: Item[P]) -> None:
         """Adds an item as the youngest of its lane."""
@@ -117,6 +190,7 @@ class BatchQueue(Generic[P]):
         if not line:
             del self._lines[key]
         self._tokens[item.lane] -= item.tokens
+        self._shares[item.lane].drop(item)
         item.sequence = -1
         return True
 
@@ -136,38 +210,50 @@ class BatchQueue(Generic[P]):
             now: Seconds of the clock that `Item.enqueued_at` was read from.
             only_interactive: Leave bulk work where it is.
         """
-        key = self._next_line(now, only_interactive=only_interactive)
-        if key is None:
+        lane = self._next_lane(now, only_interactive=only_interactive)
+        if lane is None:
             return []
+        shares = self._shares[lane]
+        key, head = self._head(lane, shares.next())
         line = self._lines[key]
-        items = line.take(self.budget_tokens)
+        items = line.take(head, self.budget_tokens)
         if not line:
             del self._lines[key]
+        shares.charge(items)
         for item in items:
             item.sequence = -1
-            self._tokens[item.lane] -= item.tokens
+            self._tokens[lane] -= item.tokens
+            shares.drop(item)
         if not only_interactive:
-            self._was_turn_of_bulk = key[0] is Lane.BULK
+            self._was_turn_of_bulk = lane is Lane.BULK
         return items
 
     def _insert(self, item: Item[P]) -> None:
         self._lines.setdefault((item.lane, item.group), _Line()).put(item)
         self._tokens[item.lane] += item.tokens
+        self._shares[item.lane].add(item)
 
-    def _next_line(self, now: float, *, only_interactive: bool) -> tuple[Lane, Hashable] | None:
-        interactive = self._oldest_line(Lane.INTERACTIVE)
+    def _next_lane(self, now: float, *, only_interactive: bool) -> Lane | None:
+        has_interactive = bool(self._shares[Lane.INTERACTIVE].waiting)
         if only_interactive:
-            return interactive
-        bulk = self._oldest_line(Lane.BULK)
-        if interactive is None or bulk is None:
-            return interactive or bulk
-        waited = now - self._lines[bulk].oldest().enqueued_at
-        is_turn_of_bulk = waited > self._ageing_seconds and not self._was_turn_of_bulk
-        return bulk if is_turn_of_bulk else interactive
+            return Lane.INTERACTIVE if has_interactive else None
+        if not self._shares[Lane.BULK].waiting:
+            return Lane.INTERACTIVE if has_interactive else None
+        if not has_interactive:
+            return Lane.BULK
+        oldest = min(
+            line.oldest().enqueued_at
+            for (lane, _), line in self._lines.items()
+            if lane is Lane.BULK
+        )
+        is_turn_of_bulk = now - oldest > self._ageing_seconds and not self._was_turn_of_bulk
+        return Lane.BULK if is_turn_of_bulk else Lane.INTERACTIVE
 
-    def _oldest_line(self, lane: Lane) -> tuple[Lane, Hashable] | None:
-        """The line of the lane whose head waits longest; there are as many as models in use."""
-        lines = [key for key in self._lines if key[0] is lane]
-        if not lines:
-            return None
-        return min(lines, key=lambda key: self._lines[key].oldest().sequence)
+    def _head(self, lane: Lane, tenant: str) -> tuple[tuple[Lane, Hashable], Item[P]]:
+        """Returns a tenant's oldest item and its line; there are as many lines as models in use."""
+        heads = [
+            (key, item)
+            for key, line in self._lines.items()
+            if key[0] is lane and (item := line.oldest_of(tenant)) is not None
+        ]
+        return min(heads, key=lambda head: head[1].sequence)

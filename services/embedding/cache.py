@@ -1,11 +1,16 @@
-"""Vectors of texts seen before, in the memory of the process, bounded in bytes."""
+"""Vectors of texts seen before: in the memory of the process, and in a store that replicas share.
+
+What memory does not have is asked of the store in one round trip; what the store has goes to
+memory. The store may be missing, slow or frozen: see `shared_cache`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from services.embedding.encoder import VectorArray
 from services.embedding.metrics import CACHE_BYTES, CACHE_LOOKUPS
@@ -36,7 +41,7 @@ def cache_key(*, tenant: str, revision: str, prompt: str, content: bytes) -> byt
     return digest.digest()
 
 
-class VectorCache:
+class LocalCache:
     """The least recently used entries leave first. Belongs to one thread.
 
     Args:
@@ -56,11 +61,8 @@ class VectorCache:
     def get(self, key: bytes) -> CachedVector | None:
         """Returns the entry and makes it the most recently used one."""
         entry = self._entries.get(key)
-        if entry is None:
-            CACHE_LOOKUPS.labels("miss").inc()
-            return None
-        self._entries.move_to_end(key)
-        CACHE_LOOKUPS.labels("hit").inc()
+        if entry is not None:
+            self._entries.move_to_end(key)
         return entry
 
     def put(self, entries: Iterable[tuple[bytes, CachedVector]]) -> None:
@@ -78,6 +80,66 @@ class VectorCache:
             _, dropped = self._entries.popitem(last=False)
             self._bytes -= _size(dropped)
         CACHE_BYTES.set(self._bytes)
+
+
+class SharedCache(Protocol):
+    """Vectors that all replicas of the service share. Never fails: at worst it knows nothing."""
+
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, CachedVector]:
+        """Returns what there is of the keys."""
+        ...
+
+    def put(self, entries: Sequence[tuple[bytes, CachedVector]]) -> None:
+        """Keeps entries, some time soon; nobody waits for it."""
+        ...
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        ...
+
+
+class VectorCache:
+    """Both tiers. Belongs to one loop.
+
+    Args:
+        local: In memory.
+        shared: Elsewhere, if there is such a place.
+    """
+
+    def __init__(self, local: LocalCache, shared: SharedCache | None = None) -> None:
+        self._local = local
+        self._shared = shared
+
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, CachedVector]:
+        """Returns what there is of the keys."""
+        found: dict[bytes, CachedVector] = {}
+        missing: list[bytes] = []
+        for key in dict.fromkeys(keys):
+            entry = self._local.get(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                found[key] = entry
+        CACHE_LOOKUPS.labels("local", "hit").inc(len(found))
+        CACHE_LOOKUPS.labels("local", "miss").inc(len(missing))
+        if self._shared is not None and missing:
+            fetched = await self._shared.get(missing)
+            CACHE_LOOKUPS.labels("shared", "hit").inc(len(fetched))
+            CACHE_LOOKUPS.labels("shared", "miss").inc(len(missing) - len(fetched))
+            self._local.put(fetched.items())
+            found |= fetched
+        return found
+
+    def put(self, entries: Sequence[tuple[bytes, CachedVector]]) -> None:
+        """Keeps entries in both tiers."""
+        self._local.put(entries)
+        if self._shared is not None and entries:
+            self._shared.put(entries)
+
+    async def close(self) -> None:
+        """Ends the connections of the shared tier."""
+        if self._shared is not None:
+            await self._shared.close()
 
 
 def _size(entry: CachedVector) -> int:

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.embedding.batcher import Outcome
 from services.embedding.cache import CachedVector, cache_key
-from services.embedding.encoder import Encoder, Tokens, VectorArray
+from services.embedding.encoder import AnyEncoder, Tokens, VectorArray
+from services.embedding.intake import Outcome
 from services.embedding.limits import RequestLimits
 from services.embedding.options import Caller, EmbedOptions, Truncation
 from services.rpc.errors import InternalError, InvalidArgumentError, Reason, ServiceError
 
 Texts = Sequence[str] | Sequence[Sequence[int]]
 """Texts, or texts that the caller split into ids of the model's vocabulary."""
+
+
+_OF_ONE_TEXT = (InternalError, InvalidArgumentError)
+"""Errors that say nothing about the other texts of a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class EmbedJob:
     """
 
     def __init__(
-        self, texts: Texts, options: EmbedOptions, caller: Caller, encoder: Encoder
+        self, texts: Texts, options: EmbedOptions, caller: Caller, encoder: AnyEncoder
     ) -> None:
         self.texts = texts
         self.options = options
@@ -125,7 +129,7 @@ class EmbedJob:
         elif tokens.is_truncated and self.options.truncation is Truncation.REFUSE:
             report.error = refused(f"texts[{index}]", self.encoder)
         else:
-            report.token_count = len(tokens.ids)
+            report.token_count = tokens.count
             report.is_truncated = tokens.is_truncated
             return True
         return False
@@ -137,7 +141,7 @@ class EmbedJob:
             ServiceError: What failed was not this text but the request: its deadline, the engine.
         """
         report = self.reports[index]
-        if outcome.error is not None and not isinstance(outcome.error, InternalError):
+        if outcome.error is not None and not isinstance(outcome.error, _OF_ONE_TEXT):
             raise outcome.error
         if outcome.result is None or not np.isfinite(outcome.result).all():
             report.error = outcome.error or _not_finite()
@@ -161,6 +165,10 @@ class EmbedJob:
             if not text.strip():
                 raise _empty(index)
             return b"t" + text.encode("utf-8")
+        if not self.encoder.info.reads_ids:
+            raise InvalidArgumentError.for_field(
+                f"token_ids[{index}]", "this model runs elsewhere and reads texts only"
+            )
         if not text:
             raise _empty(index)
         largest = max(text)
@@ -177,7 +185,7 @@ class EmbedJob:
         return b"i" + array.array("I", text).tobytes()
 
 
-def refused(field_path: str, encoder: Encoder) -> InvalidArgumentError:
+def refused(field_path: str, encoder: AnyEncoder) -> InvalidArgumentError:
     """Returns the error of a text over the limit that must not be cut."""
     return InvalidArgumentError.for_field(
         field_path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ class Output(enum.Enum):
     """One vector (dimensions,), not normalised."""
     TOKENS = "tokens"
     """One row of length 1 per token, special tokens included: (tokens, dimensions)."""
+    SCORE = "score"
+    """One number, (1,): how well a passage answers a query. Of cross-encoders alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,13 @@ class Tokens:
     """Whether tokens were dropped at the end."""
     content_count: int
     """How many of the ids are no special tokens."""
+    stated_count: int = 0
+    """Tokens to state where `ids` are none, as for models elsewhere; 0: as many as ids."""
+
+    @property
+    def count(self) -> int:
+        """Tokens, special ones included."""
+        return self.stated_count or len(self.ids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +80,19 @@ class ModelInfo:
     """Whether leading dimensions work on their own (Matryoshka)."""
     prompts: dict[InputKind, str] = field(default_factory=dict)
     """Put before the text, by its use."""
+    outputs: frozenset[Output] = frozenset({Output.POOLED, Output.TOKENS})
+    """What it can return."""
+    reads_ids: bool = True
+    """Whether callers may send ids of its vocabulary instead of texts."""
+
+    @property
+    def is_cross_encoder(self) -> bool:
+        """Whether it reads query and passage together, and returns a score."""
+        return Output.SCORE in self.outputs
 
 
-class Encoder(Protocol):
-    """Splits texts into tokens and turns tokens into vectors.
-
-    Tokenising methods may be called from several threads at once; `encode` from one thread only,
-    which may call it again from within a checkpoint.
-    """
+class TextModel(Protocol):
+    """Splits texts into tokens. May be called from several threads at once."""
 
     @property
     def info(self) -> ModelInfo:
@@ -101,6 +115,26 @@ class Encoder(Protocol):
         """Counts tokens, special ones included, without any limit. Blocks."""
         ...
 
+    def close(self) -> None:
+        """Frees what the model holds. Nothing else is called after it."""
+        ...
+
+
+@runtime_checkable
+class PairModel(TextModel, Protocol):
+    """A cross-encoder: splits a query with each passage."""
+
+    def tokenize_pairs(self, query: str, passages: Sequence[str]) -> list[Tokens]:
+        """Splits pairs; the passage is cut to what the query leaves of the limit. Blocks."""
+        ...
+
+
+class Encoder(TextModel, Protocol):
+    """Runs in this process.
+
+    `encode` is called from one thread only, which may call it again from within a checkpoint.
+    """
+
     def encode(
         self, batch: Sequence[TokenArray], output: Output, checkpoint: Checkpoint | None = None
     ) -> list[VectorArray]:
@@ -113,6 +147,26 @@ class Encoder(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Frees what the model holds. Nothing else is called after it."""
+
+@runtime_checkable
+class ConcurrentEncoder(TextModel, Protocol):
+    """Runs elsewhere and many batches at once: over the network, or in an engine that batches."""
+
+    @property
+    def places(self) -> int:
+        """Batches that it is given at once."""
         ...
+
+    async def encode_concurrently(
+        self, batch: Sequence[TokenArray], output: Output
+    ) -> list[VectorArray]:
+        """As `Encoder.encode`; cancelling it ends the work.
+
+        Raises:
+            InvalidArgumentError: It refuses one of the texts.
+            UnavailableError: It cannot be reached, or fails.
+        """
+        ...
+
+
+AnyEncoder = Encoder | ConcurrentEncoder

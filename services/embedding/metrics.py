@@ -32,7 +32,10 @@ FAILED = Counter(
 )
 TRUNCATED = Counter("cairn_embedding_truncated_texts_total", "Texts of which tokens were dropped.")
 CACHE_LOOKUPS = Counter(
-    "cairn_embedding_cache_lookups_total", "Lookups in the embedding cache.", ["outcome"]
+    "cairn_embedding_cache_lookups_total", "Lookups in the embedding cache.", ["tier", "outcome"]
+)
+SHARED_CACHE_FAILURES = Counter(
+    "cairn_embedding_shared_cache_failures_total", "Times that the shared cache did not answer."
 )
 CACHE_BYTES = Gauge("cairn_embedding_cache_bytes", "Memory held by the embedding cache.")
 MODELS = Gauge("cairn_embedding_models", "Loaded models.")

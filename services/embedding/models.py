@@ -7,12 +7,14 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from services.embedding.encoder import Encoder
+from services.embedding.encoder import AnyEncoder
+from services.embedding.intake import Runner
 from services.embedding.metrics import MODELS
 from services.embedding.model_folder import packaged_model
 from services.rpc.errors import (
@@ -27,7 +29,32 @@ MAX_NAME_CHARACTERS = 128
 MAX_SOURCE_CHARACTERS = 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_HUB_FILES = ["*.json", "*.safetensors", "1_Pooling/*"]
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*_*/*.json", "*_*/*.safetensors"]
+
+
+class Engines(Protocol):
+    """What makes encoders of models, and runs them."""
+
+    def open(self, folder: Path, engine: str) -> AnyEncoder:
+        """Makes the encoder of a folder. Blocks; called in a thread, once at a time.
+
+        Args:
+            folder: Of the model.
+            engine: What is to run it; empty: what suits it best.
+
+        Raises:
+            InvalidArgumentError: No such engine, or the folder is no complete model.
+            FailedPreconditionError: The engine does not run such a model, or is not installed.
+        """
+        ...
+
+    def run(self, encoder: AnyEncoder) -> Runner:
+        """Returns what runs an encoder, ready."""
+        ...
+
+    async def stop(self, runner: Runner) -> None:
+        """Ends a runner that serves one model alone."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +62,9 @@ class LoadedModel:
     """A model under its name."""
 
     name: str
-    encoder: Encoder
+    encoder: AnyEncoder
+    runner: Runner
+    """Runs it."""
     leases: int = 0
     """Requests that use it now."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,12 +75,12 @@ class Models:
     """The registry of loaded models. Belongs to one loop.
 
     Args:
-        open_encoder: Makes the encoder of a folder. Blocks; called in a thread, once at a time.
+        engines: Make encoders, and run them.
         max_models: How many may be loaded at once: each holds its weights in memory.
     """
 
-    def __init__(self, open_encoder: Callable[[Path], Encoder], *, max_models: int) -> None:
-        self._open_encoder = open_encoder
+    def __init__(self, engines: Engines, *, max_models: int) -> None:
+        self._engines = engines
         self._max_models = max_models
         self._models: dict[str, LoadedModel] = {}
         self._default = ""
@@ -67,12 +96,20 @@ class Models:
         """Returns the models, the default one first."""
         return sorted(self._models.values(), key=lambda model: model.name != self._default)
 
-    def add(self, name: str, encoder: Encoder, *, make_default: bool = False) -> LoadedModel:
-        """Registers an encoder; the first one becomes the default."""
-        model = LoadedModel(name, encoder)
+    def add(self, name: str, encoder: AnyEncoder, *, make_default: bool = False) -> LoadedModel:
+        """Registers an encoder; the first one that embeds becomes the default.
+
+        Raises:
+            FailedPreconditionError: A cross-encoder is to be the default.
+        """
+        if make_default and encoder.info.is_cross_encoder:
+            raise FailedPreconditionError(
+                Reason.NOT_SUPPORTED, f"{name} is a cross-encoder: it cannot be the default model"
+            )
+        model = LoadedModel(name, encoder, self._engines.run(encoder))
         model.idle.set()
         self._models[name] = model
-        if make_default or not self._default:
+        if make_default or (not self._default and not encoder.info.is_cross_encoder):
             self._default = name
         MODELS.set(len(self._models))
         return model
@@ -97,6 +134,26 @@ class Models:
             )
         return model
 
+    def first_cross_encoder(self) -> str:
+        """Returns the name of the cross-encoder used where none is named; empty: none is loaded."""
+        return next(
+            (name for name, each in self._models.items() if each.encoder.info.is_cross_encoder), ""
+        )
+
+    def required_cross_encoder(self) -> str:
+        """Returns the name of the cross-encoder used where none is named.
+
+        Raises:
+            NotFoundError: None is loaded.
+        """
+        name = self.first_cross_encoder()
+        if not name:
+            raise NotFoundError(
+                Reason.MODEL_NOT_FOUND,
+                "no cross-encoder is loaded: load one, or use LATE_INTERACTION, which needs none",
+            )
+        return name
+
     @contextlib.contextmanager
     def lease(self, name: str) -> Iterator[LoadedModel]:
         """Keeps a model loaded during the block. Raises as `get` does."""
@@ -110,12 +167,15 @@ class Models:
             if model.leases == 0:
                 model.idle.set()
 
-    async def load(self, name: str, source: str, *, make_default: bool = False) -> LoadedModel:
+    async def load(
+        self, name: str, source: str, engine: str = "", *, make_default: bool = False
+    ) -> LoadedModel:
         """Loads a model beside the others.
 
         Args:
             name: To ask for it by; letters, digits, ".", "_", "/" and "-".
             source: A local folder, the name of a packaged model, or a hub id.
+            engine: What runs it; empty: what suits it best.
             make_default: Whether requests that name none use it from now on.
 
         Raises:
@@ -138,8 +198,12 @@ class Models:
                     f"{len(self._models)} models are loaded, the most allowed: unload one first",
                 )
             loop = asyncio.get_running_loop()
-            encoder = await loop.run_in_executor(self._executor, self._open, source)
-            return self.add(name, encoder, make_default=make_default)
+            encoder = await loop.run_in_executor(self._executor, self._open, source, engine)
+            try:
+                return self.add(name, encoder, make_default=make_default)
+            except FailedPreconditionError:
+                encoder.close()
+                raise
 
     async def unload(self, name: str) -> None:
         """Takes a model from new requests at once, and from memory when the running ones end.
@@ -164,29 +228,31 @@ class Models:
                 self._models.setdefault(model.name, model)  # it stays, and can be unloaded again
                 MODELS.set(len(self._models))
             raise
-        model.encoder.close()
+        await self._close(model)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Frees all models; nothing runs any more."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         for model in self._models.values():
-            model.encoder.close()
+            await self._close(model)
         self._models.clear()
 
-    def _open(self, source: str) -> Encoder:
-        return self._open_encoder(resolve_source(source))
+    async def _close(self, model: LoadedModel) -> None:
+        await self._engines.stop(model.runner)
+        model.encoder.close()
+
+    def _open(self, source: str, engine: str) -> AnyEncoder:
+        return self._engines.open(resolve_source(source), engine)
 
 
 @contextlib.asynccontextmanager
-async def open_models(
-    open_encoder: Callable[[Path], Encoder], *, max_models: int
-) -> AsyncIterator[Models]:
+async def open_models(engines: Engines, *, max_models: int) -> AsyncIterator[Models]:
     """Opens an empty registry and frees its models at the end."""
-    models = Models(open_encoder, max_models=max_models)
+    models = Models(engines, max_models=max_models)
     try:
         yield models
     finally:
-        models.close()
+        await models.close()
 
 
 def resolve_source(source: str) -> Path:

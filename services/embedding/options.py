@@ -60,3 +60,5 @@ class Caller:
     """Caches and coalescing never cross tenants: a hit would tell what another one embedded."""
     deadline: float | None = None
     """`time.monotonic()` after which nobody waits for the answer."""
+    weight: float = 1.0
+    """Share of its tenant where many wait."""

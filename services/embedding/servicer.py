@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -13,7 +14,8 @@ from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
 from cairn.types.v1 import scope_pb2, usage_pb2, vector_pb2
 
 from services.embedding.embed_job import TextReport, Timings
-from services.embedding.embedder import Embedded, Embedder, TokenVectors
+from services.embedding.embedder import Embedded, Embedder
+from services.embedding.intake import BatcherLimits
 from services.embedding.models import LoadedModel
 from services.embedding.options import (
     Caller,
@@ -23,6 +25,8 @@ from services.embedding.options import (
     Lane,
     Truncation,
 )
+from services.embedding.reranker import Reranker, RerankMethod, RerankOptions
+from services.embedding.token_vectors import TokenVectors
 from services.embedding.vectors import PackedVectors, pack
 from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import (
@@ -31,12 +35,15 @@ from services.rpc.errors import (
     Reason,
     ResourceExhaustedError,
     ServiceError,
-    UnimplementedError,
 )
+from services.rpc.scope import TenantClass
 from services.rpc.scope_proto import scope_from_proto
 
-E = TypeVar("E", InputKind, Lane, Truncation, ElementType)
+E = TypeVar("E", bound=enum.IntEnum)
+D = TypeVar("D")
 
+_WEIGHTS = {TenantClass.PREMIUM: 4.0, TenantClass.STANDARD: 2.0, TenantClass.FREE: 1.0}
+"""Shares of tenants while the engine is busy."""
 _STREAM_WINDOW = 2
 """Batches of one stream in work at once: one runs, one waits."""
 _PATIENCE_SECONDS = 300.0
@@ -50,10 +57,14 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
 
     Args:
         embedder: The domain behind it.
+        reranker: Scores passages.
+        queue: Bounds of the queue, to be told.
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, reranker: Reranker, queue: BatcherLimits) -> None:
         self._embedder = embedder
+        self._reranker = reranker
+        self._queue = queue
 
     async def Embed(  # noqa: N802 - the contract's name
         self, request: pb.EmbedRequest, context: grpc.aio.ServicerContext
@@ -115,19 +126,17 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
     ) -> pb.RerankResponse:
         """Scores passages against a query."""
         caller = _caller(request.scope)
-        _check_method(request.method)
-        reranked = await self._embedder.rerank(
-            request.query,
-            request.passages,
-            model_name=_model_name(request.model, "model"),
+        options = RerankOptions(
+            model=_model_name(request.model, "model"),
+            method=_enum(RerankMethod, request.method, "method", None),
             lane=_enum(Lane, request.lane, "lane", Lane.INTERACTIVE),
             word_weights=request.query_word_weights,
-            caller=caller,
         )
+        reranked = await self._reranker.rerank(request.query, request.passages, options, caller)
         return pb.RerankResponse(
             scores=reranked.scores,
             model=reranked.model,
-            method=pb.RERANK_METHOD_LATE_INTERACTION,
+            method=pb.RerankMethod.Name(reranked.method),
             usage=usage_pb2.Usage(rerank_tokens=reranked.read_tokens),
             timings=_timings(reranked.timings),
         )
@@ -153,7 +162,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             limits=pb.EmbeddingLimits(
                 max_texts=limits.max_texts,
                 max_text_characters=limits.max_text_characters,
-                max_queued_tokens=self._embedder.max_queued_tokens,
+                max_queued_tokens=sum(self._queue.max_tokens(lane) for lane in Lane),
             ),
         )
 
@@ -214,6 +223,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             device=info.device,
             precision=info.precision,
             is_default=model.name == self._embedder.models.default_name,
+            is_cross_encoder=info.is_cross_encoder,
         )
 
 
@@ -233,10 +243,14 @@ def _caller(message: scope_pb2.Scope) -> Caller:
     remaining = remaining_seconds()
     if remaining is None:
         remaining = _PATIENCE_SECONDS
-    return Caller(tenant=scope.tenant, deadline=time.monotonic() + remaining)
+    return Caller(
+        tenant=scope.tenant,
+        deadline=time.monotonic() + remaining,
+        weight=_WEIGHTS.get(scope.tenant_class, 1.0),
+    )
 
 
-def _enum(kind: type[E], value: int, field: str, unspecified: E) -> E:
+def _enum(kind: type[E], value: int, field: str, unspecified: D) -> E | D:
     """Returns the member of a number.
 
     Raises:
@@ -273,18 +287,6 @@ def _model_name(name: str, field: str) -> str:
     if len(name) > _MAX_MODEL_NAME_CHARACTERS:
         raise InvalidArgumentError.for_field(field, "is no model's name", Reason.TOO_LARGE)
     return name
-
-
-def _check_method(method: int) -> None:
-    if method == pb.RERANK_METHOD_CROSS_ENCODER:
-        raise UnimplementedError(
-            Reason.NOT_SUPPORTED,
-            "method: no cross-encoder engine is built in; use LATE_INTERACTION, which needs none",
-        )
-    if method not in (pb.RERANK_METHOD_UNSPECIFIED, pb.RERANK_METHOD_LATE_INTERACTION):
-        raise InvalidArgumentError.for_field(
-            "method", f"{method} is not one of 1 (LATE_INTERACTION), 2 (CROSS_ENCODER)"
-        )
 
 
 def _embed_response(embedded: Embedded, element_type: ElementType) -> pb.EmbedResponse:

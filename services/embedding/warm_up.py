@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.embedding.batcher import Batcher, Work
-from services.embedding.encoder import Encoder, Output
-from services.embedding.options import InputKind, Lane
+from services.embedding.encoder import Output, PairModel
+from services.embedding.intake import Work
+from services.embedding.models import LoadedModel
+from services.embedding.options import Caller, InputKind, Lane
 
 
-async def warm_up(encoder: Encoder, batcher: Batcher) -> None:
+async def warm_up(model: LoadedModel) -> None:
     """Runs a short text, the longest one, a mix, and a query's worth of passages, each output.
+
+    A model that runs elsewhere is asked for one text alone.
 
     Raises:
         ServiceError: The model does not run.
     """
-    (short,) = encoder.tokenize(["a short text to begin with"], InputKind.QUERY)
+    encoder = model.encoder
+    if isinstance(encoder, PairModel):
+        (short,) = encoder.tokenize_pairs("a question", ["a short text to begin with"])
+    else:
+        (short,) = encoder.tokenize(["a short text to begin with"], InputKind.QUERY)
     longest = np.resize(short.ids, encoder.info.max_tokens)
-    for output in Output:
+    outputs = [output for output in Output if output in encoder.info.outputs]
+    if not encoder.info.reads_ids:
+        longest = short.ids
+    for output in outputs:
         mix, passages = [short.ids, longest, short.ids], [longest] * 16
-        for batch in ([short.ids], [longest], mix, passages):
-            outcomes = await batcher.run(
-                encoder, output, [Work(ids) for ids in batch], lane=Lane.INTERACTIVE
+        batches = ([short.ids], [longest], mix, passages)
+        for batch in batches if encoder.info.reads_ids else batches[:1]:
+            outcomes = await model.runner.run(
+                encoder,
+                output,
+                [Work(ids) for ids in batch],
+                lane=Lane.INTERACTIVE,
+                caller=Caller(tenant=""),
             )
             for outcome in outcomes:
                 if outcome.error is not None:

@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from safetensors import SafetensorError, safe_open
 
-from services.embedding.engines.attention import attend, plan_groups, query_scale
 from services.embedding.encoder import (
     Checkpoint,
     LocatedTokens,
@@ -25,8 +24,9 @@ from services.embedding.encoder import (
     Tokens,
     VectorArray,
 )
-from services.embedding.hardware import has_fast_bfloat16, return_free_memory
+from services.embedding.engines.attention import attend, plan_groups, query_scale
 from services.embedding.engines.linear import Linear, linear_layer
+from services.embedding.hardware import has_fast_bfloat16, return_free_memory
 from services.embedding.model_folder import BertConfig, ModelFolder, read_model_folder
 from services.embedding.options import InputKind
 from services.embedding.text_tokenizer import TextTokenizer

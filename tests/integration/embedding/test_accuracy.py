@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.encoder import Output
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.model_folder import packaged_model
 from services.embedding.options import InputKind
 from tests.kit.tiny_bert import tiny_bert_folder

@@ -16,14 +16,10 @@ from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
 from cairn.types.v1 import scope_pb2, vector_pb2
 from prometheus_client import REGISTRY
 
-from services.embedding.batcher import Batcher, BatcherLimits
-from services.embedding.engines.bert_encoder import BertEncoder
-from services.embedding.cache import VectorCache
-from services.embedding.embedder import Embedder
 from services.embedding.engines.hash_encoder import HashEncoder
-from services.embedding.limits import RequestLimits
-from services.embedding.models import open_models
+from services.embedding.intake import BatcherLimits
 from services.embedding.servicer import EmbeddingServicer
+from tests.kit.embedding_engines import embedding_parts
 from tests.kit.grpc_server import serve
 from tests.kit.hostile_messages import hostile_variants
 from tests.kit.raw_calls import call
@@ -38,13 +34,8 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
 @contextlib.asynccontextmanager
 async def served(encoder=None, **limits):
     """Yields a channel to a service with one model, and its batcher."""
-    async with (
-        open_models(BertEncoder, max_models=3) as models,
-        Batcher(BatcherLimits(**limits)) as batcher,
-    ):
-        models.add("hash", encoder or HashEncoder())
-        embedder = Embedder(models, batcher, VectorCache(1_000_000), RequestLimits())
-        servicer = EmbeddingServicer(embedder)
+    async with embedding_parts(encoder, BatcherLimits(**limits)) as parts:
+        servicer = EmbeddingServicer(parts.embedder, parts.reranker, parts.limits)
         async with (
             serve(
                 lambda server: rpc.add_EmbeddingServiceServicer_to_server(servicer, server),
@@ -53,7 +44,6 @@ async def served(encoder=None, **limits):
             grpc.aio.insecure_channel(running.target) as channel,
         ):
             yield channel
-        embedder.close()
 
 
 @pytest.fixture
@@ -238,7 +228,7 @@ def _rerank(**fields):
         ("Rerank", _rerank(passages=[]), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(query_word_weights=[1]), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(query_word_weights=[1, math.nan]), "INVALID_ARGUMENT", "INVALID_FIELD"),
-        ("Rerank", _rerank(method=2), "UNIMPLEMENTED", "NOT_SUPPORTED"),
+        ("Rerank", _rerank(method=2), "NOT_FOUND", "MODEL_NOT_FOUND"),
         ("Rerank", _rerank(method=7), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(model="nope"), "NOT_FOUND", "MODEL_NOT_FOUND"),
         ("CountTokens", pb.CountTokensRequest(scope=SCOPE), "INVALID_ARGUMENT", "INVALID_FIELD"),

@@ -9,10 +9,11 @@ import threading
 import numpy as np
 import pytest
 
-from services.embedding.batcher import Batcher, BatcherLimits, Work
+from services.embedding.batcher import Batcher
 from services.embedding.encoder import Output
 from services.embedding.engines.hash_encoder import HashEncoder
-from services.embedding.options import InputKind, Lane
+from services.embedding.intake import BatcherLimits, Work
+from services.embedding.options import Caller, InputKind, Lane
 from services.rpc.errors import (
     DeadlineExceededError,
     InternalError,
@@ -61,9 +62,11 @@ async def running(encoder, **limits):
             encoder.let_go.release(1000)
 
 
-def submit(batcher, encoder, some, lane=Lane.BULK, deadline=None):
+def submit(batcher, encoder, some, lane=Lane.BULK, deadline=None, tenant="t", weight=1.0):
     return asyncio.ensure_future(
-        batcher.run(encoder, Output.POOLED, some, lane=lane, deadline=deadline)
+        batcher.run(
+            encoder, Output.POOLED, some, lane=lane, caller=Caller(tenant, deadline, weight)
+        )
     )
 
 
@@ -72,7 +75,11 @@ async def test_results_come_in_order_and_large_requests_are_split():
     async with Batcher(BatcherLimits(budget_tokens=8)) as batcher:
         texts = encoder.tokenize(["slate " * n for n in range(1, 30)], InputKind.DOCUMENT)
         outcomes = await batcher.run(
-            encoder, Output.POOLED, [Work(text.ids) for text in texts], lane=Lane.BULK
+            encoder,
+            Output.POOLED,
+            [Work(text.ids) for text in texts],
+            lane=Lane.BULK,
+            caller=Caller("t"),
         )
     for text, outcome in zip(texts, outcomes, strict=True):
         (alone,) = encoder.encode([text.ids], Output.POOLED)
@@ -82,7 +89,7 @@ async def test_results_come_in_order_and_large_requests_are_split():
 
 async def test_no_texts_need_no_pass():
     async with Batcher(BatcherLimits()) as batcher:
-        assert await batcher.run(HashEncoder(), Output.POOLED, [], lane=Lane.BULK) == []
+        assert await submit(batcher, HashEncoder(), []) == []
 
 
 async def test_a_query_overtakes_waiting_documents():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.embedding.cache import CachedVector, VectorCache, cache_key
+from services.embedding.cache import CachedVector, LocalCache, cache_key
 
 
 def entry(value=1.0, dimensions=100):
@@ -12,7 +12,7 @@ def entry(value=1.0, dimensions=100):
 
 
 def test_the_least_recently_used_entries_leave():
-    cache = VectorCache(2500)  # 800 bytes an entry, with its overhead
+    cache = LocalCache(2500)  # 800 bytes an entry, with its overhead
     for key in (b"a", b"b", b"c"):
         cache.put([(key, entry())])
     assert cache.get(b"a") is not None
@@ -23,7 +23,7 @@ def test_the_least_recently_used_entries_leave():
 
 
 def test_replacing_an_entry_does_not_count_it_twice():
-    cache = VectorCache(10_000)
+    cache = LocalCache(10_000)
     for value in range(5):
         cache.put([(b"k", entry(value))])
     assert cache.size_bytes == 800
@@ -31,7 +31,7 @@ def test_replacing_an_entry_does_not_count_it_twice():
 
 
 def test_no_bytes_keep_nothing():
-    cache = VectorCache(0)
+    cache = LocalCache(0)
     cache.put([(b"k", entry())])
     assert cache.get(b"k") is None
     assert cache.size_bytes == 0

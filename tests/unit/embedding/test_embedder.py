@@ -7,14 +7,12 @@ import contextlib
 import numpy as np
 import pytest
 
-from services.embedding.batcher import Batcher, BatcherLimits
-from services.embedding.cache import VectorCache
-from services.embedding.embedder import Embedder
 from services.embedding.engines.hash_encoder import HashEncoder
+from services.embedding.intake import BatcherLimits
 from services.embedding.limits import RequestLimits
-from services.embedding.models import open_models
-from services.embedding.options import Caller, EmbedOptions, InputKind, Lane, Truncation
+from services.embedding.options import Caller, EmbedOptions, InputKind, Truncation
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
+from tests.kit.embedding_engines import embedding_parts
 
 ALICE = Caller("alice")
 BOB = Caller("bob")
@@ -22,14 +20,10 @@ BOB = Caller("bob")
 
 @contextlib.asynccontextmanager
 async def opened(encoder=None, **limits):
-    async with (
-        open_models(lambda _: HashEncoder(), max_models=2) as models,
-        Batcher(BatcherLimits(budget_tokens=64)) as batcher,
-    ):
-        models.add("hash", encoder or HashEncoder())
-        embedder = Embedder(models, batcher, VectorCache(1_000_000), RequestLimits(**limits))
-        yield embedder
-        embedder.close()
+    async with embedding_parts(
+        encoder, BatcherLimits(budget_tokens=64), RequestLimits(**limits)
+    ) as parts:
+        yield parts.embedder
 
 
 async def test_bad_texts_fail_alone():
@@ -184,32 +178,6 @@ async def test_token_vectors_are_refused_for_a_text_that_must_not_be_cut():
             await embedder.encode_tokens(
                 ["a", "b " * 100], EmbedOptions(truncation=Truncation.REFUSE), ALICE
             )
-
-
-async def test_passages_that_hold_the_querys_words_score_higher():
-    async with opened() as embedder:
-        result = await embedder.rerank(
-            "hard rock",
-            ["soft sand", "the rock is hard", "", "a rock"] + ["filler"] * 100,
-            model_name="",
-            lane=Lane.INTERACTIVE,
-            word_weights=[],
-            caller=ALICE,
-        )
-    assert len(result.scores) == 104
-    assert result.scores[1] == pytest.approx(1.0, abs=1e-5)
-    assert result.scores[1] > result.scores[3] > result.scores[0]
-    assert result.scores[2] == 0
-    assert result.read_tokens > 300
-
-
-async def test_a_query_without_words_is_refused():
-    async with opened() as embedder:
-        with pytest.raises(InvalidArgumentError) as caught:
-            await embedder.rerank(
-                " ", ["a"], model_name="", lane=Lane.INTERACTIVE, word_weights=[], caller=ALICE
-            )
-    assert caught.value.reason is Reason.EMPTY_TEXT
 
 
 async def test_counting_takes_any_text():

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from services.embedding.engines.hash_encoder import HashEncoder
+from services.embedding.batcher import Batcher
+from services.embedding.intake import BatcherLimits
 from services.embedding.models import open_models, resolve_source
 from services.rpc.errors import (
     FailedPreconditionError,
@@ -15,19 +16,16 @@ from services.rpc.errors import (
     Reason,
     UnavailableError,
 )
+from tests.kit.embedding_engines import StandInEngines
 
 
 @pytest.fixture
 async def models():
-    opened = []
-
-    def open_encoder(folder):
-        opened.append(folder)
-        return HashEncoder()
-
-    async with open_models(open_encoder, max_models=3) as registry:
-        registry.opened = opened
-        yield registry
+    async with Batcher(BatcherLimits()) as batcher:
+        engines = StandInEngines(batcher)
+        async with open_models(engines, max_models=3) as registry:
+            registry.opened = engines.opened
+            yield registry
 
 
 async def test_before_the_first_model_the_service_is_not_ready(models):

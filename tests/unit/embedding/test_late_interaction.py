@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from services.embedding.engines.hash_encoder import HashEncoder
+from services.embedding.late_interaction import late_interaction_score, token_weights
 from services.embedding.options import InputKind
-from services.embedding.rerank import late_interaction_score, token_weights
 from services.rpc.errors import InvalidArgumentError
 
 

@@ -1,0 +1,162 @@
+"""The shared tier of the cache, in Valkey or Redis.
+
+A server that is dead or frozen costs one request its time-out, once: then the tier is left alone
+for a while, and tried again by a single request. Keys are hashes over tenant, model, prompt and
+text; values hold the vector and two numbers, no text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.embedding.cache import CachedVector
+from services.embedding.metrics import SHARED_CACHE_FAILURES
+from services.rpc.logs import get_logger
+
+TIMEOUT_SECONDS = 0.05
+"""Longest a request waits for the store. The client's own retries would take 5 s."""
+_FIRST_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 30.0
+_KEYS_PER_READ = 256
+_MAX_WAITING_WRITES = 4096
+"""Entries on their way to the store; more are not kept."""
+_ENTRIES_PER_WRITE = 128
+_WRITE_TIMEOUT_SECONDS = 1.0
+_PREFIX = b"cairn:embedding:1:"
+_HEADER = struct.Struct("<IB")
+
+
+class ValkeyCache:
+    """See the module's text. Belongs to one loop.
+
+    Args:
+        url: "redis://host:port/0".
+        keep_seconds: How long an entry is kept.
+        clock: Seconds, as `time.monotonic`.
+    """
+
+    def __init__(
+        self, url: str, *, keep_seconds: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=16,
+            client_name="cairn-embedding",
+        )
+        self._keep_seconds = keep_seconds
+        self._clock = clock
+        self._resume_at = 0.0
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._is_trying = False
+        self._waiting: list[tuple[bytes, CachedVector]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    async def get(self, keys: Sequence[bytes]) -> dict[bytes, CachedVector]:
+        """See `SharedCache`."""
+        found: dict[bytes, CachedVector] = {}
+        for begin in range(0, len(keys), _KEYS_PER_READ):
+            part = keys[begin : begin + _KEYS_PER_READ]
+            values = await self._ask([_PREFIX + key for key in part])
+            if values is None:
+                break
+            for key, value in zip(part, values, strict=True):
+                entry = _unpack(value)
+                if entry is not None:
+                    found[key] = entry
+        return found
+
+    def put(self, entries: Sequence[tuple[bytes, CachedVector]]) -> None:
+        """See `SharedCache`."""
+        room = _MAX_WAITING_WRITES - len(self._waiting)
+        self._waiting += entries[:room]
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._write())
+
+    async def close(self) -> None:
+        """See `SharedCache`."""
+        if self._writer is not None:
+            await asyncio.wait([self._writer], timeout=_WRITE_TIMEOUT_SECONDS)
+            self._writer.cancel()
+        await self._client.aclose()
+
+    async def _ask(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
+        if not self._may_try():
+            return None
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                values: Any = await self._client.mget(keys)
+        except (RedisError, OSError) as error:  # TimeoutError is an OSError
+            self._fail(error)
+            return None
+        finally:
+            self._is_trying = False
+        self._recover()
+        return values
+
+    async def _write(self) -> None:
+        while self._waiting:
+            part = self._waiting[:_ENTRIES_PER_WRITE]
+            del self._waiting[:_ENTRIES_PER_WRITE]
+            if not self._may_try():
+                self._waiting.clear()
+                return
+            try:
+                async with asyncio.timeout(_WRITE_TIMEOUT_SECONDS):
+                    pipeline = self._client.pipeline(transaction=False)
+                    for key, entry in part:
+                        pipeline.set(_PREFIX + key, _pack(entry), ex=self._keep_seconds)
+                    await pipeline.execute()
+            except (RedisError, OSError) as error:
+                self._fail(error)
+            else:
+                self._recover()
+            finally:
+                self._is_trying = False
+
+    def _may_try(self) -> bool:
+        """Whether the store is to be asked; after a failure by one at a time."""
+        if not self._resume_at:
+            return True
+        if self._is_trying or self._clock() < self._resume_at:
+            return False
+        self._is_trying = True
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        SHARED_CACHE_FAILURES.inc()
+        if not self._resume_at:
+            get_logger().warning("the shared cache does not answer", reason=type(error).__name__)
+        self._resume_at = self._clock() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
+
+    def _recover(self) -> None:
+        self._resume_at = 0.0
+        self._pause = _FIRST_PAUSE_SECONDS
+
+
+def _pack(entry: CachedVector) -> bytes:
+    header = _HEADER.pack(entry.token_count, entry.is_truncated)
+    return header + entry.vector.astype("<f4", copy=False).tobytes()
+
+
+def _unpack(value: bytes | None) -> CachedVector | None:
+    """Returns the entry; None for none, or for what is not ours."""
+    if value is None or len(value) <= _HEADER.size or (len(value) - _HEADER.size) % 4:
+        return None
+    count, is_truncated = _HEADER.unpack_from(value)
+    vector = np.frombuffer(value, "<f4", offset=_HEADER.size).astype(np.float32)
+    return CachedVector(vector, count, bool(is_truncated))
