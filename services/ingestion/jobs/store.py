@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from services.ingestion.jobs import claims, cleanup, control, queries, submission
 from services.ingestion.jobs.rows import MICROSECONDS, Clock, system_clock
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         NewJob,
         QueueStats,
     )
+
+T = TypeVar("T")
 
 _REINDEX_PAGE = 100
 
@@ -88,6 +90,21 @@ class JobStore:
     def now_us(self) -> int:
         """Returns the queue's time."""
         return self._clock()
+
+    # ── what else is kept in this database ────────────────────────────────────────────────────
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for making further tables in it."""
+        return self._engine
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Runs a function that reads (see `Reader.run`)."""
+        return await self._reader.run(fn)
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        """Runs a function that writes, in the group commit of the jobs (see `GroupWriter.run`)."""
+        return await self._writer.run(fn)
 
     async def close(self) -> None:
         """Finishes what is under way and closes the database."""
