@@ -43,19 +43,19 @@ _TIMESTAMP = re.compile(
 )
 
 
+_TYPES: dict[type, FieldType] = {
+    str: FieldType.KEYWORD,
+    int: FieldType.INTEGER,
+    float: FieldType.FLOAT,
+    bool: FieldType.BOOL,
+    Timestamp: FieldType.TIMESTAMP,
+    frozenset: FieldType.TAGS,
+}
+
+
 def type_of(value: Value) -> FieldType:
     """Returns the type of a value."""
-    if isinstance(value, bool):
-        return FieldType.BOOL
-    if isinstance(value, str):
-        return FieldType.KEYWORD
-    if isinstance(value, int):
-        return FieldType.INTEGER
-    if isinstance(value, float):
-        return FieldType.FLOAT
-    if isinstance(value, Timestamp):
-        return FieldType.TIMESTAMP
-    return FieldType.TAGS
+    return _TYPES[type(value)]
 
 
 def parse_timestamp(text: str) -> Timestamp | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
@@ -28,6 +29,12 @@ from services.sql.engine import sqlite_url
 
 _DATABASE_SECONDS = 30.0
 """Wait for a database that does not answer yet."""
+
+
+_SWITCH_SECONDS = 0.0005
+"""The interpreter's default of 5 ms makes a thread that comes back from the database, which it does
+for every row, wait that long for one that computes: at 0.5 ms, 40 times as many rows are written
+one by one beside a busy thread."""
 
 
 async def serve(settings: RetrievalSettings) -> None:
@@ -94,6 +101,7 @@ async def _open_store(url: str, readers: int) -> Store:
 
 def main() -> int:
     """Runs the process and returns its exit code."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     return run_service(serve(load_settings(RetrievalSettings)))
 
 

@@ -30,11 +30,14 @@ def fit(
         for name, value in document.metadata.items():
             if value is None:
                 continue
-            kind = known.setdefault(name, type_of(value))
-            if kind is FieldType.FLOAT and type_of(value) is FieldType.INTEGER:
+            given = type_of(value)
+            kind = known.setdefault(name, given)
+            if kind is given:
+                continue
+            if kind is FieldType.FLOAT and given is FieldType.INTEGER:
                 changed[name] = float(value)  # pyright: ignore[reportArgumentType]
-            elif kind is not type_of(value):
-                raise _conflict(f"documents[{index}].metadata[{name!r}]", kind, type_of(value))
+            else:
+                raise _conflict(f"documents[{index}].metadata[{name!r}]", kind, given)
         if changed:
             fitted[index] = replace(document, metadata={**document.metadata, **changed})
     if len(known) > MAX_FIELDS:

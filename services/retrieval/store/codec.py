@@ -22,12 +22,11 @@ from services.retrieval.collections import (
 _TIMESTAMP_KEY = "t"
 _SHORT_ACL_ENTRIES = 8
 _SHORT_ACL_CHARACTERS = 512
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_metadata(metadata: Mapping[str, Value | None]) -> str:
     """Returns the metadata as JSON; its types can be told apart again."""
-    return _dump({name: _encode(value) for name, value in metadata.items()})
+    return _dump(dict(metadata))
 
 
 def load_metadata(text: str) -> dict[str, Value | None]:
@@ -129,12 +128,16 @@ def _dump(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def _encode(value: Value | None) -> Any:
+def _encode(value: Any) -> Any:
+    """Returns what JSON has for a value that it does not know."""
     if isinstance(value, Timestamp):
         return {_TIMESTAMP_KEY: value.micros}
     if isinstance(value, frozenset):
         return sorted(value)
-    return value
+    raise TypeError(f"no metadata value: {type(value).__name__}")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_encode)
 
 
 def _decode(value: Any) -> Value | None:
