@@ -1,8 +1,8 @@
 """The vector engine: segments of vectors on disk, and searches in them under filters.
 
-It knows arrays and folders only: no rows of a table, no documents, no permissions. `build` writes a
-segment, `open_segment` opens one, `VectorSegment.search` searches it under an `Allowed` set of rows,
-and `search_memtable` searches rows that are in no segment yet.
+It knows arrays and folders only: no tables, no documents, no permissions. `build` writes a segment,
+`open_segment` opens one, `VectorSegment.search` searches it under an `Allowed` set of rows, and
+`search_memtable` searches rows that are in no segment yet.
 """
 
 from services.retrieval.vectors.allowed import Allowed

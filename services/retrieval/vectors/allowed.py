@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Allowed:
-    """A set of rows. Make it once for a filter and keep it: its forms are made when first asked for.
+    """A set of rows. Make it once for a filter and keep it: its forms are made when asked for.
 
     Args:
         mask: (rows,) bool, True for a row that may be returned. Not to be changed afterwards.

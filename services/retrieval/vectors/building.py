@@ -94,7 +94,7 @@ def build(
 def _graph(
     vectors: NDArray[np.float32], spec: BuildSpec, threads: int, tell: Callable[[float], None]
 ) -> graph.Graph:
-    """Returns a graph over float vectors: it costs no more than one over codes, and links better."""
+    """Returns a graph over float vectors: it costs no more than over codes, and links better."""
     import faiss  # noqa: PLC0415 - only builders need it
 
     faiss.omp_set_num_threads(threads)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEEDS = 32
-"""Allowed rows from which a filtered walk starts, besides the place that the upper levels lead to."""
+"""Allowed rows that a filtered walk starts from, besides where the upper levels lead to."""
 NO_BITS = np.empty(0, np.uint8)
 NO_ROWS = np.empty(0, np.int32)
 

@@ -65,7 +65,9 @@ def _open(folder: Path, manifest: dict[str, Any], spec: BuildSpec, tier: Tier) -
         scan = FloatScan(vectors)
     graph = None
     if spec.kind in GRAPHS:
-        names = ("starts", "links", "upper", "upper_links")
-        graph = Graph(*(read(name) for name in names), manifest["most_links"])
+        graph = Graph(
+            read("starts"), read("links"), read("upper"), read("upper_links"),
+            int(manifest["most_links"]),
+        )  # fmt: skip
     size = sum(each["bytes"] for each in manifest["files"].values())
     return Segment(spec, vectors, scan, graph, manifest["measured"], size, resident, Costs())

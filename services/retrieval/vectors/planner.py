@@ -89,7 +89,8 @@ def _graph(
     if share < 0.45 and allowed <= EXACT_ROWS and recall == RecallClass.HIGH:
         return Plan(EXACT, f"{allowed} rows are allowed: few enough to compare all")
     best = min(exact, walked, gated)
-    said = f"expected µs: exact {exact / 1e3:.0f}, graph {walked / 1e3:.0f}, filtered {gated / 1e3:.0f}"
+    ways = (("exact", exact), ("graph", walked), ("filtered graph", gated))
+    said = "expected µs: " + ", ".join(f"{name} {cost / 1e3:.0f}" for name, cost in ways)
     if best == exact:
         return Plan(EXACT, said)
     if best == walked:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SCRATCH = Scratch()
 _ROWS_PER_BLOCK = 16_384
+_FEW_ROWS = 256
+"""Rows up to which each query of a batch is searched on its own: they stay in the cache."""
 _DEVIATIONS = {RecallClass.HIGH: 5.0, RecallClass.FAST: 2.5}
 
 
@@ -92,10 +94,21 @@ class CodedScan:
             return scan_floats(self.vectors, queries, ids, rows, scores)
         own = _SCRATCH
         own.fit(size + rows.shape[1], self.width)
-        kernels.search_ids(
-            self.codes, self.vectors, ids, bits, self.steps, queries, self.slacks[recall],
-            own.quantised, own.scores, own.near, rows, scores,
-        )  # fmt: skip
+        four = len(queries) // 4 * 4 if size > max(_FEW_ROWS, rows.shape[1]) else 0
+        if four:
+            own.fit_four(size + rows.shape[1], self.width)
+        for at in range(0, four, 4):
+            kernels.search_ids_four(
+                self.codes, self.vectors, ids, bits, self.steps, queries[at : at + 4],
+                self.slacks[recall], own.four_quantised, own.four_scores, own.near,
+                rows[at : at + 4], scores[at : at + 4],
+            )  # fmt: skip
+        if four < len(queries):
+            kernels.search_ids(
+                self.codes, self.vectors, ids, bits, self.steps, queries[four:],
+                self.slacks[recall], own.quantised, own.scores, own.near, rows[four:],
+                scores[four:],
+            )  # fmt: skip
         return size * len(queries)
 
 

@@ -108,7 +108,7 @@ class Segment:
         return SegmentFound(rows, scores, plan.name, plan.why, compared)
 
     def plan(self, allowed: int, k: int, recall: RecallClass) -> Plan:
-        """Returns how so many allowed rows are searched; equal questions are answered from memory."""
+        """Returns how so many allowed rows are searched; remembered for equal questions."""
         key = (allowed, k, recall)
         found = self._plans.get(key)
         if found is None:
@@ -162,19 +162,28 @@ class Segment:
             gate, seeds = bits, _seeds(allowed)
         own = scratch()
         own.fit(0, scan.width, plan.effort, graph.most_links)
+        entries = np.zeros(len(queries), np.int64)
         visited, epoch = lent = self._visits.take()
         try:
             if isinstance(scan, CodedScan):
+                if len(graph.upper):
+                    kernels.descend(
+                        scan.codes, graph.upper, graph.upper_links, scan.steps, queries,
+                        own.quantised, entries,
+                    )  # fmt: skip
                 return kernels.search_graph(
-                    scan.codes, self._vectors, graph.starts, graph.links, graph.upper,
-                    graph.upper_links, seeds, gate, bits, scan.steps, queries,
-                    scan.slacks[recall], plan.effort, _ALL_CONNECTED, visited, epoch,
-                    own.quantised, own.pool, own.fresh, rows, scores,
+                    scan.codes, self._vectors, graph.starts, graph.links, entries, seeds, gate,
+                    bits, scan.steps, queries, scan.slacks[recall], plan.effort, _ALL_CONNECTED,
+                    visited, epoch, own.quantised, own.pool, own.fresh, rows, scores,
                 )  # fmt: skip
+            if len(graph.upper):
+                kernels.descend_floats(
+                    self._vectors, graph.upper, graph.upper_links, queries, entries
+                )
             return kernels.search_float_graph(
-                self._vectors, graph.starts, graph.links, graph.upper, graph.upper_links, seeds,
-                gate, bits, queries, 1.0, plan.effort, _ALL_CONNECTED, visited, epoch, own.pool,
-                own.fresh, rows, scores,
+                self._vectors, graph.starts, graph.links, entries, seeds, gate, bits, queries,
+                1.0, plan.effort, _ALL_CONNECTED, visited, epoch, own.pool, own.fresh, rows,
+                scores,
             )  # fmt: skip
         finally:
             self._visits.give_back(lent)

@@ -80,7 +80,7 @@ class BuildSpec:
         """
         found = json.loads(text)
         if not isinstance(found, dict):
-            raise ValueError("a build specification is a JSON object")
+            raise ValueError("a build specification is a JSON object")  # noqa: TRY004 - of a text
         known = {each.name for each in fields(cls)}
         values: dict[str, Any] = {key: value for key, value in found.items() if key in known}
         try:

@@ -13,10 +13,12 @@ import numpy as np
 
 from services.retrieval.vectors.kernels.steps import (
     FAST_MATH,
+    begin,
     gather,
     insert,
     keep_nearest,
     kth_greatest,
+    next_mark,
     prefetch,
     quantise_query,
     row_of,
@@ -100,17 +102,132 @@ def scan(width: int, *, cache: bool) -> Any:
     return search_ids
 
 
-def walk(width: int, *, cache: bool) -> Any:
-    """Returns the walk of a graph over codes of one width."""
+def scan_four(width: int, *, cache: bool) -> Any:
+    """Returns the exact search of four queries at once, for one width of codes."""
+    ahead = 16 if width <= 512 else 4
 
     @numba.njit(nogil=True, fastmath=FAST_MATH, cache=cache)
-    def search_graph(
+    def search_ids_four(
+        codes: Any,
+        vectors: Any,
+        ids: Any,
+        bits: Any,
+        steps: Any,
+        queries: Any,
+        slack: Any,
+        quantised: Any,
+        scores: Any,
+        near: Any,
+        out_rows: Any,
+        out_scores: Any,
+    ) -> Any:
+        """Does what `search_ids` does for four queries, and reads each row once for all of them.
+
+        `quantised` is (4, width), `scores` (4, >= m + k); more rows than k are given.
+        """
+        count = out_rows.shape[1]
+        size = ids.shape[0]
+        refined = 0
+        margins = np.empty(4, np.float64)
+        for at in range(4):
+            scale, length = quantise_query(queries[at], steps, quantised[at])
+            margins[at] = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
+        for i in range(size):
+            if i + ahead < size:
+                for column in range(0, width, 64):
+                    prefetch(codes, np.int64(ids[i + ahead]), column)
+            row = np.int64(ids[i])
+            first, second = np.int32(0), np.int32(0)
+            third, fourth = np.int32(0), np.int32(0)
+            for j in range(width):
+                code = np.int32(codes[row, j])
+                first += code * np.int32(quantised[0, j])
+                second += code * np.int32(quantised[1, j])
+                third += code * np.int32(quantised[2, j])
+                fourth += code * np.int32(quantised[3, j])
+            scores[0, i] = first
+            scores[1, i] = second
+            scores[2, i] = third
+            scores[3, i] = fourth
+        for at in range(4):
+            least = kth_greatest(scores[at], size, count, scores[at, size:])
+            threshold = np.int64(least) - np.int64(min(margins[at], 4e9))
+            close = 0
+            for i in range(size):
+                if scores[at, i] >= threshold:
+                    near[close] = ids[i]
+                    close += 1
+            keep_nearest(vectors, near, close, queries[at], bits, out_rows[at], out_scores[at])
+            refined += close
+        return refined
+
+    return search_ids_four
+
+
+def descent(width: int, *, cache: bool) -> Any:
+    """Returns the way down a graph over codes of one width."""
+
+    @numba.njit(nogil=True, fastmath=FAST_MATH, cache=cache)
+    def descend(
+        codes: Any,
+        upper: Any,
+        upper_links: Any,
+        steps: Any,
+        queries: Any,
+        quantised: Any,
+        entries: Any,
+    ) -> Any:
+        """Goes down the upper levels of a graph, to the best neighbour each time.
+
+        Args:
+            codes: (n, width) uint8.
+            upper: (u, 2) int32: row, and place of the same row one level lower or -1. The first
+                is the entry.
+            upper_links: (u, m) int32 places of neighbours on the same level, -1 after the last.
+            steps: (d,) float32 of the quantiser.
+            queries: (q, d) float32.
+            quantised: (width,) int16, scratch.
+            entries: (q,) int64, written: the row to begin with on the lowest level.
+        """
+        for at in range(queries.shape[0]):
+            quantise_query(queries[at], steps, quantised)
+            place = 0
+            best = np.int64(-(2**40))
+            while True:
+                following = -1
+                for n in range(upper_links.shape[1] + 1):
+                    # The place itself stands first: on the way in, nothing else has scored it.
+                    other = place if n == 0 else np.int64(upper_links[place, n - 1])
+                    if other < 0:
+                        break
+                    total = np.int32(0)
+                    row = np.int64(upper[other, 0])
+                    for j in range(width):
+                        total += np.int32(codes[row, j]) * np.int32(quantised[j])
+                    if total > best:
+                        best = np.int64(total)
+                        following = other
+                if following >= 0 and following != place:
+                    place = following
+                elif upper[place, 1] < 0:
+                    break
+                else:
+                    place = np.int64(upper[place, 1])
+            entries[at] = upper[place, 0]
+
+    return descend
+
+
+def walk(width: int, *, cache: bool) -> Any:  # noqa: C901 - one compiled loop
+    """Returns the walk of a graph's lowest level over codes of one width."""
+
+    @numba.njit(nogil=True, fastmath=FAST_MATH, cache=cache)
+    def search_graph(  # noqa: C901 - calls inside would have to be cached apart
         codes: Any,
         vectors: Any,
         starts: Any,
         links: Any,
-        upper: Any,
-        upper_links: Any,
+        entries: Any,
         seeds: Any,
         gate: Any,
         bits: Any,
@@ -127,16 +244,14 @@ def walk(width: int, *, cache: bool) -> Any:
         out_rows: Any,
         out_scores: Any,
     ) -> Any:
-        """Walks from the top of a graph to the best rows near each query, and refines them.
+        """Walks from an entry to the best rows near each query, and refines them.
 
         Args:
             codes: (n, width) uint8.
             vectors: (n, d) float32.
             starts: (n + 1,) int64: where the neighbours of each row begin in `links`.
             links: (l, 1) int32 neighbours on the lowest level.
-            upper: (u, 2) int32: row, and place of the same row one level lower or -1. The first
-                is the entry.
-            upper_links: (u, m) int32 places of neighbours on the same level, -1 after the last.
+            entries: (q,) int64 rows to start from.
             seeds: Rows to start from besides; all pass the gate.
             gate: Which rows are walked over; empty: all.
             bits: Which rows may be returned; empty: all.
@@ -149,7 +264,7 @@ def walk(width: int, *, cache: bool) -> Any:
             epoch: (1,) int64: last number used in `visited`, kept with it.
             quantised: (width,) int16, scratch.
             pool: (>= effort,) int64, scratch.
-            fresh: (2, >= 2 l) int32, scratch.
+            fresh: (2, >= 128 + seeds) int32, scratch.
             out_rows: (q, k) int64, written.
             out_scores: (q, k) float32, written.
 
@@ -157,57 +272,11 @@ def walk(width: int, *, cache: bool) -> Any:
             How many rows were compared by their codes, over all queries.
         """
         compared = 0
-        count = out_rows.shape[1]
         for at in range(queries.shape[0]):
-            query = queries[at]
-            scale, length = quantise_query(query, steps, quantised)
-            epoch[0] += 1
-            if epoch[0] == 256:
-                visited[:] = 0
-                epoch[0] = 1
-            mark = np.uint8(epoch[0])
-            # Down the upper levels, to the best neighbour each time.
-            place = 0
-            best = np.int32(-(2**31))
-            is_first = True
-            while upper.shape[0] > 0:
-                following = -1
-                for n in range(-1 if is_first else 0, upper_links.shape[1]):
-                    other = place if n < 0 else np.int64(upper_links[place, n])
-                    if other < 0:
-                        break
-                    total = np.int32(0)
-                    row = np.int64(upper[other, 0])
-                    for j in range(width):
-                        total += np.int32(codes[row, j]) * np.int32(quantised[j])
-                    compared += 1
-                    if total > best:
-                        best = total
-                        following = other if n >= 0 else following
-                is_first = False
-                if following >= 0:
-                    place = following
-                elif upper[place, 1] < 0:
-                    break
-                else:
-                    place = np.int64(upper[place, 1])
-            # Along the lowest level; the first round takes the place reached, and the seeds.
+            scale, length = quantise_query(queries[at], steps, quantised)
+            mark = next_mark(visited, epoch)
+            news = begin(starts, links, entries[at], seeds, visited, mark, gate, enough, fresh)
             size, cursor = 0, 0
-            node = np.int64(upper[place, 0]) if upper.shape[0] > 0 else np.int64(0)
-            news = 0
-            for n in range(seeds.shape[0]):
-                if visited[seeds[n]] != mark:
-                    visited[seeds[n]] = mark
-                    fresh[0, news] = seeds[n]
-                    news += 1
-            if gate.shape[0] == 0 and visited[node] != mark:
-                visited[node] = mark
-                fresh[0, news] = node
-                news += 1
-            elif gate.shape[0] > 0:
-                news += gather(
-                    starts, links, node, visited, mark, gate, enough, fresh[0, news:], fresh[1]
-                )
             while True:
                 for i in range(min(news, 4)):
                     for column in range(0, width, 64):
@@ -233,8 +302,9 @@ def walk(width: int, *, cache: bool) -> Any:
                 pool[cursor] |= 1
                 news = gather(starts, links, node, visited, mark, gate, enough, fresh[0], fresh[1])
             margin = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
-            close = take_close(pool, size, bits, count, np.int64(min(margin, 4e9)))
-            keep_nearest(vectors, pool, close, query, bits, out_rows[at], out_scores[at])
+            limit = np.int64(min(margin, 4e9))
+            close = take_close(pool, size, bits, out_rows.shape[1], limit)
+            keep_nearest(vectors, pool, close, queries[at], bits, out_rows[at], out_scores[at])
         return compared
 
     return search_graph

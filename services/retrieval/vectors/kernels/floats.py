@@ -9,9 +9,11 @@ import numpy as np
 
 from services.retrieval.vectors.kernels.steps import (
     FAST_MATH,
+    begin,
     gather,
     insert,
     keep_nearest,
+    next_mark,
     prefetch,
     row_of,
     take_close,
@@ -35,16 +37,50 @@ def scan(*, cache: bool) -> Any:
     return search_floats
 
 
-def walk(*, cache: bool) -> Any:
-    """Returns the walk of a graph."""
+def descent(*, cache: bool) -> Any:
+    """Returns the way down a graph."""
 
     @numba.njit(nogil=True, fastmath=FAST_MATH, cache=cache)
-    def search_float_graph(
+    def descend_floats(
+        vectors: Any, upper: Any, upper_links: Any, queries: Any, entries: Any
+    ) -> Any:
+        """Goes down the upper levels of a graph; arguments as in `coded`."""
+        for at in range(queries.shape[0]):
+            place = 0
+            best = np.float32(-np.inf)
+            while True:
+                following = -1
+                for n in range(upper_links.shape[1] + 1):
+                    other = place if n == 0 else np.int64(upper_links[place, n - 1])
+                    if other < 0:
+                        break
+                    product = np.float32(0)
+                    row = np.int64(upper[other, 0])
+                    for j in range(queries.shape[1]):
+                        product += vectors[row, j] * queries[at, j]
+                    if product > best:
+                        best = product
+                        following = other
+                if following >= 0 and following != place:
+                    place = following
+                elif upper[place, 1] < 0:
+                    break
+                else:
+                    place = np.int64(upper[place, 1])
+            entries[at] = upper[place, 0]
+
+    return descend_floats
+
+
+def walk(*, cache: bool) -> Any:  # noqa: C901 - one compiled loop
+    """Returns the walk of a graph's lowest level."""
+
+    @numba.njit(nogil=True, fastmath=FAST_MATH, cache=cache)
+    def search_float_graph(  # noqa: C901 - as in `coded`
         vectors: Any,
         starts: Any,
         links: Any,
-        upper: Any,
-        upper_links: Any,
+        entries: Any,
         seeds: Any,
         gate: Any,
         bits: Any,
@@ -61,59 +97,16 @@ def walk(*, cache: bool) -> Any:
     ) -> Any:
         """Walks like `coded.walk`; `longest` is the length of the longest vector."""
         compared = 0
-        count = out_rows.shape[1]
         for at in range(queries.shape[0]):
             query = queries[at]
+            # Scores go into the pool as whole numbers of 31 bits.
             squares = np.float32(0)
             for j in range(query.shape[0]):
                 squares += query[j] * query[j]
             scale = np.float64(2**30) / (np.sqrt(squares) * longest + 1e-30)
-            epoch[0] += 1
-            if epoch[0] == 256:
-                visited[:] = 0
-                epoch[0] = 1
-            mark = np.uint8(epoch[0])
-            place = 0
-            best = np.int32(-(2**31))
-            is_first = True
-            while upper.shape[0] > 0:
-                following = -1
-                for n in range(-1 if is_first else 0, upper_links.shape[1]):
-                    other = place if n < 0 else np.int64(upper_links[place, n])
-                    if other < 0:
-                        break
-                    product = np.float32(0)
-                    row = np.int64(upper[other, 0])
-                    for j in range(query.shape[0]):
-                        product += vectors[row, j] * query[j]
-                    total = np.int32(product * scale)
-                    compared += 1
-                    if total > best:
-                        best = total
-                        following = other if n >= 0 else following
-                is_first = False
-                if following >= 0:
-                    place = following
-                elif upper[place, 1] < 0:
-                    break
-                else:
-                    place = np.int64(upper[place, 1])
+            mark = next_mark(visited, epoch)
+            news = begin(starts, links, entries[at], seeds, visited, mark, gate, enough, fresh)
             size, cursor = 0, 0
-            node = np.int64(upper[place, 0]) if upper.shape[0] > 0 else np.int64(0)
-            news = 0
-            for n in range(seeds.shape[0]):
-                if visited[seeds[n]] != mark:
-                    visited[seeds[n]] = mark
-                    fresh[0, news] = seeds[n]
-                    news += 1
-            if gate.shape[0] == 0 and visited[node] != mark:
-                visited[node] = mark
-                fresh[0, news] = node
-                news += 1
-            elif gate.shape[0] > 0:
-                news += gather(
-                    starts, links, node, visited, mark, gate, enough, fresh[0, news:], fresh[1]
-                )
             while True:
                 for i in range(news):
                     if i + 2 < news:
@@ -135,7 +128,7 @@ def walk(*, cache: bool) -> Any:
                 node = row_of(pool[cursor])
                 pool[cursor] |= 1
                 news = gather(starts, links, node, visited, mark, gate, enough, fresh[0], fresh[1])
-            close = take_close(pool, size, bits, count, np.int64(64))
+            close = take_close(pool, size, bits, out_rows.shape[1], np.int64(64))
             keep_nearest(vectors, pool, close, query, bits, out_rows[at], out_scores[at])
         return compared
 

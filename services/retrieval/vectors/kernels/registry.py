@@ -18,14 +18,19 @@ import numpy as np
 
 from services.retrieval.vectors.quantiser import LINE
 
+_SMALL_ROWS = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """The compiled searches of one width."""
 
     search_ids: Any
+    search_ids_four: Any
+    descend: Any
     search_graph: Any
     search_floats: Any
+    descend_floats: Any
     search_float_graph: Any
 
 
@@ -91,14 +96,15 @@ class KernelRegistry:
             self._ready[width] = made
 
     def _compile(self, width: int, *, is_cached: bool) -> Kernels:
-        import numba  # noqa: PLC0415 - takes memory and time that only segments need
+        # Takes memory and time that only segments need.
+        from numba.core import config as numba_config  # noqa: PLC0415
 
         folder = self._folder
         if folder is not None and is_cached:
             with contextlib.suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
-                numba.config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
+                numba_config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
         # Imported after the folder is set: their own functions are cached there too.
         from services.retrieval.vectors.kernels import coded, floats  # noqa: PLC0415
 
@@ -106,8 +112,11 @@ class KernelRegistry:
             warnings.simplefilter("ignore")
             made = Kernels(
                 coded.scan(width, cache=is_cached),
+                coded.scan_four(width, cache=is_cached),
+                coded.descent(width, cache=is_cached),
                 coded.walk(width, cache=is_cached),
                 floats.scan(cache=is_cached),
+                floats.descent(cache=is_cached),
                 floats.walk(cache=is_cached),
             )
             _call_once(made, width)
@@ -116,32 +125,35 @@ class KernelRegistry:
 
 def _call_once(made: Kernels, width: int) -> None:
     """Calls each search on a tiny segment: that compiles it, or loads it from the cache."""
-    rows, d = 32, width
-    rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((rows, d), np.float32)
-    codes = rng.integers(0, 255, (rows, width), np.uint8)
-    starts = np.arange(rows + 1)
-    links = ((np.arange(rows) + 1) % rows).astype(np.int32)[:, None]
-    upper, upper_links = np.empty((0, 2), np.int32), np.empty((0, 2), np.int32)
-    scratch = Scratch(rows)
-    out_rows, out_scores = np.empty((1, 2), np.int64), np.empty((1, 2), np.float32)
+    rows = 32
+    vectors = np.random.default_rng(0).standard_normal((rows, width), np.float32)
+    codes = np.zeros((rows, width), np.uint8)
     ids, bits = np.arange(rows, dtype=np.int32), np.full(rows // 8, 255, np.uint8)
-    scratch.fit(rows + 2, width, 8, 4)
-    slack, steps = np.zeros(2), np.ones(d, np.float32)
-    made.search_ids(
-        codes, vectors, ids, bits, steps, vectors[:1], slack, scratch.quantised[:width],
-        scratch.scores, scratch.near, out_rows, out_scores,
-    )  # fmt: skip
-    made.search_floats(vectors, ids, bits, vectors[:1], out_rows, out_scores)
+    starts, links = np.arange(rows + 1), ((ids + 1) % rows)[:, None]
+    upper, upper_links = np.zeros((1, 2), np.int32), np.full((1, 2), -1, np.int32)
+    upper[0, 1] = -1
+    own = Scratch(64)
+    own.fit(rows + 2, width)
+    own.fit_four(rows + 2, width)
+    slack, steps = np.zeros(2), np.ones(width, np.float32)
+    out_rows, out_scores = np.empty((4, 2), np.int64), np.empty((4, 2), np.float32)
+    entries = np.empty(4, np.int64)
+    queries, out = vectors[:4], (out_rows, out_scores)
+    scan = (codes, vectors, ids, bits, steps, queries, slack)
+    made.search_ids(*scan, own.quantised, own.scores, own.near, *out)
+    made.search_ids_four(*scan, own.four_quantised, own.four_scores, own.near, *out)
+    made.search_floats(vectors, ids, bits, queries, *out)
+    made.descend(codes, upper, upper_links, steps, queries, own.quantised, entries)
+    made.descend_floats(vectors, upper, upper_links, queries, entries)
     visited, epoch = np.zeros(rows, np.uint8), np.zeros(1, np.int64)
+    graph = (starts, links, entries, ids[:1], bits, bits)
     made.search_graph(
-        codes, vectors, starts, links, upper, upper_links, ids[:1], bits, bits, steps, vectors[:1], slack, 8, 2,
-        visited, epoch, scratch.quantised[:width], scratch.pool, scratch.fresh, out_rows, out_scores,
+        codes, vectors, *graph, steps, queries, slack, 8, 2, visited, epoch, own.quantised,
+        own.pool, own.fresh, *out,
     )  # fmt: skip
     made.search_float_graph(
-        vectors, starts, links, upper, upper_links, ids[:1], bits, bits, vectors[:1], 1.0, 8, 2,
-        visited, epoch, scratch.pool, scratch.fresh, out_rows, out_scores,
-    )  # fmt: skip
+        vectors, *graph, queries, 1.0, 8, 2, visited, epoch, own.pool, own.fresh, *out
+    )
 
 
 class Scratch(threading.local):
@@ -151,8 +163,11 @@ class Scratch(threading.local):
         self.scores = np.empty(rows, np.int32)
         self.near = np.empty(rows, np.int32)
         self.quantised = np.empty(LINE, np.int16)
+        self.four_scores = np.empty((4, 1), np.int32)
+        self.four_quantised = np.empty((4, LINE), np.int16)
         self.pool = np.empty(1024, np.int64)
         self.fresh = np.empty((2, 256), np.int32)
+        self.entries = np.empty(1, np.int64)
 
     def fit(self, rows: int, width: int, effort: int = 0, links: int = 0) -> None:
         """Grows the buffers to what a search needs."""
@@ -165,6 +180,13 @@ class Scratch(threading.local):
             self.pool = np.empty(effort, np.int64)
         if self.fresh.shape[1] < links * 2 + 128:
             self.fresh = np.empty((2, links * 2 + 128), np.int32)
+
+    def fit_four(self, rows: int, width: int) -> None:
+        """Grows the buffers for four queries at once; they are let go when far too large."""
+        if not rows <= self.four_scores.shape[1] <= rows * 4 + _SMALL_ROWS:
+            self.four_scores = np.empty((4, rows), np.int32)
+        if self.four_quantised.shape[1] != width:
+            self.four_quantised = np.empty((4, width), np.int16)
 
 
 REGISTRY = KernelRegistry()

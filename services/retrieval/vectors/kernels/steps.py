@@ -22,9 +22,8 @@ LINE_BYTES = 64
 _LOW_HALF = 0xFFFFFFFF
 
 
-@intrinsic
-def prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
-    """Asks for the cache line of array[row, column]; never fails."""
+def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
+    """Makes the code that asks for the cache line of array[row, column]; it never fails."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         held = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])
@@ -47,6 +46,10 @@ def prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, row, column), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
+"""prefetch(array, row, column) in compiled code."""
 
 
 @numba.njit(nogil=True)
@@ -144,10 +147,12 @@ def keep_nearest(
         score = np.float32(0)
         for j in range(dimensions):
             score += vectors[row, j] * query[j]
-        if found == count and score <= out_scores[count - 1]:
-            # Equal scores in row order, so that the same search gives the same list.
-            if score < out_scores[count - 1] or row > out_rows[count - 1]:
-                continue
+        # Equal scores in row order, so that the same search gives the same list.
+        if found == count and (
+            score < out_scores[count - 1]
+            or (score == out_scores[count - 1] and row > out_rows[count - 1])
+        ):
+            continue
         at = min(found, count - 1)
         while at > 0 and (
             out_scores[at - 1] < score or (out_scores[at - 1] == score and out_rows[at - 1] > row)
@@ -286,3 +291,51 @@ def take_close(pool: Any, size: Any, bits: Any, count: Any, margin: Any) -> Any:
         if close == count:
             threshold = score - margin
     return close
+
+
+@numba.njit(nogil=True)
+def next_mark(visited: Any, epoch: Any) -> Any:
+    """Returns the number of a new search; every 255 searches the marks are wiped.
+
+    Args:
+        visited: (n,) uint8 marks.
+        epoch: (1,) int64: the last number used.
+    """
+    epoch[0] += 1
+    if epoch[0] == 256:
+        visited[:] = 0
+        epoch[0] = 1
+    return np.uint8(epoch[0])
+
+
+@numba.njit(nogil=True)
+def begin(
+    starts: Any,
+    links: Any,
+    entry: Any,
+    seeds: Any,
+    visited: Any,
+    mark: Any,
+    gate: Any,
+    enough: Any,
+    fresh: Any,
+) -> Any:
+    """Collects the rows that a walk begins with in fresh[0]; returns how many.
+
+    They are the seeds, and the entry or, where the gate stops it, its neighbours that pass.
+    """
+    count = 0
+    for n in range(seeds.shape[0]):
+        if visited[seeds[n]] != mark:
+            visited[seeds[n]] = mark
+            fresh[0, count] = seeds[n]
+            count += 1
+    if gate.shape[0] > 0:
+        count += gather(
+            starts, links, entry, visited, mark, gate, enough, fresh[0, count:], fresh[1]
+        )
+    if (gate.shape[0] == 0 or is_set(gate, entry)) and visited[entry] != mark:
+        visited[entry] = mark
+        fresh[0, count] = entry
+        count += 1
+    return count
