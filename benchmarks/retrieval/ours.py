@@ -1,9 +1,9 @@
-"""Cairn's engine as a worker: one settled segment, searched under a mask as the service does."""
+"""Cairn's engine as a worker: one sealed segment, searched under a set of allowed rows."""
 
 from __future__ import annotations
 
 import importlib.metadata
-import types
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,52 +11,68 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.retrieval.peers.worker import Dataset, serve
-from services.retrieval import dense, hnsw
-from services.retrieval.queries import RecallClass
+from services.retrieval.vectors import Allowed, BuildSpec, IndexKind, RecallClass, build
+from services.retrieval.vectors.kernels.registry import REGISTRY
+from services.retrieval.vectors.opening import open_segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_FORM = 1
+"""Rises when segments of the same kind are built otherwise."""
+
 
 class CairnEngine:
-    """The setting is the recall class: `fast`, `high` or `exact`."""
+    """The setting is the recall class: `fast`, `high` or `exact`.
+
+    Args:
+        kind: Index of the segment.
+    """
 
     name = "cairn"
     version = importlib.metadata.version("cairn-rag")
-    key = "hnsw-sq8"
 
-    def __init__(self) -> None:
-        self._snapshot: Any = None
-        self._masks: dict[str, NDArray[np.bool_]] = {}
-        self._allowed: Any = None
+    def __init__(self, kind: IndexKind) -> None:
+        self._kind = kind
+        self.key = f"{kind.value}-{_FORM}"
+        self._segment: Any = None
+        self._masks: dict[str, Allowed | None] = {}
+        self._allowed: Allowed | None = None
         self._recall = RecallClass.HIGH
-        self._planner = dense.Planner()
 
     def open(self, data: Dataset, folder: Path) -> None:
-        """Builds the segment anew."""
-        vectors = np.array(data.vectors)
-        segment = hnsw.build(vectors, 0, "segment", is_quantised=True)
-        self._snapshot = types.SimpleNamespace(
-            vectors=vectors, segments=(segment,), chunk_count=len(vectors)
-        )
-        self._masks = data.masks | {"": np.ones(len(vectors), np.bool_)}
+        """Opens or builds the segment."""
+        width = data.vectors.shape[1]
+        if not (folder / "segment").exists():
+            build(data.vectors, BuildSpec(self._kind, width), folder / "segment")
+        self._segment = open_segment(folder / "segment")
+        REGISTRY.wait(width)
+        self._masks = {name: Allowed(mask) for name, mask in data.masks.items()}
 
     def prepare(self, case: str, setting: str) -> None:
-        """Takes the mask, as a filter that was searched with before has it ready."""
-        self._allowed = self._masks[case]
+        """Takes the allowed rows, which the service too makes once for a filter and a state."""
+        self._allowed = self._masks[case] if case else None
         self._recall = RecallClass[setting.upper()]
 
     def search(self, query: NDArray[np.float32], count: int) -> Sequence[int]:
         """Returns the rows."""
-        return self.search_batch(query[None], count)[0]
+        return (
+            self._segment.search(query[None], self._allowed, count, self._recall).rows[0].tolist()
+        )
 
     def search_batch(self, queries: NDArray[np.float32], count: int) -> list[list[int]]:
-        """Returns the rows of several queries."""
-        result = dense.search(
-            self._snapshot, queries, self._allowed, count, self._recall, self._planner
-        )
-        return [found.rows.tolist() for found in result.found]
+        """Returns the rows of several queries in one call."""
+        return self._segment.search(queries, self._allowed, count, self._recall).rows.tolist()
+
+    def extras(self) -> dict[str, float]:
+        """Returns what the segment says of itself."""
+        segment = self._segment
+        return {
+            "resident_bytes": segment.nbytes,
+            "disk_bytes": segment.bytes_on_disk,
+            **segment.measured,
+        }
 
 
 if __name__ == "__main__":
-    serve(CairnEngine())
+    serve(CairnEngine(IndexKind(sys.argv[1] if len(sys.argv) > 1 else "hnsw_sq8")))
