@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from services.filters.values import FieldType, Timestamp, Value, type_of
+from services.ingestion.spool import SpoolFile
 
 
 class Priority(enum.IntEnum):
@@ -46,52 +48,81 @@ class DocumentHeader:
     priority: Priority = Priority.NORMAL
 
 
+PIECE_BYTES = 1 << 20
+"""Bytes of one stored piece."""
+
+SPOOL_BYTES = 4 << 20
+"""From so many bytes on a document that is being received lies on disk."""
+
+_HEAD_BYTES = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """The bytes of a document in pieces, so that a large one is never joined in memory."""
 
-    pieces: tuple[bytes, ...]
+    pieces: Iterable[bytes]
+    """In order; can be gone through again and again, and may be read from disk each time."""
     digest: str
     """SHA-256 of the bytes, in hex."""
     size_bytes: int
-
-    @property
-    def head(self) -> bytes:
-        """The first bytes, enough to recognise a type by."""
-        return self.pieces[0][:4096] if self.pieces else b""
-
-
-PIECE_BYTES = 1 << 20
-"""Bytes of one stored piece."""
+    head: bytes = b""
+    """The first bytes, enough to recognise a type by."""
 
 
 class ContentCollector:
-    """Gathers the bytes of a document as they come and cuts them into pieces."""
+    """Gathers the bytes of a document as they come and cuts them into pieces.
 
-    def __init__(self) -> None:
+    Args:
+        spool_folder: Where a large document lies meanwhile; None: all of it stays in memory.
+    """
+
+    def __init__(self, spool_folder: Path | None = None) -> None:
+        self._spool_folder = spool_folder
+        self._spool: SpoolFile | None = None
         self._pieces: list[bytes] = []
         self._open = bytearray()
         self._digest = hashlib.sha256()
+        self._head = b""
         self.size_bytes = 0
 
     def add(self, data: bytes) -> None:
-        """Takes the next bytes."""
+        """Takes the next bytes; blocks for the disk when the document is large.
+
+        Raises:
+            ResourceExhaustedError: the disk is full.
+        """
         self._digest.update(data)
         self.size_bytes += len(data)
-        if not self._open and len(data) <= PIECE_BYTES:
-            self._pieces.append(data) if len(data) == PIECE_BYTES else self._open.extend(data)
+        if len(self._head) < _HEAD_BYTES:
+            self._head += data[: _HEAD_BYTES - len(self._head)]
+        if self._spool is not None:
+            self._spool.append(data)
             return
-        self._open.extend(data)
-        while len(self._open) >= PIECE_BYTES:
-            self._pieces.append(bytes(self._open[:PIECE_BYTES]))
-            del self._open[:PIECE_BYTES]
+        if not self._open and len(data) == PIECE_BYTES:
+            self._pieces.append(data)
+        else:
+            self._open.extend(data)
+            while len(self._open) >= PIECE_BYTES:
+                self._pieces.append(bytes(self._open[:PIECE_BYTES]))
+                del self._open[:PIECE_BYTES]
+        if self._spool_folder is not None and self.size_bytes > SPOOL_BYTES:
+            self._move_to(SpoolFile(self._spool_folder, PIECE_BYTES))
+
+    def _move_to(self, spool: SpoolFile) -> None:
+        for piece in (*self._pieces, self._open):
+            spool.append(piece)
+        self._pieces.clear()
+        self._open.clear()
+        self._spool = spool
 
     def finish(self) -> Content:
         """Returns all that was added."""
         if self._open:
             self._pieces.append(bytes(self._open))
             self._open.clear()
-        return Content(tuple(self._pieces), self._digest.hexdigest(), self.size_bytes)
+        pieces = tuple(self._pieces) if self._spool is None else self._spool
+        return Content(pieces, self._digest.hexdigest(), self.size_bytes, self._head)
 
 
 def content_of(data: bytes) -> Content:

@@ -30,6 +30,14 @@ class FailureReason(enum.StrEnum):
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     ACL_REQUIRED = "ACL_REQUIRED"
 
+    # Found at the source; the item is not submitted.
+    ADDRESS_REFUSED = "ADDRESS_REFUSED"
+    """The web address leads into the network."""
+    FETCH_FAILED = "FETCH_FAILED"
+    """The web server did not give the document."""
+    SOURCE_UNREADABLE = "SOURCE_UNREADABLE"
+    """The file, folder or store cannot be read."""
+
     # Found while parsing: final.
     PARSE_FAILED = "PARSE_FAILED"
     """The file is damaged or is not what it says."""
@@ -46,6 +54,9 @@ class FailureReason(enum.StrEnum):
     PARSE_OUT_OF_MEMORY = "PARSE_OUT_OF_MEMORY"
     PARSER_CRASHED = "PARSER_CRASHED"
     """The parser's process died; only the file at hand is concerned."""
+
+    ENRICHMENT_FAILED = "ENRICHMENT_FAILED"
+    """A function that enriches documents failed on this one, or took too long."""
 
     # Found later.
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"

@@ -62,13 +62,13 @@ def check_header(header: DocumentHeader, content: Content, field: str) -> Docume
         ("file_name", MAX_NAME_CHARACTERS),
         ("idempotency_key", MAX_KEY_CHARACTERS),
     ):
-        _check_text(getattr(header, name), limit, f"{field}.{name}")
+        check_text(getattr(header, name), limit, f"{field}.{name}")
     if header.document_id and header.document_id != header.document_id.strip():
         raise InvalidArgumentError.for_field(
             f"{field}.document_id", "must not begin or end with white space"
         )
-    _check_metadata(header.metadata, f"{field}.metadata")
-    acl = _check_acl(header.acl, f"{field}.acl")
+    check_metadata(header.metadata, f"{field}.metadata")
+    acl = check_acl(header.acl, f"{field}.acl")
     return replace(header, document_id=_document_id(header, content), acl=acl)
 
 
@@ -104,7 +104,12 @@ def _document_id(header: DocumentHeader, content: Content) -> str:
     return f"sha256-{content.digest[:40]}"
 
 
-def _check_text(text: str, limit: int, field: str) -> None:
+def check_text(text: str, limit: int, field: str) -> None:
+    """Refuses texts that are too long or hold control characters.
+
+    Raises:
+        InvalidArgumentError: TOO_LARGE or INVALID_TEXT.
+    """
     if len(text) > limit:
         raise InvalidArgumentError.for_field(
             field, f"has {len(text)} characters, {limit} are allowed", Reason.TOO_LARGE
@@ -115,7 +120,12 @@ def _check_text(text: str, limit: int, field: str) -> None:
         )
 
 
-def _check_metadata(metadata: Mapping[str, Value | None], field: str) -> None:
+def check_metadata(metadata: Mapping[str, Value | None], field: str) -> None:
+    """Refuses metadata that retrieval would not take.
+
+    Raises:
+        InvalidArgumentError: the violation names the value.
+    """
     if len(metadata) > MAX_METADATA_FIELDS:
         raise InvalidArgumentError.for_field(
             field,
@@ -126,7 +136,7 @@ def _check_metadata(metadata: Mapping[str, Value | None], field: str) -> None:
         where = f"{field}[{name[:MAX_FIELD_NAME_CHARACTERS]!r}]"
         if not name:
             raise InvalidArgumentError.for_field(field, "a field has no name")
-        _check_text(name, MAX_FIELD_NAME_CHARACTERS, where)
+        check_text(name, MAX_FIELD_NAME_CHARACTERS, where)
         if isinstance(value, str):
             _check_keyword(value, where)
         elif isinstance(value, frozenset):
@@ -153,7 +163,12 @@ def _check_keyword(text: str, field: str) -> None:
         )
 
 
-def _check_acl(acl: tuple[str, ...], field: str) -> tuple[str, ...]:
+def check_acl(acl: tuple[str, ...], field: str) -> tuple[str, ...]:
+    """Returns an access list, each principal once.
+
+    Raises:
+        InvalidArgumentError: it is too long, or one of them is no principal.
+    """
     if len(acl) > MAX_ACL_ENTRIES:
         raise InvalidArgumentError.for_field(
             field, f"has {len(acl)} principals, {MAX_ACL_ENTRIES} are allowed", Reason.TOO_LARGE
@@ -164,5 +179,5 @@ def _check_acl(acl: tuple[str, ...], field: str) -> tuple[str, ...]:
             raise InvalidArgumentError.for_field(
                 where, "must be a principal such as 'everyone', 'user:ID' or 'group:NAME'"
             )
-        _check_text(principal, MAX_PRINCIPAL_CHARACTERS, where)
+        check_text(principal, MAX_PRINCIPAL_CHARACTERS, where)
     return tuple(dict.fromkeys(acl))

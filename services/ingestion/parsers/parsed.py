@@ -6,7 +6,12 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from services.ingestion.document import metadata_from_json, metadata_to_json
+
+if TYPE_CHECKING:
+    from services.filters.values import Value
 
 BlockKind = Literal["heading", "paragraph", "list", "table", "code", "quote"]
 
@@ -38,6 +43,8 @@ class ParsedDocument:
     warnings: tuple[str, ...] = ()
     content_type: str = ""
     """Type it was parsed as; empty: the one it was submitted with."""
+    enriched: Mapping[str, Value | None] = field(default_factory=dict)
+    """What enrichment found out about it; goes before what it says about itself."""
 
 
 class UnparsableError(Exception):
@@ -74,6 +81,7 @@ def to_plain(parsed: ParsedDocument) -> dict[str, Any]:
         "content_type": parsed.content_type,
         "paths": [list(path) for path in paths],
         "blocks": blocks,
+        "enriched": metadata_to_json(parsed.enriched),
     }
 
 
@@ -93,6 +101,7 @@ def from_plain(text: str, plain: Mapping[str, Any]) -> ParsedDocument:
         },
         warnings=tuple(plain["warnings"]),
         content_type=plain.get("content_type", ""),
+        enriched=metadata_from_json(plain.get("enriched", "{}")),
     )
 
 

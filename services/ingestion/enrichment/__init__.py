@@ -1,0 +1,1 @@
+"""What is found out about a document between parsing and cutting: language, dates, identifiers."""

@@ -1,0 +1,1 @@
+"""Sources of documents: folders, web addresses, object stores, looked at again and again."""
