@@ -43,7 +43,7 @@ class Case:
 
 
 NONE = Case("none", 1.0, recall=0.97, ratio=1.5)
-NONE_HIGH = Case("none, high recall", 1.0, recall=0.99, ratio=1.2)
+NONE_HIGH = Case("none high", 1.0, recall=0.99, ratio=1.2)
 HALF = Case("50 %", 0.5, recall=0.99, ratio=1.2)
 FILTERED = (
     HALF,

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 _SETTINGS = {
     OURS: ("fast", "high"),
-    "qdrant": ("32", "64", "128"),
+    "qdrant": ("48", "64", "128"),
     "faiss": ("64", "256", "flat"),
     "pgvector": ("64",),
     "chroma": ("",),
     "lancedb": ("20",),
 }
 """What each system is tried with; ratios are taken against the fastest that passes the bar."""
-_GRAPHS = {"qdrant": ("24", "32", "48", "64", "96", "128"), "faiss": ("32", "64", "128", "256")}
+_GRAPHS = {
+    "qdrant": ("32", "48", "56", "64", "96", "128", "192"),
+    "faiss": ("32", "48", "64", "96", "128", "256"),
+}
 """Where graphs serve, more settings are tried, so that none is compared at too much effort."""
 _EXACT = 0.9995
 """Recall that counts as 1: the tenth of two equal rows may be either."""

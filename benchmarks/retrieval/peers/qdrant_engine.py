@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmarks.retrieval.peers.worker import Dataset, Engine
 
 _ROWS_PER_BATCH = 2000
-_LINKS = 16
+_LINKS = 32
 _BUILD_EFFORT = 100
 
 
