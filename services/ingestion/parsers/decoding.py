@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
+from services.ingestion.parsers.guessing import guess
 from services.ingestion.parsers.parsed import UnparsableError
 
 _MARKS = (
@@ -19,6 +20,10 @@ _META_CHARSET = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE
 )
 _SAMPLE_BYTES = 64 * 1024
+_CONTROL = re.compile("[\x80-\x9f]")
+_ENCODED_TWICE = re.compile(
+    "[\xc2-\xdf][\x80-\x9f]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
 
 
 def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
@@ -46,6 +51,21 @@ def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
     if text is not None:
         return text, ["characters that are no text were replaced"]
     return _decode_by_statistics(data)
+
+
+def mended(text: str) -> str:
+    """Returns the text with characters that were encoded twice as what they were.
+
+    Only sequences with a control character that no text has: "â" and two of them for a dash.
+    """
+    return _ENCODED_TWICE.sub(_decoded_twice, text) if _CONTROL.search(text) else text
+
+
+def _decoded_twice(found: re.Match[str]) -> str:
+    try:
+        return found[0].encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return found[0]
 
 
 def clean(text: str) -> str:
@@ -82,14 +102,11 @@ def _decode_wide(data: bytes) -> str | None:
 
 
 def _decode_by_statistics(data: bytes) -> tuple[str, list[str]]:
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - only odd files need it
-
-    best = from_bytes(data[:_SAMPLE_BYTES]).best()
-    encoding = best.encoding if best is not None else "cp1252"
+    encoding, _ = guess(data)
     text = _try(data, encoding)
     if text is None:
         text, encoding = data.decode("latin-1"), "latin-1"
-    elif _try(data, "cp1252") == text:
+    elif encoding != "cp1252" and _try(data, "cp1252") == text:
         # The usual name for bytes that several code pages read alike.
         encoding = "cp1252"
     controls = sum(char < " " and char not in "\t\n\r\f\x1b" for char in text[:_SAMPLE_BYTES])

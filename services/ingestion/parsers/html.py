@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.ingestion.parsers.decoding import clean, decode
+from services.ingestion.parsers.html_table import cell_of
 from services.ingestion.parsers.html_text import TextBuilder
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
 from services.ingestion.parsers.writer import storable
@@ -44,6 +46,7 @@ _BOILERPLATE_ROLES = frozenset(
     ["navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "dialog"]
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_LOOKED_AT_ROWS = 200
 _MAIN_SHARE = 0.3
 """A <main> or <article> with less of the page's text than this is not the main content."""
 
@@ -80,12 +83,7 @@ def parse_text(source: str, warnings: Sequence[str] = ()) -> ParsedDocument:
     if not builder.length:
         # A page that is all navigation still has something to say.
         builder = _read(body, keep_boilerplate=True)
-    text, blocks = builder.finish()
-    if not blocks:
-        raise UnparsableError("EMPTY_TEXT", "the page has no visible text")
-    first = next((block for block in blocks if block.kind == "heading"), None)
-    title = _title(tree) or (first.heading_path[-1] if first else "")
-    return ParsedDocument(text, tuple(blocks), title, warnings=tuple(warnings))
+    return replace(builder.finish(_title(tree)), warnings=tuple(warnings))
 
 
 def _title(tree: LexborHTMLParser) -> str:
@@ -108,7 +106,14 @@ def _read(root: LexborNode, *, keep_boilerplate: bool) -> TextBuilder:
             if is_entering:
                 builder.add_text(node.text_content or "")
         elif is_entering:
-            builder.enter(node.tag or "", is_layout=node.tag == "table" and _is_layout(node))
+            tag = node.tag or ""
+            if tag in {"td", "th"}:
+                attributes = node.attributes
+                builder.enter(
+                    tag, cell=cell_of(tag, attributes.get("colspan"), attributes.get("rowspan"))
+                )
+            else:
+                builder.enter(tag, is_layout=tag == "table" and _is_layout(node))
         else:
             builder.leave(node.tag or "")
     return builder
@@ -163,4 +168,18 @@ def _is_layout(table: LexborNode) -> bool:
     if table.attributes.get("role") in {"presentation", "none"}:
         return True
     inside = table.css("table, h1, h2, h3, h4")
-    return any(node.mem_id != table.mem_id for node in inside)
+    if any(node.mem_id != table.mem_id for node in inside):
+        return True
+    rows = table.css("tr")
+    return all(_count_filled(row) < 2 for row in rows[:_LOOKED_AT_ROWS])
+
+
+def _count_filled(row: LexborNode) -> int:
+    """Returns how many cells of a row have text; two are enough to know."""
+    count = 0
+    cell = row.child
+    while cell is not None and count < 2:
+        if cell.tag in {"td", "th"} and (cell.text() or "").strip():
+            count += 1
+        cell = cell.next
+    return count

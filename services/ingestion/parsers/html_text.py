@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.ingestion.parsers.parsed import Block, BlockKind
+from services.ingestion.parsers.html_table import Cell, filled
+from services.ingestion.parsers.parsed import BlockKind, ParsedDocument
+from services.ingestion.parsers.writer import DocumentWriter
 
 _HEADINGS = {f"h{depth}": depth for depth in range(1, 7)}
 _BLOCKS = frozenset(
@@ -58,25 +60,30 @@ class TextBuilder:
     """Receives the tags and texts of a page in order; knows nothing of how they are stored."""
 
     def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._position = 0
-        self._blocks: list[Block] = []
-        self._path: list[tuple[int, str]] = []
+        self._writer = DocumentWriter()
         self._inline: list[str] = []
         self._lines: list[str] = []
         self._lists: list[int] = []
         self._item_prefix = ""
         self._pre_depth = 0
         self._tables: list[bool] = []
-        self._row: list[str] | None = None
+        self._row: list[Cell] | None = None
+        self._rows: list[list[Cell]] = []
+        self._cell = Cell()
 
     @property
     def length(self) -> int:
         """Characters collected so far."""
-        return self._position
+        return self._writer.length
 
-    def enter(self, tag: str, *, is_layout: bool = False) -> None:
-        """Begins an element; `is_layout` marks a table whose cells are parts of the page."""
+    def enter(self, tag: str, *, is_layout: bool = False, cell: Cell | None = None) -> None:
+        """Begins an element.
+
+        Args:
+            tag: Its name.
+            is_layout: It is a table whose cells are parts of the page.
+            cell: How far it reaches, if it is a cell.
+        """
         if tag == "br":
             self._inline.append("\n")
             return
@@ -87,10 +94,13 @@ class TextBuilder:
             if tag not in {"td", "th"}:
                 self._inline.append(" ")
                 return
+            if cell is not None:
+                self._cell = cell
         else:
             self._end_line()
         if tag == "table":
             self._flush_text()
+            self._end_rows()
             self._tables.append(is_layout)
             return
         self._begin_block(tag)
@@ -125,7 +135,9 @@ class TextBuilder:
             self._lists.pop()
             self._flush_outside("list", is_outside=not self._lists)
         elif tag == "table" and self._tables:
-            self._flush_outside("paragraph" if self._tables.pop() else "table")
+            self._tables.pop()
+            self._end_rows()
+            self._flush_outside("paragraph")
         elif tag == "pre" and self._pre_depth:
             self._pre_depth -= 1
             self._flush("code")
@@ -144,11 +156,16 @@ class TextBuilder:
         if text:
             self._inline.append(text if self._pre_depth else text.replace("\n", " "))
 
-    def finish(self) -> tuple[str, list[Block]]:
-        """Returns the text and its blocks."""
+    def finish(self, title: str) -> ParsedDocument:
+        """Returns the document.
+
+        Raises:
+            UnparsableError: it has no text.
+        """
         self._end_line()
         self._flush("paragraph")
-        return "".join(self._parts), self._blocks
+        self._end_rows()
+        return self._writer.finish(title)
 
     def _in_row(self) -> bool:
         return self._row is not None
@@ -169,14 +186,15 @@ class TextBuilder:
     def _leave_in_row(self, tag: str) -> None:
         assert self._row is not None
         if tag in {"td", "th"}:
-            self._row.append(" ".join("".join(self._inline).split()))
+            text = " ".join("".join(self._inline).split())
+            self._row.append(self._cell.holding(text))
+            self._cell = Cell()
             self._inline.clear()
         elif tag in {"tr", "table"}:
+            if self._lines:
+                self._flush("paragraph")  # the caption
             cells, self._row = self._row, None
-            while cells and not cells[-1]:
-                cells.pop()
-            if any(cells):
-                self._lines.append(" | ".join(cells))
+            self._rows.append(cells)
             if tag == "table":
                 self.leave(tag)
         else:
@@ -191,6 +209,9 @@ class TextBuilder:
                 self._lines.append(raw.strip("\n").rstrip())
             return
         lines = [" ".join(line.split()) for line in raw.split("\n")]
+        if "" in lines[1:-1] and not (self._lists or self._in_data_table()):
+            # Two line breaks in a row part paragraphs.
+            lines = self._flush_parted(lines)
         lines = [line for line in lines if line]
         if not lines:
             return
@@ -198,30 +219,46 @@ class TextBuilder:
         self._lines.append(prefix + lines[0])
         self._lines.extend(" " * len(prefix) + line for line in lines[1:])
 
+    def _flush_parted(self, lines: list[str]) -> list[str]:
+        """Writes the paragraphs that empty lines part, and returns the last."""
+        paragraph: list[str] = []
+        for line in lines:
+            if line:
+                paragraph.append(line)
+            elif paragraph:
+                self._lines.extend(paragraph)
+                self._flush("paragraph")
+                paragraph = []
+        return paragraph
+
     def _flush_text(self) -> None:
         self._flush("list" if self._lists else "paragraph")
 
     def _flush(self, kind: BlockKind) -> None:
         """Writes the collected lines as a block."""
-        if self._lines:
-            lines, self._lines = self._lines, []
-            self._write(kind, "\n".join(lines))
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        if kind == "list":
+            self._writer.items(lines)
+            return
+        text = "\n".join(lines)
+        if kind == "code":
+            self._writer.code(text)
+        elif kind == "quote":
+            self._writer.quote(text)
+        else:
+            self._writer.paragraph(text)
+
+    def _end_rows(self) -> None:
+        """Writes the rows collected so far as a table."""
+        if not self._rows:
+            return
+        rows, self._rows = self._rows, []
+        has_header = any(cell.is_header for cell in rows[0])
+        self._writer.table(filled(rows), has_header=has_header)
 
     def _end_heading(self, depth: int) -> None:
-        title = " ".join(" ".join(self._lines).split())
+        title = " ".join(self._lines)
         self._lines = []
-        if not title:
-            return
-        while self._path and self._path[-1][0] >= depth:
-            self._path.pop()
-        self._path.append((depth, title[:300]))
-        self._write("heading", title)
-
-    def _write(self, kind: BlockKind, text: str) -> None:
-        if self._parts:
-            self._parts.append("\n\n")
-            self._position += 2
-        path = tuple(name for _, name in self._path)
-        self._blocks.append(Block(kind, self._position, self._position + len(text), path))
-        self._parts.append(text)
-        self._position += len(text)
+        self._writer.heading(depth, title)
