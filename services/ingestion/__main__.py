@@ -15,14 +15,14 @@ from services.ingestion.deletion import Deletions
 from services.ingestion.embedding_client import EmbeddingClient
 from services.ingestion.failpoint import Failpoint
 from services.ingestion.intake import Intake
+from services.ingestion.jobs.room import QueueBounds
 from services.ingestion.jobs.store import JobStore
-from services.ingestion.jobs.submission import QueueBounds
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from services.ingestion.retrieval_client import RetrievalClient
 from services.ingestion.servicer import IngestionServicer, IntakeLimits, register
 from services.ingestion.settings import IngestionSettings
 from services.ingestion.stages.pipeline import Pipeline
-from services.ingestion.stages.workers import Workers
+from services.ingestion.stages.workers import Capacity, Workers
 from services.ingestion.upkeep import keep_up
 from services.ingestion.wakeup import Wakeup
 from services.rpc.admission import Admission
@@ -76,6 +76,9 @@ async def serve(settings: IngestionSettings) -> None:
             parsers = await stack.enter_async_context(
                 ParserPool(settings.parser_processes, _parser_limits(settings))
             )
+            express_parsers = await stack.enter_async_context(
+                ParserPool(1, _parser_limits(settings))
+            )
             pipeline = Pipeline(
                 store,
                 parsers,
@@ -83,6 +86,7 @@ async def serve(settings: IngestionSettings) -> None:
                 index,
                 chunker=_chunker(settings),
                 failpoint=failpoint,
+                express_parsers=express_parsers,
             )
             await stack.enter_async_context(
                 Workers(
@@ -90,7 +94,11 @@ async def serve(settings: IngestionSettings) -> None:
                     pipeline,
                     wakeup,
                     owner=f"{socket.gethostname()[:40]}:{os.getpid()}",
-                    concurrency=settings.worker_concurrency,
+                    capacity=Capacity(
+                        settings.worker_concurrency,
+                        settings.worker_express_concurrency,
+                        settings.worker_bytes,
+                    ),
                     poll_seconds=settings.poll_seconds,
                 )
             )
@@ -107,7 +115,10 @@ async def _open_store(settings: IngestionSettings) -> JobStore:
         if not url:
             url = sqlite_url(settings.data_dir / "ingestion" / "jobs.sqlite")
         bounds = QueueBounds(
-            settings.max_queued_per_tenant, settings.max_queued, settings.overload_retry_seconds
+            settings.max_queued_per_tenant,
+            settings.max_queued,
+            settings.overload_retry_seconds,
+            settings.max_queue_age_seconds,
         )
         return await JobStore.open(url, bounds, lease_seconds=settings.lease_seconds)
     except (ServiceError, ValueError, OSError) as error:

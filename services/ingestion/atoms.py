@@ -31,6 +31,7 @@ _UNSPACED_WEIGHT = 0.75
 word of an alphabetic script is about 1.3 tokens."""
 _LONG_WORD_CHARACTERS = 12
 """Longer words (addresses, keys, base64) count once per so many characters."""
+_LONG_WORD = re.compile(rf"\S{{{_LONG_WORD_CHARACTERS + 1},}}")
 _SENTENCE = re.compile(
     r"[^.!?。！？…\n]*(?:(?:[.!?…]+[\"'”’)\]]*(?=\s|\Z)|[。！？]+[」』”’）]*|[.!?…])|\n(?=\s*\S)|[^.!?。！？…\n]+\Z|\n)",
 )
@@ -55,6 +56,11 @@ class Atom:
 
 def weigh(text: str) -> float:
     """Returns the size of a text in words."""
+    if text.isascii():
+        # The same sum, five times as fast.
+        long_words = _LONG_WORD.findall(text)
+        extra = sum(map(len, long_words)) / _LONG_WORD_CHARACTERS - len(long_words)
+        return len(text.split()) + extra
     return sum(_word_weight(word) for word in _WORD.findall(text))
 
 

@@ -26,7 +26,7 @@ _MODELS_SECONDS = 10.0
 
 
 class EmbeddingClient:
-    """Calls the embedding service in its bulk lane."""
+    """Calls the embedding service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.EmbeddingServiceStub(channel)
@@ -72,7 +72,9 @@ class EmbeddingClient:
             raise InternalError(Reason.INTERNAL, "the embedding service counted other texts")
         return list(answer.token_counts)
 
-    async def embed(self, scope: Scope, model: str, texts: Sequence[str]) -> EmbeddedTexts:
+    async def embed(
+        self, scope: Scope, model: str, texts: Sequence[str], *, is_urgent: bool = False
+    ) -> EmbeddedTexts:
         """Returns the vectors of document texts (see `ports.Embedder`)."""
         answer = await self._stub.Embed(
             pb.EmbedRequest(
@@ -80,7 +82,7 @@ class EmbeddingClient:
                 options=pb.EmbedOptions(
                     model=model,
                     kind=pb.INPUT_KIND_DOCUMENT,
-                    lane=pb.LANE_BULK,
+                    lane=pb.LANE_INTERACTIVE if is_urgent else pb.LANE_BULK,
                     truncation=pb.TRUNCATION_REFUSE,
                     element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
                 ),

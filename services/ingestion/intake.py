@@ -79,7 +79,7 @@ class Intake:
         Raises:
             ResourceExhaustedError: the queue is full: none was taken in.
         """
-        await self._store.check_room(scope.tenant)
+        await self._store.check_room(scope.tenant, len(documents))
         info = await self._catalog.find(scope, collection)
         checked = [self._check(scope, collection, info, document) for document in documents]
         verified = await self._verify_unchanged(

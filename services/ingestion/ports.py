@@ -97,8 +97,13 @@ class Embedder(Protocol):
         """Returns the tokens of each text, special tokens included."""
         ...
 
-    async def embed(self, scope: Scope, model: str, texts: Sequence[str]) -> EmbeddedTexts:
-        """Returns the vectors of document texts; texts over the model's limit are refused."""
+    async def embed(
+        self, scope: Scope, model: str, texts: Sequence[str], *, is_urgent: bool = False
+    ) -> EmbeddedTexts:
+        """Returns the vectors of document texts; texts over the model's limit are refused.
+
+        `is_urgent` goes before the bulk: for a few texts that someone waits for.
+        """
         ...
 
 
@@ -117,21 +122,21 @@ class Index(Protocol):
         self,
         scope: Scope,
         collection: str,
-        document: IndexDocument,
+        documents: Sequence[IndexDocument],
         expected_version: int,
         timeout_seconds: float,
-    ) -> int:
-        """Writes a document and returns its version.
+    ) -> list[int]:
+        """Writes documents, all or none, and returns their versions.
 
         Args:
             scope: Whose collection it is.
             collection: Its name.
-            document: The document.
-            expected_version: Version it must have now; -1: it must not exist; 0: any.
+            documents: The documents.
+            expected_version: Version each must have now; -1: it must not exist; 0: any.
             timeout_seconds: Longest wait for the acknowledgement.
 
         Raises:
-            AbortedError: it has another version.
+            AbortedError: one has another version.
         """
         ...
 

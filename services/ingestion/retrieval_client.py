@@ -71,21 +71,21 @@ class RetrievalClient:
         self,
         scope: Scope,
         collection: str,
-        document: IndexDocument,
+        documents: Sequence[IndexDocument],
         expected_version: int,
         timeout_seconds: float,
-    ) -> int:
-        """Writes a document and returns its version (see `ports.Index`)."""
+    ) -> list[int]:
+        """Writes documents and returns their versions (see `ports.Index`)."""
         answer = await self._stub.Upsert(
             pb.UpsertRequest(
                 scope=scope_to_proto(scope),
                 collection=collection,
-                documents=[_document_to_proto(document)],
+                documents=map(_document_to_proto, documents),
                 expected_version=expected_version,
             ),
             timeout=timeout_seconds,
         )
-        return answer.versions[0]
+        return list(answer.versions)
 
     async def get_documents(
         self,

@@ -30,8 +30,12 @@ class IngestionSettings(ServiceSettings):
     valkey_url: SecretStr = SecretStr("")
     """`redis://host:port/0` to wake workers in other processes at once; empty: they look each
     second."""
-    worker_concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    """Documents worked on at once. More keep the embedding service's batches full."""
+    worker_concurrency: Annotated[int, Field(ge=1, le=1024)] = 128
+    """Documents worked on at once: they share requests and commits, which short ones live by."""
+    worker_express_concurrency: Annotated[int, Field(ge=0, le=64)] = 4
+    """Further documents at once, of tenants that have nothing else in work: they pass the bulk."""
+    worker_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    """Size of the documents worked on at once; a larger one is worked on alone."""
     parser_processes: Annotated[int, Field(ge=1, le=64)] = 1
     """Documents parsed at once, each in a process of its own (about 40 MB)."""
     parser_cpu_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
@@ -52,6 +56,8 @@ class IngestionSettings(ServiceSettings):
     """Documents of one tenant that may wait; more are refused."""
     max_queued: Annotated[int, Field(ge=1)] = 100_000
     """Documents of all tenants that may wait; more are refused."""
+    max_queue_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """A tenant whose oldest waiting document no worker has begun for so long may submit no more."""
     overload_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
     """When a refused submitter is told to come back."""
     lease_seconds: Annotated[float, Field(ge=1, le=600)] = 20.0

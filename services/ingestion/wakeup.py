@@ -59,6 +59,10 @@ class Wakeup:
         if self._client is not None:
             await self._client.aclose()
 
+    def wake(self) -> None:
+        """Wakes the workers of this process alone."""
+        self._event.set()
+
     async def notify(self) -> None:
         """Says that a job was queued. Never fails and never waits."""
         self._event.set()

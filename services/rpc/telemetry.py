@@ -168,7 +168,7 @@ def span(
     """
     parent = trace.get_current_span()
     context = parent.get_span_context()
-    telemetry = _request_telemetry.get()
+    telemetry = _request_telemetry.get() or _active
     is_idle = telemetry is not None and not telemetry.is_recording
     if context.is_valid and (is_idle or not context.trace_flags.sampled):
         yield parent

@@ -10,12 +10,14 @@ import pytest
 
 from services.ingestion.document import DocumentKey, Priority, content_of
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
-from services.ingestion.jobs.claims import MAX_ATTEMPTS, IndexWindow, Progress, WindowBusy
+from services.ingestion.jobs.checkpoints import Progress
+from services.ingestion.jobs.claims import MAX_ATTEMPTS
+from services.ingestion.jobs.indexing import IndexWindow, WindowBusy
 from services.ingestion.jobs.model import JobState, NewJob
 from services.ingestion.jobs.queries import JobFilter
+from services.ingestion.jobs.room import QueueBounds
 from services.ingestion.jobs.rows import MICROSECONDS
 from services.ingestion.jobs.store import JobStore
-from services.ingestion.jobs.submission import QueueBounds
 from services.rpc.errors import (
     AlreadyExistsError,
     FailedPreconditionError,

@@ -19,13 +19,13 @@ from services.ingestion.deletion import Deletions
 from services.ingestion.embedding_client import EmbeddingClient
 from services.ingestion.failpoint import Failpoint
 from services.ingestion.intake import Intake
+from services.ingestion.jobs.room import QueueBounds
 from services.ingestion.jobs.store import JobStore
-from services.ingestion.jobs.submission import QueueBounds
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from services.ingestion.retrieval_client import RetrievalClient
 from services.ingestion.servicer import IngestionServicer, IntakeLimits
 from services.ingestion.stages.pipeline import Pipeline
-from services.ingestion.stages.workers import Workers
+from services.ingestion.stages.workers import Capacity, Workers
 from services.ingestion.wakeup import Wakeup
 from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
@@ -148,7 +148,7 @@ async def run_ingestion(
                     pipeline,
                     wakeup,
                     owner=owner,
-                    concurrency=concurrency,
+                    capacity=Capacity(concurrency, 1),
                     poll_seconds=0.1,
                 ) as workers:
                     yield workers

@@ -1,104 +1,115 @@
-"""What workers do to jobs.
+"""What workers do to jobs besides checkpoints: claim them, keep them, give them back, fail them.
 
 Every write proves by its fencing token that the worker still has the job.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
-from services.ingestion.jobs.cleanup import drop_artifacts, drop_content_of
 from services.ingestion.jobs.model import JobState, Lease
 from services.ingestion.jobs.rows import lease_from_row
-from services.ingestion.jobs.tables import artifacts, documents, jobs, turns
+from services.ingestion.jobs.tables import documents, jobs, turns
 
 MAX_ATTEMPTS = 5
 """Attempts on one stage; the last failure ends the job."""
 
 _TENANTS_PER_CLAIM = 8
 _EXPIRED_PER_CLAIM = 64
-_TOKENS_PER_JOB = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class IndexWindow:
-    """Permission to write one document to retrieval, held by one worker for a limited time."""
+class Wanted:
+    """What a worker has room for."""
 
-    token: int
-    until_us: int
-    known_version: int
-    """Version retrieval is known to hold; 0: none."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowBusy:
-    """Another worker may be writing the document; look again later."""
-
-    until_us: int
+    most: int = 1
+    """Jobs."""
+    most_bytes: int = 1 << 40
+    """Size of their documents together; the first is taken whatever its size."""
+    except_tenants: Collection[str] = ()
+    """Tenants whose jobs are not taken: the room left is for the others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What a completed stage changes in its job."""
+def claim(
+    connection: Connection, owner: str, now_us: int, lease_us: int, wanted: Wanted
+) -> list[Lease]:
+    """Takes the next jobs.
 
-    stage: Stage
-    stage_seconds: Mapping[str, float]
-    warnings: tuple[str, ...]
-    title: str
-    content_type: str
-    chunk_count: int = 0
-    reused_chunk_count: int = 0
-
-
-def claim(connection: Connection, owner: str, now_us: int, lease_us: int) -> Lease | None:
-    """Takes the next job: from the tenant that waited longest, its most urgent, oldest one."""
+    They come in equal shares from the tenants that waited longest, of each the most urgent first,
+    then the oldest.
+    """
     connection.execute(
         update(jobs)
         .where(jobs.c.state == JobState.WAITING, jobs.c.next_attempt_us <= now_us)
         .values(state=JobState.QUEUED)
     )
     _recover_expired(connection, now_us)
-    has_work = exists().where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == turns.c.tenant)
-    tenants = connection.scalars(
-        select(turns.c.tenant).where(has_work).order_by(turns.c.served_us).limit(_TENANTS_PER_CLAIM)
+    numbers, tenants = _choose(connection, wanted)
+    if not numbers:
+        return []
+    rows = connection.execute(
+        update(jobs)
+        .where(jobs.c.number.in_(numbers))
+        .values(
+            state=JobState.RUNNING,
+            lease_owner=owner,
+            lease_token=jobs.c.lease_token + 1,
+            lease_until_us=now_us + lease_us,
+            attempt_count=jobs.c.attempt_count + 1,
+            next_attempt_us=0,
+            updated_us=now_us,
+            revision=jobs.c.revision + 1,
+        )
+        .returning(*jobs.c)
     ).all()
-    for tenant in tenants:
-        number = connection.scalar(
-            select(jobs.c.number)
+    connection.execute(update(turns).where(turns.c.tenant.in_(tenants)).values(served_us=now_us))
+    versions = connection.execute(
+        select(documents.c.document_key, documents.c.indexed_version).where(
+            documents.c.document_key.in_([row.document_key for row in rows])
+        )
+    )
+    known = {row.document_key: row.indexed_version for row in versions}
+    order = {number: place for place, number in enumerate(numbers)}
+    return [
+        lease_from_row(row, known.get(row.document_key, 0))
+        for row in sorted(rows, key=lambda row: order[row.number])
+    ]
+
+
+def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str]]:
+    """Returns the numbers of the jobs to take, locked, and whose they are."""
+    has_work = exists().where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == turns.c.tenant)
+    query = select(turns.c.tenant).where(has_work).order_by(turns.c.served_us, turns.c.tenant)
+    if wanted.except_tenants:
+        query = query.where(turns.c.tenant.not_in(sorted(wanted.except_tenants)))
+    waiting = connection.scalars(query.limit(_TENANTS_PER_CLAIM)).all()
+    numbers: list[int] = []
+    tenants: list[str] = []
+    size_bytes = 0
+    for place, tenant in enumerate(waiting):
+        share = -(-(wanted.most - len(numbers)) // (len(waiting) - place))
+        found = connection.execute(
+            select(jobs.c.number, jobs.c.size_bytes)
             .where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == tenant)
             .order_by(jobs.c.rank, jobs.c.number)
-            .limit(1)
+            .limit(share)
             .with_for_update(skip_locked=True)
-        )
-        if number is None:
-            continue
-        row = connection.execute(
-            update(jobs)
-            .where(jobs.c.number == number)
-            .values(
-                state=JobState.RUNNING,
-                lease_owner=owner,
-                lease_token=jobs.c.lease_token + 1,
-                lease_until_us=now_us + lease_us,
-                attempt_count=jobs.c.attempt_count + 1,
-                next_attempt_us=0,
-                updated_us=now_us,
-                revision=jobs.c.revision + 1,
-            )
-            .returning(*jobs.c)
-        ).one()
-        connection.execute(update(turns).where(turns.c.tenant == tenant).values(served_us=now_us))
-        indexed_version = connection.scalar(
-            select(documents.c.indexed_version).where(documents.c.document_key == row.document_key)
-        )
-        return lease_from_row(row, indexed_version or 0)
-    return None
+        ).all()
+        for row in found:
+            size_bytes += row.size_bytes
+            if numbers and size_bytes > wanted.most_bytes:
+                return numbers, tenants
+            numbers.append(row.number)
+            if tenant not in tenants:
+                tenants.append(tenant)
+        if len(numbers) >= wanted.most:
+            break
+    return numbers, tenants
 
 
 def _recover_expired(connection: Connection, now_us: int) -> None:
@@ -136,22 +147,26 @@ def extend(
     connection: Connection, tokens: Mapping[str, int], now_us: int, lease_us: int
 ) -> set[str]:
     """Extends leases; returns the ids of the jobs that are still held."""
-    held = set()
-    for job_id in sorted(tokens):
-        result = connection.execute(
+    rows = connection.execute(
+        select(jobs.c.number, jobs.c.job_id, jobs.c.lease_token)
+        .where(jobs.c.job_id.in_(sorted(tokens)), jobs.c.state == JobState.RUNNING)
+        .order_by(jobs.c.number)
+        .with_for_update()
+    ).all()
+    held = [row for row in rows if row.lease_token == tokens[row.job_id]]
+    if held:
+        connection.execute(
             update(jobs)
-            .where(*_held(job_id, tokens[job_id]))
+            .where(jobs.c.number.in_([row.number for row in held]))
             .values(lease_until_us=now_us + lease_us)
         )
-        if result.rowcount:
-            held.add(job_id)
-    return held
+    return {row.job_id for row in held}
 
 
-def _held(job_id: str, token: int) -> tuple[Any, ...]:
+def _held(lease: Lease) -> tuple[Any, ...]:
     return (
-        jobs.c.job_id == job_id,
-        jobs.c.lease_token == token,
+        jobs.c.job_id == lease.job.job_id,
+        jobs.c.lease_token == lease.token,
         jobs.c.state == JobState.RUNNING,
     )
 
@@ -164,65 +179,11 @@ def _write(connection: Connection, lease: Lease, now_us: int, **values: Any) -> 
     """
     result = connection.execute(
         update(jobs)
-        .where(*_held(lease.job.job_id, lease.token))
+        .where(*_held(lease))
         .values(updated_us=now_us, revision=jobs.c.revision + 1, **values)
     )
     if result.rowcount == 0:
         raise LeaseLostError
-
-
-def save_artifact(
-    connection: Connection, lease: Lease, kind: str, part: int, data: bytes, now_us: int
-) -> None:
-    """Stores an intermediate result, or replaces it.
-
-    Raises:
-        LeaseLostError: the job is not held any more.
-    """
-    _write(connection, lease, now_us)
-    where = (
-        artifacts.c.job_id == lease.job.job_id,
-        artifacts.c.kind == kind,
-        artifacts.c.part == part,
-    )
-    replaced = connection.execute(update(artifacts).where(*where).values(data=data))
-    if replaced.rowcount == 0:
-        connection.execute(
-            artifacts.insert().values(job_id=lease.job.job_id, kind=kind, part=part, data=data)
-        )
-
-
-def complete_stage(
-    connection: Connection, lease: Lease, progress: Progress, now_us: int, lease_us: int
-) -> None:
-    """Sets the checkpoint behind a stage and begins the next.
-
-    Raises:
-        LeaseLostError: the job is not held any more.
-    """
-    _write(
-        connection,
-        lease,
-        now_us,
-        attempt_count=1,
-        postponed_count=0,
-        lease_until_us=now_us + lease_us,
-        stage=progress.stage,
-        failure_reason="",
-        failure_message="",
-        **_progress_values(progress),
-    )
-
-
-def _progress_values(progress: Progress) -> dict[str, Any]:
-    return {
-        "stage_seconds_json": json.dumps(dict(progress.stage_seconds)),
-        "warnings_json": json.dumps(list(progress.warnings)),
-        "title": progress.title,
-        "content_type": progress.content_type,
-        "chunk_count": progress.chunk_count,
-        "reused_chunk_count": progress.reused_chunk_count,
-    }
 
 
 def postpone(
@@ -274,9 +235,7 @@ def fail(
     Raises:
         LeaseLostError: the job is not held any more.
     """
-    row = connection.execute(
-        select(jobs.c.attempt_count).where(*_held(lease.job.job_id, lease.token))
-    ).first()
+    row = connection.execute(select(jobs.c.attempt_count).where(*_held(lease))).first()
     if row is None:
         raise LeaseLostError
     again = failure.is_retryable and row.attempt_count < MAX_ATTEMPTS
@@ -297,122 +256,3 @@ def _failure_values(failure: Failure) -> dict[str, Any]:
         "failure_stage": failure.stage,
         "failure_is_retryable": failure.is_retryable,
     }
-
-
-def begin_indexing(
-    connection: Connection, lease: Lease, now_us: int, until_us: int
-) -> IndexWindow | WindowBusy:
-    """Asks to write the document to retrieval.
-
-    Raises:
-        LeaseLostError: the job is not held any more, or the document was deleted or replaced.
-    """
-    document = _lock_document_of(connection, lease)
-    if document is None or document.is_deleted or document.generation != lease.generation:
-        raise LeaseLostError
-    _write(connection, lease, now_us)
-    token = _window_token(lease)
-    # A former attempt of the same job writes the same, so there is no need to wait for it.
-    is_other = document.indexing_token // _TOKENS_PER_JOB != lease.job.number
-    if document.indexing_until_us > now_us and is_other:
-        return WindowBusy(document.indexing_until_us)
-    connection.execute(
-        update(documents)
-        .where(documents.c.document_key == document.document_key)
-        .values(indexing_token=token, indexing_until_us=until_us)
-    )
-    return IndexWindow(token, until_us, document.indexed_version)
-
-
-def abandon_indexing(connection: Connection, lease: Lease, window: IndexWindow) -> None:
-    """Closes a window in which certainly nothing was written."""
-    connection.execute(
-        update(documents)
-        .where(
-            documents.c.tenant == lease.job.key.tenant,
-            documents.c.collection == lease.job.key.collection,
-            documents.c.document_id == lease.job.key.document_id,
-            documents.c.indexing_token == window.token,
-        )
-        .values(indexing_token=0, indexing_until_us=0)
-    )
-
-
-def finish_indexing(
-    connection: Connection,
-    lease: Lease,
-    progress: Progress,
-    version: int,
-    now_us: int,
-) -> bool:
-    """Records what retrieval acknowledged and ends the job as ready.
-
-    Returns:
-        Whether the job was still held. If not, the version is recorded all the same, because
-        retrieval does hold it.
-    """
-    document = _lock_document_of(connection, lease)
-    if document is None:
-        return False
-    values: dict[str, Any] = {}
-    if document.indexing_token == _window_token(lease):
-        values |= {"indexing_token": 0, "indexing_until_us": 0}
-    if not document.is_deleted and lease.generation > document.indexed_generation:
-        values |= {
-            "indexed_generation": lease.generation,
-            "indexed_version": version,
-            "indexed_job_id": lease.job.job_id,
-            "indexed_fingerprint": lease.fingerprint,
-        }
-    if values:
-        connection.execute(
-            update(documents)
-            .where(documents.c.document_key == document.document_key)
-            .values(**values)
-        )
-    try:
-        _write(
-            connection,
-            lease,
-            now_us,
-            state=JobState.READY,
-            stage=Stage.INDEXED,
-            failure_reason="",
-            failure_message="",
-            document_version=version,
-            **_progress_values(progress),
-        )
-    except LeaseLostError:
-        return False
-    drop_artifacts(connection, lease.job.job_id, keep=("parsed",))
-    _drop_replaced(connection, document, lease)
-    return True
-
-
-def _drop_replaced(connection: Connection, document: Row[Any], lease: Lease) -> None:
-    """Removes the bytes of the version that was indexed before."""
-    if document.indexed_job_id in {"", lease.job.job_id}:
-        return
-    former = connection.execute(
-        select(jobs).where(jobs.c.job_id == document.indexed_job_id)
-    ).first()
-    if former is not None:
-        drop_content_of(connection, former, keep=lease.job.job_id)
-
-
-def _window_token(lease: Lease) -> int:
-    """Returns a number that no other claim of any job has."""
-    return lease.job.number * _TOKENS_PER_JOB + lease.token % _TOKENS_PER_JOB
-
-
-def _lock_document_of(connection: Connection, lease: Lease) -> Row[Any] | None:
-    key = lease.job.key
-    return connection.execute(
-        select(documents)
-        .where(
-            documents.c.tenant == key.tenant,
-            documents.c.collection == key.collection,
-            documents.c.document_id == key.document_id,
-        )
-        .with_for_update()
-    ).first()

@@ -73,6 +73,8 @@ class Lease:
     job: Job
     token: int
     """Fencing token: the store refuses writes that carry an older one."""
+    document_key: int
+    """Of the document's row."""
     generation: int
     tenant_class: int
     actor: str

@@ -8,18 +8,15 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Select, func, select
 
+from services.ingestion.document import DocumentKey
 from services.ingestion.jobs.control import job_not_found
 from services.ingestion.jobs.model import UNENDED, IndexedDocument, Job, JobState, QueueStats
 from services.ingestion.jobs.rows import MICROSECONDS, job_from_row
 from services.ingestion.jobs.tables import artifacts, contents, documents, jobs
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
-
-if TYPE_CHECKING:
-    from services.ingestion.document import DocumentKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +150,36 @@ def ready_documents(
     connection: Connection, keys: Mapping[DocumentKey, str]
 ) -> list[IndexedDocument]:
     """Returns documents whose newest job is ready and has the fingerprint given for them."""
+    names = sorted({(key.tenant, key.collection) for key in keys})
     found = []
-    for key, fingerprint in keys.items():
-        row = connection.execute(
-            select(documents.c.indexed_version, jobs.c.job_id)
+    for tenant, collection in names:
+        ids = [
+            key.document_id for key in keys if (key.tenant, key.collection) == (tenant, collection)
+        ]
+        rows = connection.execute(
+            select(
+                documents.c.document_id,
+                documents.c.indexed_version,
+                documents.c.indexed_fingerprint,
+                jobs.c.job_id,
+            )
             .join(jobs, jobs.c.document_key == documents.c.document_key)
             .where(
-                documents.c.tenant == key.tenant,
-                documents.c.collection == key.collection,
-                documents.c.document_id == key.document_id,
+                documents.c.tenant == tenant,
+                documents.c.collection == collection,
+                documents.c.document_id.in_(ids),
                 documents.c.is_deleted.is_(False),
-                documents.c.indexed_fingerprint == fingerprint,
                 documents.c.indexed_generation == documents.c.generation,
                 jobs.c.generation == documents.c.generation,
                 jobs.c.state == JobState.READY,
             )
-        ).first()
-        if row is not None:
-            found.append(IndexedDocument(key, row.job_id, row.indexed_version, fingerprint))
+        )
+        for row in rows:
+            key = DocumentKey(tenant, collection, row.document_id)
+            if row.indexed_fingerprint == keys[key]:
+                found.append(
+                    IndexedDocument(key, row.job_id, row.indexed_version, row.indexed_fingerprint)
+                )
     return found
 
 
@@ -184,15 +193,17 @@ def principals_of(connection: Connection, tenant: str, collection: str) -> set[s
     return {principal for text in lists for principal in json.loads(text)}
 
 
-def read_content(connection: Connection, content_id: str) -> list[bytes]:
-    """Returns the stored bytes of a document, in pieces."""
-    return list(
-        connection.scalars(
-            select(contents.c.data)
-            .where(contents.c.content_id == content_id)
-            .order_by(contents.c.piece)
-        )
+def read_contents(connection: Connection, content_ids: Sequence[str]) -> list[list[bytes]]:
+    """Returns the stored bytes of documents, in pieces."""
+    rows = connection.execute(
+        select(contents.c.content_id, contents.c.data)
+        .where(contents.c.content_id.in_(set(content_ids)))
+        .order_by(contents.c.content_id, contents.c.piece)
     )
+    found: dict[str, list[bytes]] = {}
+    for row in rows:
+        found.setdefault(row.content_id, []).append(row.data)
+    return [found.get(content_id, []) for content_id in content_ids]
 
 
 def read_artifact(connection: Connection, job_id: str, kind: str) -> dict[int, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -33,10 +33,12 @@ def new_id(prefix: str, now_us: int) -> str:
     return f"{prefix}_{now_us:015x}{secrets.token_hex(8)}"
 
 
-def insert_or_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> None:
-    """Inserts a row unless one with the same key is there."""
+def insert_or_ignore(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Inserts rows, except those for whose key there is one already."""
     make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(make(table).values(**values).on_conflict_do_nothing())
+    connection.execute(make(table).on_conflict_do_nothing(), rows)
 
 
 def job_from_row(row: Row[Any]) -> Job:
@@ -78,6 +80,7 @@ def lease_from_row(row: Row[Any], indexed_version: int) -> Lease:
     return Lease(
         job=job_from_row(row),
         token=row.lease_token,
+        document_key=row.document_key,
         generation=row.generation,
         tenant_class=row.tenant_class,
         actor=row.actor,

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from services.ingestion.jobs import claims, cleanup, control, queries, submission
+from services.ingestion.jobs import (
+    checkpoints,
+    claims,
+    cleanup,
+    control,
+    indexing,
+    queries,
+    room,
+    submission,
+)
 from services.ingestion.jobs.rows import MICROSECONDS, Clock, system_clock
 from services.ingestion.jobs.tables import COMPONENT, SCHEMA_VERSION, metadata
+from services.ingestion.sharing import SharedCalls
+from services.rpc.errors import DeadlineExceededError, UnavailableError
 from services.sql.engine import open_engine
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
@@ -21,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from services.ingestion.document import Content, DocumentKey
-    from services.ingestion.failures import Failure, Stage
+    from services.ingestion.failures import Failure, LeaseLostError, Stage
     from services.ingestion.jobs.model import (
         Accepted,
         IndexedDocument,
@@ -35,6 +47,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _REINDEX_PAGE = 100
+_SUBMISSIONS_AT_ONCE = 16
+_SUBMITTED_BYTES_AT_ONCE = 4 << 20
+"""A transaction is short, so that nobody waits long behind it."""
+_JOBS_AT_ONCE = 32
+_SHORT_BYTES = 1 << 20
+BULK_LINGER_SECONDS = 0.04
+"""Bulk work waits so long for company at each checkpoint: its embedding takes longer."""
 
 
 class JobStore:
@@ -50,7 +69,7 @@ class JobStore:
     def __init__(
         self,
         engine: Engine,
-        bounds: submission.QueueBounds,
+        bounds: room.QueueBounds,
         *,
         lease_seconds: float = 20.0,
         clock: Clock = system_clock,
@@ -61,12 +80,40 @@ class JobStore:
         self._clock = clock
         self._writer = GroupWriter(engine)
         self._reader = Reader(engine, threads=4)
+        self._room = room.KnownRoom()
+        self._submitting = SharedCalls[str, submission.Submission, "Accepted"](
+            self._accept,
+            most=_SUBMITTED_BYTES_AT_ONCE,
+            weigh=_weight,
+            parts_on=lambda error: not isinstance(error, UnavailableError | DeadlineExceededError),
+        )
+        self._recording = SharedCalls[bool, checkpoints.Checkpoint, None](
+            self._record,
+            most=_JOBS_AT_ONCE,
+            linger_seconds=BULK_LINGER_SECONDS,
+            is_urgent=operator.not_,
+        )
+        self._beginning = SharedCalls[
+            tuple[float, bool], "Lease", "indexing.IndexWindow | indexing.WindowBusy"
+        ](
+            self._begin,
+            most=_JOBS_AT_ONCE,
+            linger_seconds=BULK_LINGER_SECONDS,
+            is_urgent=lambda key: not key[1],
+        )
+        self._reading = SharedCalls[str, str, list[bytes]](self._read_contents, most=_JOBS_AT_ONCE)
+        self._finishing = SharedCalls[bool, indexing.Indexed, bool](
+            self._finish,
+            most=_JOBS_AT_ONCE,
+            linger_seconds=BULK_LINGER_SECONDS,
+            is_urgent=operator.not_,
+        )
 
     @classmethod
     async def open(
         cls,
         url: str,
-        bounds: submission.QueueBounds,
+        bounds: room.QueueBounds,
         *,
         lease_seconds: float = 20.0,
         clock: Clock = system_clock,
@@ -125,21 +172,40 @@ class JobStore:
 
     # ── submitters ────────────────────────────────────────────────────────────────────────────
 
-    async def check_room(self, tenant: str) -> None:
-        """Refuses work past the bounds on waiting jobs (see `submission.check_room`)."""
-        await self._reader.run(
-            functools.partial(submission.check_room, tenant=tenant, bounds=self._bounds)
+    async def check_room(self, tenant: str, count: int = 1) -> None:
+        """Refuses work past the bounds on waiting jobs (see `room.measure_room`)."""
+        if self._room.has(tenant, count):
+            return
+        left = await self._reader.run(
+            functools.partial(
+                room.measure_room,
+                tenant=tenant,
+                bounds=self._bounds,
+                count=count,
+                now_us=self._clock(),
+            )
         )
+        self._room.set(tenant, left)
 
     async def submit(self, new: NewJob, content: Content, verified_job_id: str = "") -> Accepted:
-        """Stores a document and its job (see `submission.accept`)."""
-        run = functools.partial(
-            submission.accept,
-            new=new,
-            content=content,
-            verified_job_id=verified_job_id,
-            now_us=self._clock(),
-        )
+        """Stores a document and its job, together with those that come meanwhile.
+
+        Args:
+            new: The document.
+            content: Its bytes.
+            verified_job_id: Job whose result retrieval is known to hold (see `Submission`).
+
+        Raises:
+            AlreadyExistsError: the idempotency key was used with other content.
+        """
+        self._room.take(new.key.tenant, 1)
+        each = submission.Submission(new, content, verified_job_id)
+        return await self._submitting.ask("", each)
+
+    async def _accept(
+        self, _: str, submissions: Sequence[submission.Submission]
+    ) -> Sequence[Accepted | Exception]:
+        run = functools.partial(submission.accept, submissions=submissions, now_us=self._clock())
         try:
             return await self._writer.run(run)
         except submission.IdempotencyRaceError:
@@ -193,10 +259,15 @@ class JobStore:
             functools.partial(queries.principals_of, tenant=tenant, collection=collection)
         )
 
-    async def read_content(self, content_id: str) -> list[bytes]:
-        """Returns the stored bytes of a document, in pieces."""
+    async def read_content(self, content_id: str, size_bytes: int = 0) -> list[bytes]:
+        """Returns the stored bytes of a document, in pieces; short ones are read together."""
+        if size_bytes > _SHORT_BYTES:
+            return (await self._read_contents("", [content_id]))[0]
+        return await self._reading.ask("", content_id)
+
+    async def _read_contents(self, _: str, content_ids: Sequence[str]) -> list[list[bytes]]:
         return await self._reader.run(
-            functools.partial(queries.read_content, content_id=content_id)
+            functools.partial(queries.read_contents, content_ids=content_ids)
         )
 
     async def read_artifact(self, job_id: str, kind: str) -> dict[int, bytes]:
@@ -298,10 +369,19 @@ class JobStore:
     # ── workers ───────────────────────────────────────────────────────────────────────────────
 
     async def claim(self, owner: str) -> Lease | None:
-        """Takes the next job, or returns None when none is due (see `claims.claim`)."""
+        """Takes the next job, or returns None when none is due."""
+        leases = await self.claim_some(owner, claims.Wanted())
+        return leases[0] if leases else None
+
+    async def claim_some(self, owner: str, wanted: claims.Wanted) -> list[Lease]:
+        """Takes the next jobs (see `claims.claim`)."""
         return await self._writer.run(
             functools.partial(
-                claims.claim, owner=owner, now_us=self._clock(), lease_us=self._lease_us
+                claims.claim,
+                owner=owner,
+                now_us=self._clock(),
+                lease_us=self._lease_us,
+                wanted=wanted,
             )
         )
 
@@ -314,30 +394,44 @@ class JobStore:
         )
 
     async def save_artifact(self, lease: Lease, kind: str, part: int, data: bytes) -> None:
-        """Stores an intermediate result (see `claims.save_artifact`)."""
-        await self._writer.run(
-            functools.partial(
-                claims.save_artifact,
-                lease=lease,
-                kind=kind,
-                part=part,
-                data=data,
-                now_us=self._clock(),
-            )
-        )
+        """Stores a part of an intermediate result.
+
+        Raises:
+            LeaseLostError: the job is not held any more.
+        """
+        artifact = checkpoints.Artifact(kind, data, part)
+        is_bulk = False
+        await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, artifact))
 
     async def complete_stage(
-        self, lease: Lease, progress: claims.Progress, artifact: tuple[str, bytes] | None = None
+        self,
+        lease: Lease,
+        progress: checkpoints.Progress,
+        artifact: tuple[str, bytes] | None = None,
+        *,
+        is_bulk: bool = False,
     ) -> None:
-        """Sets a checkpoint, with what the stage made, in one transaction."""
-        now_us = self._clock()
+        """Sets a checkpoint, with what the stage made, in one transaction.
 
-        def run(connection: Connection) -> None:
-            if artifact is not None:
-                claims.save_artifact(connection, lease, artifact[0], 0, artifact[1], now_us)
-            claims.complete_stage(connection, lease, progress, now_us, self._lease_us)
+        What is `is_bulk` here and below waits a moment for others to share the transaction.
 
-        await self._writer.run(run)
+        Raises:
+            LeaseLostError: the job is not held any more.
+        """
+        made = None if artifact is None else checkpoints.Artifact(artifact[0], artifact[1])
+        await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, made, progress))
+
+    async def _record(
+        self, _: bool, recorded: Sequence[checkpoints.Checkpoint]
+    ) -> Sequence[LeaseLostError | None]:
+        return await self._writer.run(
+            functools.partial(
+                checkpoints.record,
+                checkpoints=recorded,
+                now_us=self._clock(),
+                lease_us=self._lease_us,
+            )
+        )
 
     async def postpone(self, lease: Lease, failure: Failure, delay_seconds: float) -> None:
         """Puts a job back because something it needs is down (see `claims.postpone`)."""
@@ -375,33 +469,50 @@ class JobStore:
         )
 
     async def begin_indexing(
-        self, lease: Lease, window_seconds: float
-    ) -> claims.IndexWindow | claims.WindowBusy:
-        """Asks to write the document to retrieval (see `claims.begin_indexing`)."""
+        self, lease: Lease, window_seconds: float, *, is_bulk: bool = False
+    ) -> indexing.IndexWindow | indexing.WindowBusy:
+        """Asks to write the document to retrieval.
+
+        Raises:
+            LeaseLostError: the job is not held any more, or its document was deleted or replaced.
+        """
+        return await self._beginning.ask((window_seconds, is_bulk), lease)
+
+    async def _begin(
+        self, key: tuple[float, bool], leases: Sequence[Lease]
+    ) -> Sequence[indexing.IndexWindow | indexing.WindowBusy | LeaseLostError]:
         now_us = self._clock()
         return await self._writer.run(
             functools.partial(
-                claims.begin_indexing,
-                lease=lease,
+                indexing.begin_indexing,
+                leases=leases,
                 now_us=now_us,
-                until_us=now_us + int(window_seconds * MICROSECONDS),
+                until_us=now_us + int(key[0] * MICROSECONDS),
             )
         )
 
-    async def abandon_indexing(self, lease: Lease, window: claims.IndexWindow) -> None:
+    async def abandon_indexing(self, lease: Lease, window: indexing.IndexWindow) -> None:
         """Closes a window in which certainly nothing was written."""
         await self._writer.run(
-            functools.partial(claims.abandon_indexing, lease=lease, window=window)
+            functools.partial(indexing.abandon_indexing, lease=lease, window=window)
         )
 
-    async def finish_indexing(self, lease: Lease, progress: claims.Progress, version: int) -> bool:
-        """Ends a job as ready (see `claims.finish_indexing`)."""
+    async def finish_indexing(
+        self,
+        lease: Lease,
+        progress: checkpoints.Progress,
+        version: int,
+        *,
+        is_bulk: bool = False,
+    ) -> bool:
+        """Ends a job as ready; returns whether it was still held."""
+        return await self._finishing.ask(is_bulk, indexing.Indexed(lease, progress, version))
+
+    async def _finish(self, _: bool, indexed: Sequence[indexing.Indexed]) -> Sequence[bool]:
         return await self._writer.run(
-            functools.partial(
-                claims.finish_indexing,
-                lease=lease,
-                progress=progress,
-                version=version,
-                now_us=self._clock(),
-            )
+            functools.partial(indexing.finish_indexing, indexed=indexed, now_us=self._clock())
         )
+
+
+def _weight(each: submission.Submission) -> int:
+    return max(each.content.size_bytes, _SUBMITTED_BYTES_AT_ONCE // _SUBMISSIONS_AT_ONCE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.ingestion.document import Content, DocumentKey, Priority
 from services.ingestion.failures import Stage
@@ -13,114 +15,186 @@ from services.ingestion.jobs.cleanup import drop_content_of
 from services.ingestion.jobs.model import UNENDED, Accepted, JobState, NewJob
 from services.ingestion.jobs.rows import insert_or_ignore, job_from_row, new_id
 from services.ingestion.jobs.tables import contents, documents, jobs, turns
-from services.rpc.errors import AlreadyExistsError, Reason, ResourceExhaustedError
+from services.rpc.errors import AlreadyExistsError, Reason, ServiceError
+
+if TYPE_CHECKING:
+    from services.ingestion.jobs.model import Job
 
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class QueueBounds:
-    """How much may wait."""
-
-    max_jobs_per_tenant: int
-    max_jobs: int
-    retry_after_seconds: float
+_NONCE_BITS = 60
+_BYTES_AT_ONCE = 4 << 20
 
 
 class IdempotencyRaceError(Exception):
     """Another process used the same key at the same moment: look again."""
 
 
-def check_room(connection: Connection, tenant: str, bounds: QueueBounds) -> None:
-    """Refuses work past the bounds.
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A document at the door of the queue."""
 
-    Raises:
-        ResourceExhaustedError: too many jobs wait.
-    """
-    waiting = select(jobs.c.number).where(jobs.c.state.in_(UNENDED))
-    for query, limit, whose in (
-        (waiting.where(jobs.c.tenant == tenant), bounds.max_jobs_per_tenant, "of the tenant"),
-        (waiting, bounds.max_jobs, "in all"),
-    ):
-        depth = connection.scalar(select(func.count()).select_from(query.limit(limit).subquery()))
-        if (depth or 0) >= limit:
-            raise ResourceExhaustedError(
-                Reason.OVERLOADED,
-                f"the ingestion queue is full: {limit} documents {whose} are waiting; "
-                "submit again later",
-                metadata={"limit": str(limit), "scope": whose},
-                retry_after_seconds=bounds.retry_after_seconds,
-            )
+    new: NewJob
+    content: Content
+    verified_job_id: str = ""
+    """Job whose result retrieval is known to hold; its document, when it is the same one, is not
+    taken in again. Empty: none."""
+
+
+_ADVANCE_GENERATION = (
+    update(documents)
+    .where(documents.c.document_key == bindparam("key"))
+    .values(generation=bindparam("generation_now"), is_deleted=False, purge_at_us=0)
+)
 
 
 def accept(
-    connection: Connection,
-    new: NewJob,
-    content: Content,
-    verified_job_id: str,
-    now_us: int,
-) -> Accepted:
-    """Stores a document and its job, or finds that it is there already.
+    connection: Connection, submissions: Sequence[Submission], now_us: int
+) -> list[Accepted | ServiceError]:
+    """Stores documents and their jobs, or finds that they are there already.
 
     Args:
         connection: In a transaction.
-        new: The document.
-        content: Its bytes.
-        verified_job_id: Job whose result retrieval is known to hold; its document, when it is the
-            same one, is not taken in again. Empty: none.
+        submissions: In the order they were sent; the last of several versions wins.
         now_us: The time.
 
+    Returns:
+        For each what became of it, or that its idempotency key was used with other content.
+
     Raises:
-        AlreadyExistsError: the idempotency key was used with other content.
-        IdempotencyRaceError: the key came up in another process; call again.
+        IdempotencyRaceError: a key came up in another process; nothing is stored, call again.
     """
-    if new.idempotency_key:
-        former = connection.execute(
-            select(jobs).where(
-                jobs.c.tenant == new.key.tenant, jobs.c.idempotency_key == new.idempotency_key
-            )
-        ).first()
-        if former is not None:
-            return _repeated(former, new)
-    document = lock_document(connection, new.key)
+    results: dict[int, Accepted | ServiceError] = {}
+    for part in _rounds(submissions):
+        results |= _accept_round(connection, part, now_us)
+    return [results[place] for place in range(len(submissions))]
+
+
+def _rounds(submissions: Sequence[Submission]) -> Iterator[list[tuple[int, Submission]]]:
+    """Yields runs in which no document and no idempotency key comes twice."""
+    run: list[tuple[int, Submission]] = []
+    seen: set[object] = set()
+    for place, each in enumerate(submissions):
+        names: set[object] = {each.new.key}
+        if each.new.idempotency_key:
+            names.add((each.new.key.tenant, each.new.idempotency_key))
+        if names & seen:
+            yield run
+            run, seen = [], set()
+        run.append((place, each))
+        seen |= names
+    if run:
+        yield run
+
+
+def _accept_round(
+    connection: Connection, part: Sequence[tuple[int, Submission]], now_us: int
+) -> dict[int, Accepted | ServiceError]:
+    results: dict[int, Accepted | ServiceError] = {}
+    former = _with_same_keys(connection, [each.new for _, each in part])
+    fresh: list[tuple[int, Submission]] = []
+    for place, each in part:
+        job = former.get((each.new.key.tenant, each.new.idempotency_key))
+        if job is None:
+            fresh.append((place, each))
+        else:
+            results[place] = _repeated(job, each.new)
+    rows, nonce = _lock_documents(connection, [each.new.key for _, each in fresh], now_us)
+    to_insert: list[tuple[int, Submission, Row[Any]]] = []
+    for place, each in fresh:
+        document = rows[each.new.key]
+        # Most documents are new: nothing is to be looked up or taken out of the queue for them.
+        known = None if document.indexing_token == -nonce else _known(connection, document, each)
+        if known is not None:
+            results[place] = known
+            continue
+        if document.indexing_token != -nonce:
+            supersede_older(connection, document, now_us)
+        to_insert.append((place, each, document))
+    inserted = _insert(connection, [(each, row) for _, each, row in to_insert], now_us)
+    for (place, _, _), job in zip(to_insert, inserted, strict=True):
+        results[place] = Accepted(job)
+    return results
+
+
+def _with_same_keys(
+    connection: Connection, new: Sequence[NewJob]
+) -> Mapping[tuple[str, str], Row[Any]]:
+    """Returns the jobs that idempotency keys were used for before."""
+    keys = [each.idempotency_key for each in new if each.idempotency_key]
+    if not keys:
+        return {}
+    tenants = sorted({each.key.tenant for each in new})
+    rows = connection.execute(
+        select(jobs).where(jobs.c.tenant.in_(tenants), jobs.c.idempotency_key.in_(keys))
+    )
+    return {(row.tenant, row.idempotency_key): row for row in rows}
+
+
+def _known(connection: Connection, document: Row[Any], each: Submission) -> Accepted | None:
+    """Returns the job that makes this submission superfluous, if there is one."""
     latest = None if document.is_deleted else latest_job(connection, document)
-    if latest is not None and latest.fingerprint == new.fingerprint:
-        if latest.state in UNENDED:
-            return Accepted(job_from_row(latest), is_duplicate=True)
-        if latest.state == JobState.READY and latest.job_id == verified_job_id:
-            return Accepted(job_from_row(latest), is_unchanged=True)
-    return Accepted(job_from_row(_insert(connection, document, new, content, now_us)))
+    if latest is None or latest.fingerprint != each.new.fingerprint:
+        return None
+    if latest.state in UNENDED:
+        return Accepted(job_from_row(latest), is_duplicate=True)
+    if latest.state == JobState.READY and latest.job_id == each.verified_job_id:
+        return Accepted(job_from_row(latest), is_unchanged=True)
+    return None
 
 
-def lock_document(connection: Connection, key: DocumentKey) -> Row[Any]:
-    """Returns the document's row, made when it is missing, held until the transaction ends."""
+def _lock_documents(
+    connection: Connection, keys: Sequence[DocumentKey], now_us: int
+) -> tuple[dict[DocumentKey, Row[Any]], int]:
+    """Returns the documents' rows, made where they are missing, held until the transaction ends.
+
+    Rows that were just made carry the negative of the number returned as their token.
+    """
+    if not keys:
+        return {}, 0
+    nonce = secrets.randbits(_NONCE_BITS) + 1
+    ordered = sorted(keys, key=lambda key: (key.tenant, key.collection, key.document_id))
     insert_or_ignore(
         connection,
         documents,
-        {
-            "tenant": key.tenant,
-            "collection": key.collection,
-            "document_id": key.document_id,
-            "generation": 0,
-            "is_deleted": False,
-            "indexed_generation": 0,
-            "indexed_version": 0,
-            "indexed_job_id": "",
-            "indexed_fingerprint": "",
-            "indexing_token": 0,
-            "indexing_until_us": 0,
-            "purge_at_us": 0,
-        },
+        [
+            {
+                "tenant": key.tenant,
+                "collection": key.collection,
+                "document_id": key.document_id,
+                # Not 0: whoever still works on a document of this name that was deleted and
+                # forgotten must not take this one for his.
+                "generation": now_us,
+                "is_deleted": False,
+                "indexed_generation": 0,
+                "indexed_version": 0,
+                "indexed_job_id": "",
+                "indexed_fingerprint": "",
+                "indexing_token": -nonce,
+                "indexing_until_us": 0,
+                "purge_at_us": 0,
+            }
+            for key in ordered
+        ],
     )
-    return connection.execute(
-        select(documents)
-        .where(
-            documents.c.tenant == key.tenant,
-            documents.c.collection == key.collection,
-            documents.c.document_id == key.document_id,
+    rows: dict[DocumentKey, Row[Any]] = {}
+    for tenant, collection in sorted({(key.tenant, key.collection) for key in keys}):
+        ids = [
+            key.document_id
+            for key in ordered
+            if (key.tenant, key.collection) == (tenant, collection)
+        ]
+        found = connection.execute(
+            select(documents)
+            .where(
+                documents.c.tenant == tenant,
+                documents.c.collection == collection,
+                documents.c.document_id.in_(ids),
+            )
+            .order_by(documents.c.document_id)
+            .with_for_update()
         )
-        .with_for_update()
-    ).one()
+        rows |= {DocumentKey(tenant, collection, row.document_id): row for row in found}
+    return rows, nonce
 
 
 def latest_job(connection: Connection, document: Row[Any]) -> Row[Any] | None:
@@ -164,9 +238,9 @@ def supersede_older(connection: Connection, document: Row[Any], now_us: int) -> 
             drop_content_of(connection, row, keep=document.indexed_job_id)
 
 
-def _repeated(former: Row[Any], new: NewJob) -> Accepted:
+def _repeated(former: Row[Any], new: NewJob) -> Accepted | ServiceError:
     if former.fingerprint != new.fingerprint:
-        raise AlreadyExistsError(
+        return AlreadyExistsError(
             Reason.IDEMPOTENCY_CONFLICT,
             "the idempotency key was used before with another document or other content; "
             "use a new key for new content",
@@ -176,17 +250,48 @@ def _repeated(former: Row[Any], new: NewJob) -> Accepted:
 
 
 def _insert(
-    connection: Connection, document: Row[Any], new: NewJob, content: Content, now_us: int
-) -> Row[Any]:
-    supersede_older(connection, document, now_us)
-    generation = document.generation + 1
+    connection: Connection, new: Sequence[tuple[Submission, Row[Any]]], now_us: int
+) -> list[Job]:
+    """Queues documents, whose rows are locked, and returns their jobs."""
+    if not new:
+        return []
+    rows = [_row_of(each.new, document, now_us) for each, document in new]
     connection.execute(
-        update(documents)
-        .where(documents.c.document_key == document.document_key)
-        .values(generation=generation, is_deleted=False, purge_at_us=0)
+        _ADVANCE_GENERATION,
+        [{"key": row["document_key"], "generation_now": row["generation"]} for row in rows],
     )
+    insert_or_ignore(connection, jobs, rows)
+    ids = [row["job_id"] for row in rows]
+    stored = {
+        row.job_id: row for row in connection.execute(select(jobs).where(jobs.c.job_id.in_(ids)))
+    }
+    if len(stored) < len(ids):
+        raise IdempotencyRaceError
+    _store_contents(connection, zip(ids, (each.content for each, _ in new), strict=True))
+    tenants = sorted({each.new.key.tenant for each, _ in new})
+    insert_or_ignore(connection, turns, [{"tenant": tenant, "served_us": 0} for tenant in tenants])
+    return [job_from_row(stored[job_id]) for job_id in ids]
+
+
+def _store_contents(connection: Connection, stored: Iterable[tuple[str, Content]]) -> None:
+    """Stores bytes, a few pieces at a time: a large document is never held whole."""
+    rows: list[dict[str, Any]] = []
+    size_bytes = 0
+    for content_id, content in stored:
+        for number, piece in enumerate(content.pieces):
+            rows.append({"content_id": content_id, "piece": number, "data": piece})
+            size_bytes += len(piece)
+            if size_bytes >= _BYTES_AT_ONCE:
+                connection.execute(contents.insert(), rows)
+                rows, size_bytes = [], 0
+    if rows:
+        connection.execute(contents.insert(), rows)
+
+
+def _row_of(new: NewJob, document: Row[Any], now_us: int) -> dict[str, Any]:
     job_id = new_id("job", now_us)
-    values = new_row(new.key, document.document_key, generation, job_id, now_us) | {
+    generation = document.generation + 1
+    return new_row(new.key, document.document_key, generation, job_id, now_us) | {
         "tenant_class": new.tenant_class,
         "actor": new.actor,
         "uri": new.uri,
@@ -204,20 +309,6 @@ def _insert(
         "rank": _RANK[new.priority],
         "traceparent": new.traceparent,
     }
-    insert_or_ignore(connection, jobs, values)
-    row = connection.execute(select(jobs).where(jobs.c.job_id == job_id)).first()
-    if row is None:
-        raise IdempotencyRaceError
-    if content.pieces:
-        connection.execute(
-            contents.insert(),
-            [
-                {"content_id": job_id, "piece": number, "data": piece}
-                for number, piece in enumerate(content.pieces)
-            ],
-        )
-    insert_or_ignore(connection, turns, {"tenant": new.key.tenant, "served_us": 0})
-    return row
 
 
 def new_row(

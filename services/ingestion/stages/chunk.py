@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -15,8 +15,11 @@ from services.ingestion.chunker import (
     split_chunk,
 )
 from services.ingestion.failures import FailureReason, StageFailedError
-from services.ingestion.stages.dependency import calling
-from services.ingestion.stages.work import CHUNKS, ChunkPlan, Work, pack_plan
+from services.ingestion.jobs.store import BULK_LINGER_SECONDS
+from services.ingestion.sharing import SharedCalls
+from services.ingestion.stages.dependency import calling, is_refusal
+from services.ingestion.stages.work import CHUNKS, ChunkPlan, Work, aside
+from services.rpc.scope import Scope
 
 if TYPE_CHECKING:
     from services.ingestion.ports import CollectionInfo, Embedder, Index, ModelInfo
@@ -46,6 +49,14 @@ class ChunkStage:
         self._index = index
         self._settings = settings
         self._models: dict[tuple[str, str], tuple[ModelInfo, float]] = {}
+        self._counting = SharedCalls[tuple[Scope, str, bool], Sequence[str], list[int]](
+            self._count_shared,
+            most=_COUNT_BATCH,
+            weigh=len,
+            linger_seconds=BULK_LINGER_SECONDS,
+            is_urgent=lambda key: key[2],
+            parts_on=is_refusal,
+        )
 
     async def run(self, work: Work) -> tuple[str, bytes]:
         """Makes the plan.
@@ -57,7 +68,7 @@ class ChunkStage:
         """
         parsed = await work.load_parsed()
         model = await self._model(work)
-        chunks = await asyncio.to_thread(chunk_document, parsed, self._settings)
+        chunks = await aside(len(parsed.text), chunk_document, parsed, self._settings)
         prefix_limit = min(_MAX_PREFIX_CHARACTERS, model.max_tokens)
         while True:
             fitting = await self._fit(work, model, chunks, prefix_limit)
@@ -74,11 +85,9 @@ class ChunkStage:
                 FailureReason.TOO_LARGE,
                 f"the document makes {len(fitting)} chunks, {MAX_CHUNKS} are allowed; split it",
             )
-        work.plan = ChunkPlan(
-            tuple(fitting), model.name, model.revision, model.dimensions, prefix_limit
-        )
+        plan = ChunkPlan(tuple(fitting), model.name, model.revision, model.dimensions, prefix_limit)
         work.chunk_count = len(fitting)
-        return CHUNKS, await asyncio.to_thread(pack_plan, work.plan)
+        return CHUNKS, await aside(len(parsed.text), work.set_plan, plan)
 
     async def _model(self, work: Work) -> ModelInfo:
         """Returns the collection's model, asked for once a moment and not for every document."""
@@ -124,10 +133,19 @@ class ChunkStage:
 
     async def _count(self, work: Work, model: ModelInfo, texts: Sequence[str]) -> list[int]:
         counts: list[int] = []
-        with calling("embedding", FailureReason.EMBEDDING_REFUSED):
-            for batch in _batches(texts, _COUNT_BATCH):
-                counts += await self._embedder.count_tokens(work.scope, model.name, batch)
+        for batch in _batches(texts, _COUNT_BATCH):
+            key = (work.scope, model.name, work.is_express)
+            with calling("embedding", FailureReason.EMBEDDING_REFUSED):
+                counts += await self._counting.ask(key, batch)
         return counts
+
+    async def _count_shared(
+        self, key: tuple[Scope, str, bool], texts: Sequence[Sequence[str]]
+    ) -> list[list[int]]:
+        scope, model, _ = key
+        together = [text for some in texts for text in some]
+        counts = iter(await self._embedder.count_tokens(scope, model, together))
+        return [list(itertools.islice(counts, len(some))) for some in texts]
 
 
 async def resolve_model(

@@ -19,6 +19,20 @@ from services.rpc.errors import (
 _KNOWN = {reason.value for reason in FailureReason}
 
 
+_OUTAGES = (
+    UnavailableError,
+    DeadlineExceededError,
+    ResourceExhaustedError,
+    CancelledCallError,
+    UnimplementedError,
+)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether a call failed because of what was sent, and not because the service is down."""
+    return not isinstance(error, (*_OUTAGES, DependencyDownError))
+
+
 @contextlib.contextmanager
 def calling(
     dependency: str,
@@ -41,13 +55,7 @@ def calling(
         yield
     except passing:
         raise
-    except (
-        UnavailableError,
-        DeadlineExceededError,
-        ResourceExhaustedError,
-        CancelledCallError,
-        UnimplementedError,
-    ) as error:
+    except _OUTAGES as error:
         raise DependencyDownError(
             dependency, f"{dependency}: {error.message}", error.retry_after_seconds
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.ingestion.chunker import Chunk, embedding_text
@@ -14,17 +15,41 @@ from services.ingestion.failures import (
     Stage,
     StageFailedError,
 )
-from services.ingestion.stages.dependency import calling
+from services.ingestion.sharing import SharedCalls
+from services.ingestion.stages.dependency import calling, is_refusal
+from services.rpc.errors import ResourceExhaustedError
 
 if TYPE_CHECKING:
     from services.ingestion.ports import EmbeddedTexts, Embedder, Index
     from services.ingestion.stages.work import ChunkPlan, Work
+    from services.rpc.scope import Scope
 
-_BATCH = 32
-"""Texts of one request, and what a crash costs at most: requests of all workers meet in the
-embedding service's own batches."""
+BATCH_TEXTS = 64
+"""Texts of one request. A process has one such request under way, for several documents, and stores
+its vectors before it makes the next: so much a crash costs."""
+EXPRESS_TEXTS = 8
+"""Documents of so few chunks go before the bulk, when their tenant has next to nothing in work."""
 _BUSY_ATTEMPTS = 8
 _BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Texts that may share a request."""
+
+    scope: Scope
+    model: str
+    is_urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Chunks of a document that need vectors."""
+
+    work: Work
+    plan: ChunkPlan
+    places: Sequence[int]
+    texts: Sequence[str]
 
 
 class EmbedStage:
@@ -38,6 +63,13 @@ class EmbedStage:
     def __init__(self, embedder: Embedder, index: Index) -> None:
         self._embedder = embedder
         self._index = index
+        self._embedding = SharedCalls[_Key, _Wanted, None](
+            self._embed_and_store,
+            most=BATCH_TEXTS,
+            weigh=lambda wanted: len(wanted.places),
+            parts_on=is_refusal,
+        )
+        self._bulk_turn = asyncio.Lock()
 
     async def run(self, work: Work) -> None:
         """Makes and stores the vectors that are missing.
@@ -61,39 +93,45 @@ class EmbedStage:
                 await work.save_vectors(reused)
             work.reused_chunk_count = len(reused)
         missing = [place for place in range(len(texts)) if place not in work.vectors]
-        for start in range(0, len(missing), _BATCH):
-            places = missing[start : start + _BATCH]
-            answer = await self._embed(work, plan, [texts[place] for place in places])
-            await work.save_vectors(dict(zip(places, answer.vectors, strict=True)))
+        is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS
+        key = _Key(work.scope, plan.model, is_urgent)
+        for start in range(0, len(missing), BATCH_TEXTS):
+            places = missing[start : start + BATCH_TEXTS]
+            wanted = _Wanted(work, plan, places, [texts[place] for place in places])
+            with calling("embedding", FailureReason.EMBEDDING_REFUSED):
+                await self._embedding.ask(key, wanted)
 
-    async def _embed(self, work: Work, plan: ChunkPlan, texts: Sequence[str]) -> EmbeddedTexts:
-        answer = await self._embed_patiently(work, plan, texts)
-        if plan.model_revision and answer.revision != plan.model_revision:
-            raise StageFailedError(
-                FailureReason.MODEL_MISMATCH,
-                "another revision of the embedding model was loaded meanwhile",
-                is_retryable=True,
-                restart_from=Stage.PARSED,
-            )
-        if answer.refusals:
-            reason = next(iter(answer.refusals.values()))
-            raise StageFailedError(
-                FailureReason.EMBEDDING_REFUSED,
-                f"the embedding service refused {len(answer.refusals)} chunks: {reason}",
-                is_retryable=True,
-                restart_from=Stage.PARSED,
-            )
-        return answer
+    async def _embed_and_store(
+        self, key: _Key, wanted: Sequence[_Wanted]
+    ) -> list[Exception | None]:
+        """Embeds texts of several documents and stores the vectors with each."""
+        if key.is_urgent:
+            return await self._embed_now(key, wanted)
+        async with self._bulk_turn:
+            return await self._embed_now(key, wanted)
 
-    async def _embed_patiently(
-        self, work: Work, plan: ChunkPlan, texts: Sequence[str]
-    ) -> EmbeddedTexts:
-        """Embeds; while the service is merely full, waits here instead of giving the job back."""
+    async def _embed_now(self, key: _Key, wanted: Sequence[_Wanted]) -> list[Exception | None]:
+        answer = await self._embed_patiently(key, [text for each in wanted for text in each.texts])
+        first = 0
+        storing = []
+        for each in wanted:
+            last = first + len(each.texts)
+            refusals = [
+                reason for place, reason in answer.refusals.items() if first <= place < last
+            ]
+            storing.append(_store(each, answer.revision, answer.vectors[first:last], refusals))
+            first = last
+        results = await asyncio.gather(*storing, return_exceptions=True)
+        return [_raised(result) for result in results]
+
+    async def _embed_patiently(self, key: _Key, texts: Sequence[str]) -> EmbeddedTexts:
+        """Embeds; while the service is merely full, waits here instead of giving the jobs back."""
         for _ in range(_BUSY_ATTEMPTS):
             try:
-                with calling("embedding", FailureReason.EMBEDDING_REFUSED):
-                    return await self._embedder.embed(work.scope, plan.model, texts)
-            except DependencyDownError as error:
+                return await self._embedder.embed(
+                    key.scope, key.model, texts, is_urgent=key.is_urgent
+                )
+            except ResourceExhaustedError as error:
                 if error.retry_after_seconds is None or error.retry_after_seconds > _BUSY_SECONDS:
                     raise
                 await asyncio.sleep(error.retry_after_seconds)
@@ -134,6 +172,32 @@ class EmbedStage:
             for place, text in enumerate(texts)
             if (digest := _digest(text)) in vectors
         }
+
+
+async def _store(
+    wanted: _Wanted, revision: str, vectors: Sequence[bytes], refusals: Sequence[str]
+) -> None:
+    if wanted.plan.model_revision and revision != wanted.plan.model_revision:
+        raise StageFailedError(
+            FailureReason.MODEL_MISMATCH,
+            "another revision of the embedding model was loaded meanwhile",
+            is_retryable=True,
+            restart_from=Stage.PARSED,
+        )
+    if refusals:
+        raise StageFailedError(
+            FailureReason.EMBEDDING_REFUSED,
+            f"the embedding service refused {len(refusals)} chunks: {refusals[0]}",
+            is_retryable=True,
+            restart_from=Stage.PARSED,
+        )
+    await wanted.work.save_vectors(dict(zip(wanted.places, vectors, strict=True)))
+
+
+def _raised(result: BaseException | None) -> Exception | None:
+    if result is None or isinstance(result, Exception):
+        return result
+    raise result
 
 
 def _digest(text: str) -> bytes:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.ingestion.chunker import chunk_ids
@@ -20,16 +21,21 @@ from services.ingestion.failures import (
     Stage,
     StageFailedError,
 )
-from services.ingestion.jobs.claims import IndexWindow, WindowBusy
+from services.ingestion.jobs.indexing import IndexWindow, WindowBusy
 from services.ingestion.jobs.rows import MICROSECONDS
+from services.ingestion.jobs.store import BULK_LINGER_SECONDS
 from services.ingestion.ports import Embedder, Index, IndexDocument, IndexedChunk
+from services.ingestion.sharing import SharedCalls
 from services.ingestion.stages.chunk import resolve_model
-from services.ingestion.stages.dependency import calling
+from services.ingestion.stages.dependency import calling, is_refusal
+from services.ingestion.stages.work import aside
 from services.rpc.errors import AbortedError, NotFoundError
 
 if TYPE_CHECKING:
     from services.filters.values import Value
+    from services.ingestion.jobs.store import JobStore
     from services.ingestion.stages.work import Work
+    from services.rpc.scope import Scope
 
 WINDOW_SECONDS = 30.0
 """How long one worker may be writing one document."""
@@ -38,6 +44,8 @@ _MARGIN_SECONDS = 2.0
 """The write gives up so much before its window ends."""
 _BUSY_POLL_SECONDS = 0.1
 _MAX_TRIES = 4
+_WRITE_BYTES = 1 << 20
+"""Documents written together come to about so much."""
 _MAX_HEADINGS = 64
 _MAX_HEADING_CHARACTERS = 4096
 _MAX_TITLE_CHARACTERS = 4096
@@ -48,6 +56,27 @@ _BUILT_IN_FIELDS = frozenset({"document_id", "uri", "source"})
 _OTHER_MODEL = frozenset({FailureReason.MODEL_MISMATCH, FailureReason.DIMENSION_MISMATCH})
 _MUST_NOT_EXIST = -1
 _ANY = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Documents that may be written together."""
+
+    scope: Scope
+    collection: str
+    expected_version: int
+    alone: int
+    """Job that shares with no other; 0: shares."""
+    is_express: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """A document and the window in which it may be written."""
+
+    document: IndexDocument
+    window: IndexWindow
+    store: JobStore
 
 
 class IndexStage:
@@ -65,6 +94,14 @@ class IndexStage:
         self._embedder = embedder
         self._index = index
         self._before_commit = before_commit
+        self._writing = SharedCalls[_Key, _Write, int](
+            self._write_shared,
+            most=_WRITE_BYTES,
+            weigh=_weight,
+            linger_seconds=BULK_LINGER_SECONDS,
+            is_urgent=lambda key: key.is_express or key.alone != 0,
+            parts_on=is_refusal,
+        )
 
     async def run(self, work: Work) -> bool:
         """Writes the document and ends its job; False when the job was taken away meanwhile.
@@ -112,7 +149,9 @@ class IndexStage:
             await self._before_commit()
             work.stage_seconds["index"] = round(time.monotonic() - started, 6)
             progress = work.progress(Stage.INDEXED)
-            return await work.store.finish_indexing(work.lease, progress, version)
+            return await work.store.finish_indexing(
+                work.lease, progress, version, is_bulk=not work.is_express
+            )
         raise StageFailedError(
             FailureReason.CONFLICT,
             "others kept changing the document in retrieval while it was written",
@@ -130,7 +169,7 @@ class IndexStage:
                 is_retryable=True,
                 restart_from=Stage.CHUNKED,
             )
-        ids = await asyncio.to_thread(chunk_ids, parsed.text, plan.chunks)
+        ids = await aside(len(parsed.text), chunk_ids, parsed.text, plan.chunks)
         return IndexDocument(
             document_id=work.lease.job.key.document_id,
             title=work.title[:_MAX_TITLE_CHARACTERS],
@@ -159,7 +198,9 @@ class IndexStage:
         """Waits until no other worker may be writing the document."""
         give_up_us = work.store.now_us() + int(2 * WINDOW_SECONDS * MICROSECONDS)
         while True:
-            window = await work.store.begin_indexing(work.lease, WINDOW_SECONDS)
+            window = await work.store.begin_indexing(
+                work.lease, WINDOW_SECONDS, is_bulk=not work.is_express
+            )
             if isinstance(window, IndexWindow):
                 return window
             assert isinstance(window, WindowBusy)
@@ -170,15 +211,27 @@ class IndexStage:
     async def _write(
         self, work: Work, document: IndexDocument, window: IndexWindow, expected_version: int
     ) -> int:
-        left = (window.until_us - work.store.now_us()) / MICROSECONDS - _MARGIN_SECONDS
-        if left <= 0:
-            raise DependencyDownError("retrieval", "the window for the write has passed")
+        # A version that is replaced goes alone: the condition is one for all that is written.
+        alone = 0 if expected_version == _MUST_NOT_EXIST else work.lease.job.number
+        collection = work.lease.job.key.collection
+        key = _Key(work.scope, collection, expected_version, alone, work.is_express)
         with calling(
             "retrieval", FailureReason.INDEX_REFUSED, passing=(AbortedError, NotFoundError)
         ):
-            return await self._index.upsert(
-                work.scope, work.lease.job.key.collection, document, expected_version, left
-            )
+            return await self._writing.ask(key, _Write(document, window, work.store))
+
+    async def _write_shared(self, key: _Key, writes: Sequence[_Write]) -> list[int]:
+        until_us = min(write.window.until_us for write in writes)
+        left = (until_us - writes[0].store.now_us()) / MICROSECONDS - _MARGIN_SECONDS
+        if left <= 0:
+            raise DependencyDownError("retrieval", "the window for the write has passed")
+        return await self._index.upsert(
+            key.scope,
+            key.collection,
+            [write.document for write in writes],
+            key.expected_version,
+            left,
+        )
 
     async def _held_version(self, work: Work) -> int:
         key = work.lease.job.key
@@ -187,12 +240,19 @@ class IndexStage:
         return found[0].version if found else _MUST_NOT_EXIST
 
 
+def _weight(write: _Write) -> int:
+    chunks = write.document.chunks
+    vector_bytes = len(chunks[0].vector) if chunks else 0
+    return len(write.document.text) + len(chunks) * (vector_bytes + 200) + 1000
+
+
 def _own_metadata(work: Work) -> dict[str, Value | None]:
-    """Returns what the document says about itself, as far as it fits into a collection."""
+    """Returns what was found out about the document and what it says about itself, as it fits."""
     assert work.parsed is not None
-    own: dict[str, Value | None] = {}
+    own = dict(work.parsed.enriched)
     for name, value in work.parsed.metadata.items():
-        if name in _BUILT_IN_FIELDS or len(own) + len(work.lease.metadata) >= _MAX_FIELDS:
+        is_full = len(own) + len(work.lease.metadata) >= _MAX_FIELDS
+        if is_full or name in own or name in _BUILT_IN_FIELDS:
             continue
         if isinstance(value, tuple):
             own[name] = frozenset(tag[:_MAX_KEYWORD_CHARACTERS] for tag in value[:_MAX_TAGS])

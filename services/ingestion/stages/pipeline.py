@@ -18,6 +18,7 @@ from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
     from services.ingestion.chunker import ChunkerSettings
+    from services.ingestion.enrichment.enricher import Enriching
     from services.ingestion.failpoint import Failpoint
     from services.ingestion.jobs.model import Lease
     from services.ingestion.jobs.store import JobStore
@@ -45,6 +46,9 @@ class Pipeline:
         index: Makes documents searchable.
         chunker: Sizes of chunks.
         failpoint: Where tests kill the process.
+        express_parsers: Parse documents of tenants that have next to nothing in work; None: the
+            same as all.
+        enricher: Finds out more about parsed documents; None: nothing.
     """
 
     def __init__(
@@ -56,29 +60,34 @@ class Pipeline:
         *,
         chunker: ChunkerSettings,
         failpoint: Failpoint,
+        express_parsers: ParserPool | None = None,
+        enricher: Enriching | None = None,
     ) -> None:
         self._store = store
         self._failpoint = failpoint
         self._steps: Sequence[_Step] = (
-            _Step(Stage.PARSED, "parse", ParseStage(parsers).run),
+            _Step(Stage.PARSED, "parse", ParseStage(parsers, express_parsers, enricher).run),
             _Step(Stage.CHUNKED, "chunk", ChunkStage(embedder, index, chunker).run),
             _Step(Stage.EMBEDDED, "embed", EmbedStage(embedder, index).run),
         )
         self._index = IndexStage(embedder, index, self._before_ready)
 
-    async def run(self, lease: Lease, reached: Callable[[Stage], None]) -> None:
+    async def run(
+        self, lease: Lease, reached: Callable[[Stage], None], *, is_express: bool = False
+    ) -> None:
         """Runs a job to its end.
 
         Args:
             lease: The job.
             reached: Told each completed stage, so that a failure can be laid to the next.
+            is_express: Whether it goes before the bulk of others.
 
         Raises:
             LeaseLostError: the job was taken away.
             StageFailedError: the document cannot be taken in.
             DependencyDownError: a service does not answer.
         """
-        work = Work(lease, self._store)
+        work = Work(lease, self._store, is_express=is_express)
         self._failpoint.reach("after-received")
         for step in self._steps:
             if step.completes <= lease.job.stage:
@@ -88,7 +97,9 @@ class Pipeline:
                 artifact = await step.run(work)
             _note(work, step.name, started)
             self._failpoint.reach(step.completes.name.lower())
-            await self._store.complete_stage(lease, work.progress(step.completes), artifact)
+            await self._store.complete_stage(
+                lease, work.progress(step.completes), artifact, is_bulk=not is_express
+            )
             reached(step.completes)
             self._failpoint.reach(f"after-{step.completes.name.lower()}")
         started = time.monotonic()

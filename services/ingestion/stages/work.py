@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from services.ingestion.chunker import Chunk
 from services.ingestion.failures import FailureReason, Stage, StageFailedError
-from services.ingestion.jobs.claims import Progress
+from services.ingestion.jobs.checkpoints import Progress
 from services.ingestion.parsers.parsed import ParsedDocument, unpack
 from services.rpc.scope import Scope, TenantClass
 
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
 
 PARSED, CHUNKS, VECTORS = "parsed", "chunks", "vectors"
 """Kinds of intermediate results."""
+
+
+_SHORT_CHARACTERS = 50_000
+_MARK_BYTES = 8
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def aside(characters: int, fn: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Runs a function on a text of so many characters: in a thread when it takes long.
+
+    For short texts the way to a thread and back costs more than the work.
+    """
+    if characters <= _SHORT_CHARACTERS:
+        return fn(*arguments, **named)
+    return await asyncio.to_thread(fn, *arguments, **named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +60,8 @@ class Work:
 
     lease: Lease
     store: JobStore
+    is_express: bool = False
+    """Its tenant has next to nothing in work: it does not wait behind the bulk of others."""
     stage_seconds: dict[str, float] = field(init=False)
     warnings: list[str] = field(init=False)
     title: str = field(init=False)
@@ -53,6 +73,8 @@ class Work:
     next_vector_part: int = 0
     parsed: ParsedDocument | None = None
     plan: ChunkPlan | None = None
+    plan_mark: bytes = b""
+    """Hash of the plan: vectors belong to one."""
 
     def __post_init__(self) -> None:
         job = self.lease.job
@@ -106,7 +128,7 @@ class Work:
             parts = await self.store.read_artifact(self.lease.job.job_id, PARSED)
             if not parts:
                 raise _checkpoint_lost(Stage.RECEIVED)
-            self.parsed = await asyncio.to_thread(unpack, parts[0])
+            self.parsed = await aside(len(parts[0]) * 8, unpack, parts[0])
         return self.parsed
 
     async def load_plan(self) -> ChunkPlan:
@@ -119,24 +141,39 @@ class Work:
             parts = await self.store.read_artifact(self.lease.job.job_id, CHUNKS)
             if not parts:
                 raise _checkpoint_lost(Stage.PARSED)
-            self.plan = await asyncio.to_thread(unpack_plan, parts[0])
+            self.plan = await aside(len(parts[0]) * 8, unpack_plan, parts[0])
+            self.plan_mark = _mark(parts[0])
         return self.plan
 
+    def set_plan(self, plan: ChunkPlan) -> bytes:
+        """Takes a new plan and returns it for storing."""
+        packed = pack_plan(plan)
+        self.plan, self.plan_mark = plan, _mark(packed)
+        return packed
+
     async def load_vectors(self) -> dict[int, bytes]:
-        """Returns the vectors stored so far, by the chunks' positions."""
-        if not self.vectors:
-            parts = await self.store.read_artifact(self.lease.job.job_id, VECTORS)
+        """Returns the vectors stored so far for the plan, by the chunks' positions."""
+        job = self.lease.job
+        is_first = job.stage < Stage.CHUNKED and job.attempt_count <= 1
+        if not self.vectors and not is_first:
+            parts = await self.store.read_artifact(job.job_id, VECTORS)
             for number, part in parts.items():
-                self.vectors.update(unpack_vectors(part))
+                # A plan made anew, for another model, say, has no use for the former's.
+                if part.startswith(self.plan_mark):
+                    self.vectors.update(unpack_vectors(part[_MARK_BYTES:]))
                 self.next_vector_part = number + 1
         return self.vectors
 
     async def save_vectors(self, vectors: Mapping[int, bytes]) -> None:
         """Stores further vectors, so that a crash costs one batch at most."""
-        packed = pack_vectors(vectors)
+        packed = self.plan_mark + pack_vectors(vectors)
         await self.store.save_artifact(self.lease, VECTORS, self.next_vector_part, packed)
         self.next_vector_part += 1
         self.vectors.update(vectors)
+
+
+def _mark(packed_plan: bytes) -> bytes:
+    return hashlib.blake2b(packed_plan, digest_size=_MARK_BYTES).digest()
 
 
 def _checkpoint_lost(stage: Stage) -> StageFailedError:

@@ -17,6 +17,7 @@ from services.ingestion.failures import (
     Stage,
     StageFailedError,
 )
+from services.ingestion.jobs.claims import Wanted
 from services.ingestion.jobs.model import JobState
 from services.ingestion.stages.backoff import attempt_delay_seconds, outage_delay_seconds
 from services.ingestion.tracing import continue_trace
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
 
 _HEARTBEATS_PER_LEASE = 5
 _STORE_DOWN_SECONDS = 1.0
+_LEAST_PAUSE_SECONDS = 0.01
+"""Between two looks at the queue that found nothing, however often we are woken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much a process works on at once."""
+
+    jobs: int = 128
+    """More share requests and commits; each holds its document in memory."""
+    express_jobs: int = 4
+    """Further ones, of tenants that have nothing else in work here: they do not wait until others'
+    end."""
+    most_bytes: int = 64 << 20
+    """Size of the documents together; one that is larger is worked on all the same."""
 
 
 @dataclass(slots=True)
@@ -43,6 +59,7 @@ class _Running:
     lease: Lease
     task: asyncio.Task[None]
     stage: Stage
+    is_express: bool
     is_lost: bool = False
 
 
@@ -62,7 +79,7 @@ class Workers:
         pipeline: What is done with a job.
         wakeup: Tells when to look for jobs.
         owner: Name of this process in the leases.
-        concurrency: Jobs at once.
+        capacity: How much at once.
         poll_seconds: How often to look for jobs when nothing wakes us.
     """
 
@@ -73,14 +90,14 @@ class Workers:
         wakeup: Wakeup,
         *,
         owner: str,
-        concurrency: int,
+        capacity: Capacity,
         poll_seconds: float,
     ) -> None:
         self._store = store
         self._pipeline = pipeline
         self._wakeup = wakeup
         self._owner = owner
-        self._slots = asyncio.Semaphore(concurrency)
+        self._capacity = capacity
         self._poll_seconds = poll_seconds
         self._state = _State()
         self._loops: list[asyncio.Task[None]] = []
@@ -106,33 +123,60 @@ class Workers:
 
     async def _claim(self) -> None:
         while True:
-            await self._slots.acquire()
-            lease = None
+            wanted = self._wanted()
             started = time.monotonic()
+            leases: list[Lease] = []
             try:
-                lease = await self._store.claim(self._owner)
+                if wanted is not None:
+                    leases = await self._store.claim_some(self._owner, wanted)
             except ServiceError as error:
                 get_logger().warning("no jobs can be claimed", reason=error.reason.value)
                 await asyncio.sleep(_STORE_DOWN_SECONDS)
             except Exception as error:  # noqa: BLE001 - the loop must outlive whatever happens
                 get_logger().error("no jobs can be claimed", **exception_fields(error))
                 await asyncio.sleep(_STORE_DOWN_SECONDS)
-            if lease is None:
-                self._slots.release()
-                await self._wakeup.wait(self._poll_seconds)
-                continue
-            if not self._state.running:
+            if leases and not self._state.running:
                 self._state.lease_ends = started + self._store.lease_seconds
-            self._start(lease)
+            for lease in leases:
+                self._start(lease)
+            if not leases:
+                await self._wakeup.wait(self._poll_seconds)
+                await asyncio.sleep(_LEAST_PAUSE_SECONDS)
+
+    def _wanted(self) -> Wanted | None:
+        """Returns what there is room for."""
+        running = self._state.running.values()
+        free = self._capacity.jobs - len(running)
+        size_bytes = sum(each.lease.job.size_bytes for each in running)
+        left_bytes = self._capacity.most_bytes - size_bytes
+        if free > 0 and (left_bytes > 0 or not running):
+            return Wanted(free, left_bytes)
+        # Full, perhaps of one tenant's documents: others' go past them.
+        free = min(
+            self._capacity.express_jobs - sum(each.is_express for each in running),
+            self._capacity.jobs + self._capacity.express_jobs - len(running),
+        )
+        if free <= 0:
+            return None
+        tenants = frozenset(each.lease.job.key.tenant for each in running)
+        return Wanted(free, self._capacity.most_bytes, tenants)
 
     def _start(self, lease: Lease) -> None:
-        task = asyncio.create_task(self._work(lease))
-        self._state.running[lease.job.job_id] = _Running(lease, task, lease.job.stage)
+        is_express = self._is_express(lease)
+        task = asyncio.create_task(self._work(lease, is_express=is_express))
+        self._state.running[lease.job.job_id] = _Running(lease, task, lease.job.stage, is_express)
         task.add_done_callback(lambda _: self._ended(lease))
+
+    def _is_express(self, lease: Lease) -> bool:
+        """Whether the job goes before the bulk: its tenant has no other in work here."""
+        running = self._state.running.values()
+        if sum(each.is_express for each in running) >= self._capacity.express_jobs:
+            return False
+        return all(each.lease.job.key.tenant != lease.job.key.tenant for each in running)
 
     def _ended(self, lease: Lease) -> None:
         self._state.running.pop(lease.job.job_id, None)
-        self._slots.release()
+        self._wakeup.wake()
 
     async def _heartbeat(self) -> None:
         interval = self._store.lease_seconds / _HEARTBEATS_PER_LEASE
@@ -156,12 +200,16 @@ class Workers:
                     each.is_lost = True
                     each.task.cancel()
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease, *, is_express: bool) -> None:
         """Runs one job; whatever happens to it ends here."""
         with continue_trace(lease.traceparent):
             try:
                 with span("ingestion.job", attributes=_attributes(lease)):
-                    await self._pipeline.run(lease, lambda stage: self._reached(lease, stage))
+                    await self._pipeline.run(
+                        lease,
+                        lambda stage: self._reached(lease, stage),
+                        is_express=is_express,
+                    )
                 metrics.JOBS.labels("ready", "").inc()
                 get_logger().info("document ready", **_log_fields(lease))
             except LeaseLostError:

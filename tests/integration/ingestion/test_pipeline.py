@@ -53,6 +53,13 @@ async def test_a_document_becomes_searchable_with_exact_offsets(suite):
     assert list(granite.heading_path)[:1] == ["Rocks"]
     settings = suite.retrieval.collections["t", "docs"].settings
     assert (settings.embedding_model, settings.embedding_model_revision) == ("fake", "r1")
+    # Someone waits for it, and its tenant has nothing else in work.
+    assert suite.embedding.lanes == {embedding_pb.LANE_INTERACTIVE}
+
+
+async def test_what_is_long_and_what_many_send_is_embedded_in_the_bulk_lane(suite):
+    text = "\n\n".join(f"# Part {n}\n\n" + f"Words of part {n} stand here. " * 12 for n in range(12))
+    await suite.ingest(document("long", text.encode()))
     assert suite.embedding.lanes == {embedding_pb.LANE_BULK}
 
 
@@ -151,7 +158,7 @@ async def test_each_bad_document_fails_alone(suite):
         "UNSUPPORTED_CONTENT_TYPE",
         "TOO_LARGE",
     ]
-    assert "text/markdown, text/html, text/plain, application/pdf" in binary.error.message
+    assert "Markdown, HTML, plain text, PDF, DOCX" in binary.error.message
     assert not empty.HasField("job")
     (job,) = await suite.finish(good.job.job_id)
     assert job.state == pb.JOB_STATE_READY

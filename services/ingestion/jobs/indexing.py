@@ -1,0 +1,221 @@
+"""The window in which one worker may write a document to retrieval, and what is recorded then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
+
+from services.ingestion.failures import LeaseLostError, Stage
+from services.ingestion.jobs.checkpoints import Progress, progress_values
+from services.ingestion.jobs.cleanup import drop_content_of
+from services.ingestion.jobs.holding import held_numbers, lock_documents
+from services.ingestion.jobs.model import JobState
+from services.ingestion.jobs.tables import artifacts, documents, jobs
+
+if TYPE_CHECKING:
+    from services.ingestion.jobs.model import Lease
+
+_TOKENS_PER_JOB = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class IndexWindow:
+    """Permission to write one document to retrieval, held by one worker for a limited time."""
+
+    token: int
+    until_us: int
+    known_version: int
+    """Version retrieval is known to hold; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBusy:
+    """Another worker may be writing the document; look again later."""
+
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A document that retrieval acknowledged."""
+
+    lease: Lease
+    progress: Progress
+    version: int
+
+
+_SET_WINDOW = (
+    update(documents)
+    .where(documents.c.document_key == bindparam("key"))
+    .values(indexing_token=bindparam("token"), indexing_until_us=bindparam("until_us"))
+)
+_SET_INDEXED = (
+    update(documents)
+    .where(documents.c.document_key == bindparam("key"))
+    .values(
+        indexed_generation=bindparam("generation_now"),
+        indexed_version=bindparam("version_now"),
+        indexed_job_id=bindparam("job_id_now"),
+        indexed_fingerprint=bindparam("fingerprint_now"),
+    )
+)
+_SET_READY = (
+    update(jobs)
+    .where(jobs.c.number == bindparam("held_number"))
+    .values(
+        state=JobState.READY,
+        stage=Stage.INDEXED,
+        updated_us=bindparam("now_us"),
+        revision=jobs.c.revision + 1,
+        failure_reason="",
+        failure_message="",
+        **{
+            name: bindparam(f"new_{name}")
+            for name in (
+                "document_version",
+                "stage_seconds_json",
+                "warnings_json",
+                "title",
+                "content_type",
+                "chunk_count",
+                "reused_chunk_count",
+            )
+        },
+    )
+)
+
+
+def begin_indexing(
+    connection: Connection, leases: Sequence[Lease], now_us: int, until_us: int
+) -> list[IndexWindow | WindowBusy | LeaseLostError]:
+    """Asks to write documents to retrieval.
+
+    Returns:
+        For each lease a window; or that another worker has one; or that the job is not held any
+        more, or its document was deleted or replaced.
+    """
+    rows = lock_documents(connection, leases)
+    held = held_numbers(connection, leases)
+    # Two jobs of one document may ask in one call: the second sees what the first was given.
+    windows = {key: (row.indexing_token, row.indexing_until_us) for key, row in rows.items()}
+    answers: list[IndexWindow | WindowBusy | LeaseLostError] = []
+    opened: dict[int, int] = {}
+    for lease in leases:
+        document = rows.get(lease.document_key)
+        if (
+            document is None
+            or lease.job.number not in held
+            or document.is_deleted
+            or document.generation != lease.generation
+        ):
+            answers.append(LeaseLostError())
+            continue
+        token, busy_until_us = windows[lease.document_key]
+        # A former attempt of the same job writes the same, so there is no need to wait for it.
+        if busy_until_us > now_us and token // _TOKENS_PER_JOB != lease.job.number:
+            answers.append(WindowBusy(busy_until_us))
+            continue
+        windows[lease.document_key] = (_window_token(lease), until_us)
+        opened[lease.document_key] = _window_token(lease)
+        answers.append(IndexWindow(_window_token(lease), until_us, document.indexed_version))
+    if opened:
+        connection.execute(
+            _SET_WINDOW,
+            [{"key": key, "token": token, "until_us": until_us} for key, token in opened.items()],
+        )
+    return answers
+
+
+def abandon_indexing(connection: Connection, lease: Lease, window: IndexWindow) -> None:
+    """Closes a window in which certainly nothing was written."""
+    connection.execute(
+        update(documents)
+        .where(
+            documents.c.document_key == lease.document_key,
+            documents.c.indexing_token == window.token,
+        )
+        .values(indexing_token=0, indexing_until_us=0)
+    )
+
+
+def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: int) -> list[bool]:
+    """Records what retrieval acknowledged and ends the jobs as ready.
+
+    Returns:
+        For each, whether the job was still held. If not, the version is recorded all the same,
+        because retrieval does hold it.
+    """
+    rows = lock_documents(connection, [each.lease for each in indexed])
+    held = held_numbers(connection, [each.lease for each in indexed])
+    _record_documents(connection, indexed, rows)
+    done = [
+        each
+        for each in indexed
+        if each.lease.job.number in held and each.lease.document_key in rows
+    ]
+    if done:
+        connection.execute(
+            _SET_READY,
+            [
+                {
+                    "held_number": each.lease.job.number,
+                    "now_us": now_us,
+                    "new_document_version": each.version,
+                    **{f"new_{k}": value for k, value in progress_values(each.progress).items()},
+                }
+                for each in done
+            ],
+        )
+        job_ids = [each.lease.job.job_id for each in done]
+        connection.execute(
+            delete(artifacts).where(artifacts.c.job_id.in_(job_ids), artifacts.c.kind != "parsed")
+        )
+        for each in done:
+            _drop_replaced(connection, rows[each.lease.document_key], each.lease)
+    numbers = {each.lease.job.number for each in done}
+    return [each.lease.job.number in numbers for each in indexed]
+
+
+def _record_documents(
+    connection: Connection, indexed: Sequence[Indexed], rows: dict[int, Row[Any]]
+) -> None:
+    closed, changed = [], {}
+    for each in indexed:
+        lease = each.lease
+        row = rows.get(lease.document_key)
+        if row is None:
+            continue
+        if row.indexing_token == _window_token(lease):
+            closed.append({"key": lease.document_key, "token": 0, "until_us": 0})
+        newest = changed.get(lease.document_key, {}).get("generation_now", row.indexed_generation)
+        if not row.is_deleted and lease.generation > newest:
+            changed[lease.document_key] = {
+                "key": lease.document_key,
+                "generation_now": lease.generation,
+                "version_now": each.version,
+                "job_id_now": lease.job.job_id,
+                "fingerprint_now": lease.fingerprint,
+            }
+    if closed:
+        connection.execute(_SET_WINDOW, closed)
+    if changed:
+        connection.execute(_SET_INDEXED, list(changed.values()))
+
+
+def _drop_replaced(connection: Connection, document: Row[Any], lease: Lease) -> None:
+    """Removes the bytes of the version that was indexed before."""
+    if document.indexed_job_id in {"", lease.job.job_id}:
+        return
+    former = connection.execute(
+        select(jobs).where(jobs.c.job_id == document.indexed_job_id)
+    ).first()
+    if former is not None:
+        drop_content_of(connection, former, keep=lease.job.job_id)
+
+
+def _window_token(lease: Lease) -> int:
+    """Returns a number that no other claim of any job has."""
+    return lease.job.number * _TOKENS_PER_JOB + lease.token % _TOKENS_PER_JOB
