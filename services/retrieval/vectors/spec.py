@@ -58,7 +58,7 @@ class BuildSpec:
     dimensions: int
     links: int = 32
     """Links a node of a graph has on its upper levels (M); twice as many on the lowest."""
-    build_effort: int = 100
+    build_effort: int = 200
     """Nodes kept in sight while a graph is built (efConstruction)."""
     lists: int = 0
     """Lists of an IVF kind; 0: four times the root of the row count."""

@@ -17,11 +17,11 @@ from services.retrieval.vectors.kernels.steps import (
     gather,
     insert,
     keep_nearest,
-    kth_greatest,
     next_mark,
     prefetch,
     quantise_query,
     row_of,
+    take_best,
     take_close,
 )
 
@@ -78,6 +78,8 @@ def scan(width: int, *, cache: bool) -> Any:
                 refined += size
                 continue
             scale, length = quantise_query(query, steps, quantised)
+            margin = np.int64(min(2.0 * (slack[0] * length * scale + slack[1]) + 1.0, 4e9))
+            # Nothing else in this loop: with a branch and stores it takes twice the time.
             for i in range(size):
                 if i + ahead < size:
                     for column in range(0, width, 64):
@@ -87,14 +89,7 @@ def scan(width: int, *, cache: bool) -> Any:
                 for j in range(width):
                     total += np.int32(codes[row, j]) * np.int32(quantised[j])
                 scores[i] = total
-            least = kth_greatest(scores, size, count, scores[size:])
-            margin = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
-            threshold = np.int64(least) - np.int64(min(margin, 4e9))
-            close = 0
-            for i in range(size):
-                if scores[i] >= threshold:
-                    near[close] = ids[i]
-                    close += 1
+            close = take_best(scores, ids, size, count, margin, near)
             keep_nearest(vectors, near, close, query, bits, out_rows[at], out_scores[at])
             refined += close
         return refined
@@ -123,42 +118,31 @@ def scan_four(width: int, *, cache: bool) -> Any:
     ) -> Any:
         """Does what `search_ids` does for four queries, and reads each row once for all of them.
 
-        `quantised` is (4, width), `scores` (4, >= m + k); more rows than k are given.
+        `quantised` is (4, width), `scores` (4, >= m + k); m is more than k.
         """
         count = out_rows.shape[1]
         size = ids.shape[0]
         refined = 0
-        margins = np.empty(4, np.float64)
+        margins = np.empty(4, np.int64)
         for at in range(4):
             scale, length = quantise_query(queries[at], steps, quantised[at])
-            margins[at] = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
+            margin = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
+            margins[at] = np.int64(min(margin, 4e9))
         for i in range(size):
             if i + ahead < size:
                 for column in range(0, width, 64):
                     prefetch(codes, np.int64(ids[i + ahead]), column)
             row = np.int64(ids[i])
-            first, second = np.int32(0), np.int32(0)
-            third, fourth = np.int32(0), np.int32(0)
-            for j in range(width):
-                code = np.int32(codes[row, j])
-                first += code * np.int32(quantised[0, j])
-                second += code * np.int32(quantised[1, j])
-                third += code * np.int32(quantised[2, j])
-                fourth += code * np.int32(quantised[3, j])
-            scores[0, i] = first
-            scores[1, i] = second
-            scores[2, i] = third
-            scores[3, i] = fourth
+            # The row stays in the nearest cache; four sums in one loop would not be vectorised.
+            for at in range(4):
+                total = np.int32(0)
+                for j in range(width):
+                    total += np.int32(codes[row, j]) * np.int32(quantised[at, j])
+                scores[at, i] = total
         for at in range(4):
-            least = kth_greatest(scores[at], size, count, scores[at, size:])
-            threshold = np.int64(least) - np.int64(min(margins[at], 4e9))
-            close = 0
-            for i in range(size):
-                if scores[at, i] >= threshold:
-                    near[close] = ids[i]
-                    close += 1
-            keep_nearest(vectors, near, close, queries[at], bits, out_rows[at], out_scores[at])
-            refined += close
+            left = take_best(scores[at], ids, size, count, margins[at], near)
+            keep_nearest(vectors, near, left, queries[at], bits, out_rows[at], out_scores[at])
+            refined += left
         return refined
 
     return search_ids_four
@@ -278,19 +262,20 @@ def walk(width: int, *, cache: bool) -> Any:  # noqa: C901 - one compiled loop
             news = begin(starts, links, entries[at], seeds, visited, mark, gate, enough, fresh)
             size, cursor = 0, 0
             while True:
-                for i in range(min(news, 4)):
+                for i in range(min(news, 12)):
                     for column in range(0, width, 64):
                         prefetch(codes, np.int64(fresh[0, i]), column)
                 for i in range(news):
-                    if i + 4 < news:
+                    if i + 12 < news:
                         for column in range(0, width, 64):
-                            prefetch(codes, np.int64(fresh[0, i + 4]), column)
+                            prefetch(codes, np.int64(fresh[0, i + 12]), column)
                     row = np.int64(fresh[0, i])
                     total = np.int32(0)
                     for j in range(width):
                         total += np.int32(codes[row, j]) * np.int32(quantised[j])
                     entered = insert(pool, size, effort, total, row)
                     if entered < effort:
+                        prefetch(starts, row, 0)
                         size = min(size + 1, effort)
                         cursor = min(cursor, entered)
                 compared += news
@@ -300,6 +285,10 @@ def walk(width: int, *, cache: bool) -> Any:  # noqa: C901 - one compiled loop
                     break
                 node = row_of(pool[cursor])
                 pool[cursor] |= 1
+                if cursor + 1 < size:
+                    first = starts[row_of(pool[cursor + 1])]
+                    prefetch(links, first, 0)
+                    prefetch(links, first + 16, 0)
                 news = gather(starts, links, node, visited, mark, gate, enough, fresh[0], fresh[1])
             margin = 2.0 * (slack[0] * length * scale + slack[1]) + 1.0
             limit = np.int64(min(margin, 4e9))

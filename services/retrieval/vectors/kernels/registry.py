@@ -6,10 +6,8 @@ use numpy. What was compiled is kept on disk where a folder can be written.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
-import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import numpy as np
 from services.retrieval.vectors.quantiser import LINE
 
 _SMALL_ROWS = 65_536
+_BESIDE = Path(__file__).parent / "__pycache__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +98,15 @@ class KernelRegistry:
         # Takes memory and time that only segments need.
         from numba.core import config as numba_config  # noqa: PLC0415
 
-        folder = self._folder
-        if folder is not None and is_cached:
-            with contextlib.suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-            if os.access(folder, os.W_OK):
-                numba_config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
+        folder = (self._folder or _BESIDE) / _sources_digest()
+        before = numba_config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
+        if is_cached:
+            folder.mkdir(parents=True, exist_ok=True)
+            numba_config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
         # Imported after the folder is set: their own functions are cached there too.
         from services.retrieval.vectors.kernels import coded, floats  # noqa: PLC0415
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        try:
             made = Kernels(
                 coded.scan(width, cache=is_cached),
                 coded.scan_four(width, cache=is_cached),
@@ -120,7 +117,17 @@ class KernelRegistry:
                 floats.walk(cache=is_cached),
             )
             _call_once(made, width)
+        finally:
+            numba_config.CACHE_DIR = before  # pyright: ignore[reportAttributeAccessIssue]
         return made
+
+
+def _sources_digest() -> str:
+    """Names the compiled form of these sources: numba does not see when an imported one changes."""
+    digest = 0
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest = zlib.crc32(path.read_bytes(), digest)
+    return f"kernels-{digest:08x}"
 
 
 def _call_once(made: Kernels, width: int) -> None:

@@ -32,10 +32,11 @@ def _prefetch(_context: Any, array: Any, row: Any, column: Any) -> Any:
                 context.cast(builder, arguments[at], signature.args[at], types.intp),
                 builder.extract_value(held.strides, at - 1),
             )
-            for at in (1, 2)
+            for at in range(1, 1 + signature.args[0].ndim)
         ]
         start = builder.bitcast(held.data, ir.IntType(8).as_pointer())
-        place = builder.gep(start, [builder.add(*offsets)])
+        offset = offsets[0] if len(offsets) == 1 else builder.add(*offsets)
+        place = builder.gep(start, [offset])
         word = ir.IntType(32)
         name = "llvm.prefetch.p0"
         function = builder.module.globals.get(name)
@@ -76,20 +77,38 @@ def replace_least(heap: Any, count: Any, value: Any) -> None:
 
 
 @numba.njit(nogil=True)
-def kth_greatest(scores: Any, size: Any, count: Any, heap: Any) -> Any:
-    """Returns the count-th greatest of the first `size` scores; size >= count.
+def take_best(scores: Any, ids: Any, size: Any, count: Any, margin: Any, near: Any) -> Any:
+    """Writes the rows that may be among the best `count` to `near`; returns how many they are.
 
     Args:
-        scores: (>= size,) int32.
-        size: Scores to look at.
-        count: Which one is wanted.
-        heap: (>= count,) int32, written.
+        scores: (>= size + count,) int32; overwritten.
+        ids: (size,) int32 rows.
+        size: Rows scored.
+        count: Rows wanted.
+        margin: How much less than the count-th score may still turn out better.
+        near: (>= size,) int32, written.
     """
-    heap[:count] = np.int32(-(2**31))
+    # The best so far are a heap behind the scores; what is too far below the least of them can
+    # never be wanted, so few rows become candidates.
+    heap = scores[size : size + count]
+    heap[:] = np.int32(-(2**31))
+    threshold = np.int64(-(2**62))
+    close = 0
     for i in range(size):
-        if scores[i] > heap[0]:
-            replace_least(heap, count, scores[i])
-    return heap[0]
+        score = scores[i]
+        if score >= threshold:
+            scores[close] = score
+            near[close] = ids[i]
+            close += 1
+            if score > heap[0]:
+                replace_least(heap, count, score)
+                threshold = np.int64(heap[0]) - margin
+    kept = 0
+    for i in range(close):
+        if scores[i] >= threshold:
+            near[kept] = near[i]
+            kept += 1
+    return kept
 
 
 @numba.njit(nogil=True, fastmath=FAST_MATH)
