@@ -1,9 +1,4 @@
-"""Plans and runs searches by vector: exact scans where they are cheap enough, graphs above.
-
-An exact scan costs about 60 ns a row of 384 floats. A graph search with a filter loses recall as
-fast as the filter gets narrower (at 1 % .82, at 0.1 % .32), so graphs serve wide filters over many
-rows only.
-"""
+"""Searches by vector over all parts of a snapshot."""
 
 from __future__ import annotations
 
@@ -13,25 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.retrieval import hnsw
+from services.retrieval import vectors
 from services.retrieval.queries import PlanStep, RecallClass
+from services.retrieval.vectors import Allowed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from services.retrieval.hnsw import Segment
     from services.retrieval.view.rows import Snapshot
 
-GRAPH_FRACTION = 0.3
-"""Share of a segment's rows that must be allowed before its graph is walked."""
-_EFFORT = {RecallClass.HIGH: 128, RecallClass.FAST: 48}
-_REFINE = 4
-"""Graph results fetched per result wanted: 8-bit scores are then replaced by exact ones."""
-_ROWS_PER_BLOCK = 32_768
-_WIDE_FRACTION = 0.4
-"""Share of allowed rows from which all rows are compared, in place."""
+_RECALL = {each: vectors.RecallClass(int(each)) for each in RecallClass}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +55,7 @@ def search(
     allowed: NDArray[np.bool_],
     count: int,
     recall: RecallClass,
-    planner: Planner,
+    planner: Planner,  # noqa: ARG001 - segments plan for themselves
 ) -> DenseResult:
     """Returns for each query the allowed rows nearest to it.
 
@@ -82,119 +70,23 @@ def search(
     steps: list[PlanStep] = []
     parts: list[list[tuple[NDArray[np.int64], NDArray[np.float32]]]] = [[] for _ in queries]
     scanned = 0
-    for name, first, last, segment in _ranges(snapshot):
+    known = Allowed(allowed)
+    queries = np.ascontiguousarray(queries, np.float32)
+    for part in snapshot.parts:
         began = time.perf_counter()
-        mask = allowed[first:last]
-        allowed_count = int(np.count_nonzero(mask))
-        plan, why = _choose(segment, allowed_count, last - first, recall, planner)
-        if plan == "hnsw" and segment is not None:
-            walk = _Walk(segment, mask, allowed_count, count, recall)
-            scanned += _walk(snapshot, walk, queries, parts)
-        elif plan == "exact":
-            _scan(snapshot, queries, first, mask, allowed_count, count, parts)
-            scanned += allowed_count * len(queries)
-        duration = (time.perf_counter() - began) * 1000
-        steps.append(PlanStep(name, plan, why, last - first, allowed_count, duration))
-    return DenseResult([_merge(each, allowed, count) for each in parts], steps, scanned)
-
-
-def _ranges(snapshot: Snapshot) -> list[tuple[str, int, int, Segment | None]]:
-    """Returns (name, first row, last row, graph) of all segments; rows without one come last."""
-    found: list[tuple[str, int, int, Segment | None]] = [
-        (each.name, each.first, each.last, each) for each in snapshot.segments
-    ]
-    end = snapshot.segments[-1].last if snapshot.segments else 0
-    if end < snapshot.chunk_count or not found:
-        found.append(("memtable", end, snapshot.chunk_count, None))
-    return found
-
-
-def _choose(
-    segment: Segment | None, allowed: int, rows: int, recall: RecallClass, planner: Planner
-) -> tuple[str, str]:
-    if allowed == 0:
-        return "skip", "nothing is allowed here"
-    if segment is None:
-        return "exact", "no graph is built over these rows"
-    if recall is RecallClass.EXACT:
-        return "exact", "the recall class is exact"
-    if allowed <= planner.scan_rows:
-        return "exact", f"at most {planner.scan_rows} rows are allowed"
-    if allowed < GRAPH_FRACTION * rows:
-        return "exact", "the filter is too narrow for the graph"
-    return "hnsw", "many rows are allowed"
-
-
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """A graph search to be done for every query."""
-
-    segment: Segment
-    mask: NDArray[np.bool_]
-    allowed: int
-    count: int
-    recall: RecallClass
-
-
-def _walk(
-    snapshot: Snapshot,
-    walk: _Walk,
-    queries: NDArray[np.float32],
-    parts: Sequence[list[tuple[NDArray[np.int64], NDArray[np.float32]]]],
-) -> int:
-    """Searches a graph and scores what it finds exactly; returns the vectors compared."""
-    segment, mask, allowed, count = walk.segment, walk.mask, walk.allowed, walk.count
-    is_filtered = allowed < len(mask)
-    effort = int(_EFFORT.get(walk.recall, 128) * len(mask) / allowed)
-    wanted = min(count * _REFINE if count < 100 else count * 2, allowed)
-    compared = 0
-    for place, query in enumerate(queries):
-        rows = hnsw.search(segment, query, mask if is_filtered else None, wanted, effort)
-        # Three released FAISS paths ignore a selector: nothing leaves that was not allowed.
-        rows = rows[mask[rows - segment.first]]
-        if len(rows) < min(count, allowed):
-            _scan(snapshot, query[None], segment.first, mask, allowed, count, [parts[place]])
-            compared += allowed
-            continue
-        parts[place].append(_top(rows, snapshot.vectors[rows] @ query, count))
-        compared += max(effort, wanted)
-    return compared
-
-
-def _scan(
-    snapshot: Snapshot,
-    queries: NDArray[np.float32],
-    first: int,
-    mask: NDArray[np.bool_],
-    allowed: int,
-    count: int,
-    parts: Sequence[list[tuple[NDArray[np.int64], NDArray[np.float32]]]],
-) -> None:
-    """Compares all allowed rows with all queries, block by block."""
-    vectors = snapshot.vectors[first : first + len(mask)]
-    rows = np.flatnonzero(mask)
-    # Copying the allowed rows costs more than comparing some that are not.
-    is_wide = allowed > _WIDE_FRACTION * len(mask)
-    for start in range(0, len(mask) if is_wide else len(rows), _ROWS_PER_BLOCK):
-        if is_wide:
-            inside = mask[start : start + _ROWS_PER_BLOCK]
-            block = np.flatnonzero(inside) + start
-            scores = (vectors[start : start + len(inside)] @ queries.T)[inside]
-        else:
-            block = rows[start : start + _ROWS_PER_BLOCK]
-            scores = vectors[block] @ queries.T
+        inside = known.part(part.first, part.last)
+        found = part.segment.search(queries, inside, count, _RECALL[recall])
         for place in range(len(queries)):
-            parts[place].append(_top(block + first, scores[:, place], count))
-
-
-def _top(
-    rows: NDArray[np.int64], scores: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Returns the best `count` rows, in no particular order."""
-    if len(rows) <= count:
-        return rows, np.ascontiguousarray(scores)
-    best = np.argpartition(scores, -count)[-count:]
-    return rows[best], scores[best]
+            is_row = found.rows[place] >= 0
+            parts[place].append(
+                (found.rows[place][is_row] + part.first, found.scores[place][is_row])
+            )
+        duration = (time.perf_counter() - began) * 1000
+        steps.append(
+            PlanStep(part.name, found.plan, found.why, part.row_count, inside.count, duration)
+        )
+        scanned += found.compared
+    return DenseResult([_merge(each, allowed, count) for each in parts], steps, scanned)
 
 
 def _merge(

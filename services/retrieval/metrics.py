@@ -13,4 +13,20 @@ SEARCHES_REPEATED = Counter(
 VIEWS_REBUILT = Counter(
     "cairn_retrieval_views_rebuilt_total", "Views loaded anew because too many rows were dead."
 )
-GRAPHS_BUILT = Counter("cairn_retrieval_graphs_built_total", "Graphs built over views' rows.")
+SEGMENTS_BUILT = Counter(
+    "cairn_retrieval_segments_built_total",
+    "Segments of vectors built: from the newest rows, or by merging others.",
+    ["by"],
+)
+VIEWS_SAVED = Counter("cairn_retrieval_views_saved_total", "Views whose files were saved.")
+VIEWS_MOVED = Counter(
+    "cairn_retrieval_views_moved_total", "Views moved between memory and disk.", ["tier"]
+)
+VIEW_FILES_DAMAGED = Counter(
+    "cairn_retrieval_view_files_damaged_total",
+    "Saved states of views that were not what was written, and were thrown away.",
+)
+VIEWS_DIFFERENT = Counter(
+    "cairn_retrieval_views_different_total",
+    "Views that held other documents than the store, and were loaded anew.",
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
 _FIRST_CAPACITY = 64
 _GROWTH = 1.25
 """Copying a column now and then is cheap; slack costs memory for ever."""
+
+
+def resident(array: NDArray[Any]) -> int:
+    """Returns the bytes of an array in memory; what is mapped from a file takes none."""
+    base: Any = array
+    while base is not None:
+        if isinstance(base, mmap.mmap):
+            return 0
+        base = getattr(base, "base", None)
+    return array.nbytes
 
 
 class GrowingArray:
@@ -74,7 +85,7 @@ class GrowingArray:
     @property
     def nbytes(self) -> int:
         """Bytes reserved in memory; what is mapped from a file takes none."""
-        return 0 if isinstance(self._buffer, np.memmap) else self._buffer.nbytes
+        return resident(self._buffer)
 
     def _reserve(self, more: int) -> None:
         needed = self.size + more

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from services.retrieval.metrics import GRAPHS_BUILT, VIEW_BYTES, VIEWS, VIEWS_REBUILT
+from services.retrieval.metrics import VIEW_BYTES, VIEWS
+from services.retrieval.snapshots.slot import Slot, claim
+from services.retrieval.snapshots.view_folder import ViewFolder
 from services.retrieval.store import catalog, changes
+from services.retrieval.view.kept import Kept, TierRules
+from services.retrieval.view.upkeep import Upkeep
 from services.retrieval.view.view import Shape, View
 from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import (
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 
     from services.retrieval.collections import Collection
     from services.retrieval.store.changes import Change, Position
+    from services.retrieval.store.checksum import Checksum
     from services.retrieval.store.store import Store
 
 T = TypeVar("T")
@@ -41,6 +48,8 @@ T = TypeVar("T")
 MAX_WAIT_SECONDS = 30.0
 """Longest wait for a view when the request has no earlier deadline."""
 _EVICTION_SECONDS = 1.0
+_SAVING_SECONDS = 20.0
+"""Longest time for saving views at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +61,17 @@ class KeeperSettings:
     max_bytes: int = 4 << 30
     """Views beyond it are dropped, the longest unused first; they load again when asked for."""
     shape: Shape = field(default_factory=Shape)
-
-
-class _Kept:
-    """A view on its way or here."""
-
-    def __init__(self, loaded: asyncio.Future[View]) -> None:
-        self.loaded = loaded
-        self.used_at = time.monotonic()
-        self.advancing: asyncio.Future[None] | None = None
-        self.required_seq = 0
-        """Acknowledged write that every search must see, though the view was late."""
-        self.is_maintained = False
-        """Whether a rebuild or a graph is under way."""
-
-    @property
-    def view(self) -> View | None:
-        """The view, once loaded."""
-        is_here = self.loaded.done() and not self.loaded.cancelled()
-        return self.loaded.result() if is_here and self.loaded.exception() is None else None
+    folder: Path | None = None
+    """Where files of views are, shared by the processes of a data directory; None: in a folder of
+    its own that is removed at the end."""
+    build_threads: int = 1
+    """Threads of the process that builds graphs."""
+    warm_after_seconds: float = 3600.0
+    """Without a search for so long, a view moves from memory to disk."""
+    cold_after_seconds: float = 7 * 86_400.0
+    """Without a search for so long, a view is dropped; its files stay."""
+    hot_uses: int = 30
+    """Searches in a minute that bring a view back to memory."""
 
 
 class Keeper:
@@ -84,15 +85,25 @@ class Keeper:
     def __init__(self, store: Store, settings: KeeperSettings) -> None:
         self._store = store
         self._settings = settings
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="view")
-        self._builder = ThreadPoolExecutor(1, thread_name_prefix="view-builder")
+        self._rules = TierRules(
+            settings.warm_after_seconds,
+            settings.cold_after_seconds,
+            settings.hot_uses,
+            settings.shape.graph_rows,
+        )
+        self._upkeep = Upkeep(store, settings.shape, self._rules, settings.build_threads)
+        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._slot: Slot | None = None
+        self._wake = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._is_following = True
         self._evicted_at = 0.0
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._claim)
         await self._tasks.__aenter__()
         self._spawn(self._poll())
         return self
@@ -106,14 +117,25 @@ class Keeper:
         for task in list(self._running):
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
+        await self._save_all()
         for kept in self._kept.values():
             kept.loaded.cancel()
-        for pool in (self._pool, self._builder):
-            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+        await self._upkeep.close()
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
+        if self._slot is not None:
+            self._slot.release()
+        if self._own_folder is not None:
+            await asyncio.to_thread(self._own_folder.cleanup)
+
+    def wake(self) -> None:
+        """Looks at the log now: another process wrote to it."""
+        self._wake.set()
 
     async def preload(self, max_bytes: int) -> None:
         """Loads the views of the collections there are, the newest written first, up to a size."""
-        for collection in await self._store.read(catalog.newest_first):
+        found = await self._store.read(catalog.newest_first)
+        await asyncio.to_thread(self._remove_others, {collection.id for collection in found})
+        for collection in found:
             if self.nbytes >= max_bytes:
                 return
             with contextlib.suppress(NotFoundError):
@@ -134,15 +156,26 @@ class Keeper:
         kept = self._kept.get(collection.id)
         if kept is None:
             loop = asyncio.get_running_loop()
-            kept = self._kept[collection.id] = _Kept(loop.create_future())
+            kept = self._kept[collection.id] = Kept(loop.create_future())
             self._spawn(self._load(collection, kept))
-        kept.used_at = time.monotonic()
+        kept.use()
         async with _within("view"):
             view = await asyncio.shield(kept.loaded)
         min_seq = max(min_seq, kept.required_seq)
         if view.published.snapshot.tenant_seq < min_seq:
             async with _within("min_seq"):
                 await self._reach(kept, view, min_seq)
+        return view
+
+    def ready(self, collection: Collection, min_seq: int = 0) -> View | None:
+        """Returns the view if it is loaded and has seen a write, without waiting."""
+        kept = self._kept.get(collection.id)
+        view = None if kept is None else kept.view
+        if kept is None or view is None:
+            return None
+        if view.published.snapshot.tenant_seq < max(min_seq, kept.required_seq):
+            return None
+        kept.use()
         return view
 
     async def current_view(self, collection: Collection) -> View:
@@ -162,6 +195,7 @@ class Keeper:
         kept = self._kept.get(collection.id)
         if kept is None or kept.view is None:
             return  # a view that loads later, or is loading now, is brought there by `view`
+        kept.pending.append((collection, change))
         async with _within("view"):
             await self._reach(kept, kept.view, change.seq)
 
@@ -176,16 +210,41 @@ class Keeper:
         kept = self._kept.get(collection_id)
         return None if kept is None else kept.view
 
+    def checked(self, collection_id: int) -> tuple[int, Checksum, Checksum] | None:
+        """Returns the newest comparison of a view with the store: at which write, both sides."""
+        kept = self._kept.get(collection_id)
+        return None if kept is None else kept.checked
+
+    def rebuild(self, collection_id: int) -> None:
+        """Has a view loaded from the store anew; the old one serves meanwhile."""
+        kept = self._kept.get(collection_id)
+        if kept is not None:
+            kept.wants_store = True
+
+    def optimize(self, collection_id: int) -> None:
+        """Has the segments of a view merged into one; searches go on meanwhile."""
+        kept = self._kept.get(collection_id)
+        if kept is not None:
+            kept.wants_merge = True
+
+    def is_busy(self, collection_id: int) -> bool:
+        """Whether a view is being rebuilt, merged or moved, or is about to."""
+        kept = self._kept.get(collection_id)
+        return kept is not None and (kept.is_maintained or kept.wants_merge or kept.wants_store)
+
     @property
     def nbytes(self) -> int:
         """About the bytes of all views."""
         return sum(kept.view.nbytes for kept in self._kept.values() if kept.view is not None)
 
-    async def _load(self, collection: Collection, kept: _Kept) -> None:
+    async def _load(self, collection: Collection, kept: Kept) -> None:
         began = time.monotonic()
         try:
-            shape = self._settings.shape
-            view = await self._in_thread(self._pool, lambda c: View(c, collection, shape))
+            shape, folder = self._settings.shape, self._folder(collection.id)
+            tier = self._rules.first(collection)
+            view = await self._in_thread(
+                self._pool, lambda c: View(c, collection, shape, folder, tier)
+            )
         except asyncio.CancelledError:
             kept.loaded.cancel()
             raise
@@ -202,7 +261,7 @@ class Keeper:
             seconds=round(time.monotonic() - began, 3),
         )
 
-    async def _reach(self, kept: _Kept, view: View, seq: int) -> None:
+    async def _reach(self, kept: Kept, view: View, seq: int) -> None:
         while view.published.snapshot.tenant_seq < seq:
             before = view.published.snapshot.tenant_seq
             await self._advance(kept, view)
@@ -211,30 +270,46 @@ class Keeper:
                 # Not committed yet, or never: whoever waits has a deadline.
                 await asyncio.sleep(self._settings.poll_seconds)
 
-    async def _advance(self, kept: _Kept, view: View) -> None:
+    async def _advance(self, kept: Kept, view: View) -> None:
         """Brings a view up to date; callers that come meanwhile share the work."""
         if kept.advancing is None or kept.advancing.done():
             kept.advancing = asyncio.get_running_loop().create_future()
             self._spawn(self._advance_once(kept, view, kept.advancing))
         await asyncio.shield(kept.advancing)
 
-    async def _advance_once(self, kept: _Kept, view: View, done: asyncio.Future[None]) -> None:
+    async def _advance_once(self, kept: Kept, view: View, done: asyncio.Future[None]) -> None:
         try:
-            await self._in_thread(self._pool, view.advance)
+            await self._take_pending(kept, view)
         except asyncio.CancelledError:
             done.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - it goes to those who wait
-            if isinstance(error, NotFoundError):
+            if not isinstance(error, ServiceError) or isinstance(error, NotFoundError):
+                # Gone, or left half way by an error of ours: it loads anew.
                 self._forget(view.published.collection.id)
             done.set_exception(error)
             done.exception()
         else:
             done.set_result(None)
 
+    async def _take_pending(self, kept: Kept, view: View) -> None:
+        """Takes in the writes that wait; reads the log for what does not follow on them."""
+        while pending := kept.pending:
+            kept.pending = []
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._pool, view.apply, pending)
+            if view.published.snapshot.seq >= max(change.seq for _, change in pending):
+                return
+            if not kept.pending:
+                break
+        await self._in_thread(self._pool, view.advance)
+
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.poll_seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.poll_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
             try:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - following goes on when the store is back
@@ -262,36 +337,51 @@ class Keeper:
             position = positions.get(each)
             if position is None:
                 self._forget(each)
-            elif position.seq > view.published.snapshot.seq:
+                self._spawn(self._remove_files(each))
+                continue
+            if position.seq > view.published.snapshot.seq:
                 if kept.advancing is None or kept.advancing.done():
                     kept.advancing = asyncio.get_running_loop().create_future()
                     self._spawn(self._advance_once(kept, view, kept.advancing))
             else:
                 view.seen_up_to(position.tenant_seq, position.seq)
-                self._maintain(kept, view)
+                self._compare(kept, view, position)
+            kept.note_seq(view.published.snapshot.seq)
+            for work in self._upkeep.due(kept, view):
+                self._spawn(work)
         self._evict()
 
-    def _maintain(self, kept: _Kept, view: View) -> None:
-        if not kept.is_maintained and (view.wants_rebuild or view.wants_graph):
-            kept.is_maintained = True
-            self._spawn(self._maintain_once(kept, view))
+    def _compare(self, kept: Kept, view: View, position: Position) -> None:
+        """Holds a view against the store, at the same write."""
+        snapshot = view.published.snapshot
+        if snapshot.seq != position.seq:
+            return
+        kept.checked = (position.seq, position.checksum, snapshot.checksum)
+        if snapshot.checksum != position.checksum and not kept.wants_store:
+            get_logger().error(
+                "a view holds other documents than the store: it is loaded anew",
+                collection_id=view.published.collection.id,
+                seq=position.seq,
+                stored=str(position.checksum),
+                held=str(snapshot.checksum),
+            )
+            kept.wants_store = True
 
-    async def _maintain_once(self, kept: _Kept, view: View) -> None:
-        try:
-            if view.wants_rebuild:
-                fresh = await self._in_thread(self._builder, view.load_anew)
-                await self._in_thread(self._builder, lambda c: view.switch(c, fresh))
-                VIEWS_REBUILT.inc()
-            else:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._builder, view.build_graph)
-                GRAPHS_BUILT.inc()
-        except ServiceError as error:
-            get_logger().warning("cannot rebuild a view", **exception_fields(error))
-        except Exception as error:  # noqa: BLE001 - the old rows still serve
-            get_logger().error("cannot rebuild a view", **exception_fields(error))
-        finally:
-            kept.is_maintained = False
+    async def _remove_files(self, collection_id: int) -> None:
+        """Removes the files of a collection that is gone."""
+        folder = self._folder(collection_id)
+        await asyncio.to_thread(folder.remove)
+
+    async def _save_all(self) -> None:
+        """Saves what a restart would have to read from the store; bounded, for it may be killed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SAVING_SECONDS):
+                for kept in list(self._kept.values()):
+                    if kept.view is not None and not kept.view.is_saved:
+                        try:
+                            await self._upkeep.save(kept.view)
+                        except OSError as error:
+                            get_logger().warning("cannot save a view", **exception_fields(error))
 
     def _evict(self) -> None:
         now = time.monotonic()
@@ -302,15 +392,46 @@ class Keeper:
         VIEWS.set(len(self._kept))
         VIEW_BYTES.set(held)
         excess = held - self._settings.max_bytes
-        for each, kept in sorted(self._kept.items(), key=lambda pair: pair[1].used_at)[:-1]:
-            if excess <= 0:
-                return
-            if kept.view is not None and not kept.is_maintained:
-                excess -= kept.view.nbytes
-                self._forget(each)
+        newest = max(self._kept, key=lambda each: self._kept[each].used_at, default=-1)
+        for each, kept in sorted(self._kept.items(), key=lambda pair: pair[1].used_at):
+            view = kept.view
+            if view is None or kept.is_maintained or kept.is_saving:
+                continue
+            is_cold = self._rules.wanted(kept, view) is None
+            if (excess <= 0 or each == newest) and not is_cold:
+                continue
+            if not view.is_saved and not kept.failures:
+                kept.is_saving = True
+                self._spawn(self._upkeep.save_before_leaving(kept, view))
+                continue
+            excess -= view.nbytes
+            self._forget(each)
 
     def _forget(self, collection_id: int) -> None:
         self._kept.pop(collection_id, None)
+
+    def _claim(self) -> None:
+        root = self._settings.folder
+        if root is None:
+            self._own_folder = tempfile.TemporaryDirectory(prefix="cairn-views-")
+            root = Path(self._own_folder.name)
+        self._slot = claim(root)
+        for path in self._slot.path.iterdir():
+            if path.is_dir():
+                ViewFolder(path).clean()
+
+    def _remove_others(self, known: set[int]) -> None:
+        """Removes the files of collections that were deleted while this process was away."""
+        if self._slot is None:
+            return
+        for path in self._slot.path.iterdir():
+            if path.is_dir() and not (path.name.isdigit() and int(path.name) in known):
+                ViewFolder(path).remove()
+
+    def _folder(self, collection_id: int) -> ViewFolder:
+        if self._slot is None:
+            raise RuntimeError("the keeper is not open")
+        return ViewFolder(self._slot.path / str(collection_id))
 
     async def _in_thread(self, pool: ThreadPoolExecutor, fn: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()

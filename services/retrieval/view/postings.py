@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.retrieval.view.texts import resident
+from services.retrieval.view.arrays import resident
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

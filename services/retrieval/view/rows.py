@@ -15,9 +15,11 @@ import numpy as np
 from services.filters.values import INT64_MAX
 from services.retrieval.keyword.index import KeywordIndex
 from services.retrieval.store.checksum import Checksum
+from services.retrieval.vectors import Tier
 from services.retrieval.view.arrays import GrowingArray
 from services.retrieval.view.columns import Column, KeywordColumn, TagsColumn, new_column
 from services.retrieval.view.mask_cache import GrowingMasks, MaskCache
+from services.retrieval.view.memtable import Memtable, NewestRows
 from services.retrieval.view.texts import ABSENT, TextTable
 
 if TYPE_CHECKING:
@@ -26,8 +28,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.filters.values import FieldType, Value
-    from services.retrieval.hnsw import Segment
     from services.retrieval.store.changes import DocumentState
+    from services.retrieval.vectors import VectorSegment
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Vectors of the chunk rows first..last."""
+
+    name: str
+    """As explanations call it."""
+    first: int
+    last: int
+    segment: VectorSegment
+    tier: Tier = Tier.HOT
+
+    @property
+    def row_count(self) -> int:
+        """Rows, dead ones included."""
+        return self.last - self.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +72,43 @@ class Snapshot:
     """Newest write of the collection in this state."""
     tenant_seq: int
     """Number up to which the tenant's writes are known to be in here or in other collections."""
-    segments: tuple[Segment, ...]
-    """Graphs over leading chunk rows; rows after them are scanned."""
+    segments: tuple[Part, ...]
+    """Closed sets of vectors over leading chunk rows, in their order."""
+    memtable: Memtable
+    """Vectors of the chunk rows after them."""
     masks: MaskCache = field(default_factory=MaskCache)
 
     @property
-    def vectors(self) -> NDArray[np.float32]:
-        """Unit vectors of the chunk rows, (chunks, dimensions) float32."""
-        return self.rows.vectors.rows(self.chunk_count)
+    def parts(self) -> tuple[Part, ...]:
+        """The sets of vectors in the order of their rows; the newest rows come last."""
+        return self.masks.get("parts", self._parts)
 
     def vectors_of(self, rows: NDArray[np.integer[Any]] | range) -> NDArray[np.float32]:
         """Returns the unit vectors of chunk rows, (rows, dimensions) float32."""
-        return self.vectors[rows]
+        wanted = np.asarray(rows, np.int64)
+        found = np.empty((len(wanted), self.rows.dimensions), np.float32)
+        for part in self.parts:
+            inside = np.flatnonzero((wanted >= part.first) & (wanted < part.last))
+            if len(inside):
+                found[inside] = part.segment.vectors(wanted[inside] - part.first)
+        return found
+
+    def identities(self, rows: NDArray[np.integer[Any]]) -> tuple[list[str], list[int], list[int]]:
+        """Returns document id, document version and ordinal of chunk rows."""
+        documents = self.document_of[rows]
+        table = self.rows.id_table
+        return (
+            table.texts(self.rows.id_codes.rows(self.document_count)[documents].tolist()),
+            self.rows.versions.rows(self.document_count)[documents].tolist(),
+            self.ordinals[rows].tolist(),
+        )
+
+    def _parts(self) -> tuple[Part, ...]:
+        first = self.memtable.first
+        if first == self.chunk_count and self.segments:
+            return self.segments
+        newest = NewestRows(self.memtable.vectors(self.chunk_count))
+        return (*self.segments, Part("memtable", first, self.chunk_count, newest))
 
     @property
     def document_of(self) -> NDArray[np.int32]:
@@ -126,7 +170,7 @@ class Rows:
         self.fields: dict[str, Column] = {}
         self.document_of = GrowingArray(np.int32)
         self.ordinals = GrowingArray(np.uint16)
-        self.vectors = GrowingArray(np.float32, dimensions)
+        self.memtable = Memtable(0, GrowingArray(np.float32, dimensions))
         self.keywords = KeywordIndex(language)
         self.live = GrowingArray(np.bool_)
         self.live_chunks = GrowingArray(np.bool_)
@@ -201,7 +245,7 @@ class Rows:
                 column.put((), (), self.document_count)
                 self.fields[name] = column
 
-    def publish(self, seq: int, tenant_seq: int, segments: tuple[Segment, ...]) -> Snapshot:
+    def publish(self, seq: int, tenant_seq: int, segments: tuple[Part, ...]) -> Snapshot:
         """Returns the present state."""
         live = self.live.rows(self.document_count).copy()
         live_chunks = self.live_chunks.rows(self.chunk_count).copy()
@@ -219,7 +263,21 @@ class Rows:
             seq=seq,
             tenant_seq=tenant_seq,
             segments=segments,
+            memtable=self.memtable,
         )
+
+    def seal(self) -> None:
+        """Moves what lies in lists into arrays; the caller keeps other writers out."""
+        self.id_table.seal()
+        self.keywords.seal()
+        for column in self.columns.values():
+            column.seal()
+
+    @property
+    def tail_size(self) -> int:
+        """Entries that lie in lists."""
+        lists = sum(column.tail_size for column in self.columns.values())
+        return self.id_table.tail_size + self.keywords.tail_size + lists
 
     @property
     def columns(self) -> dict[str, Column]:
@@ -232,9 +290,10 @@ class Rows:
         """About the bytes in memory."""
         arrays = (
             *(self.id_codes, self.newest, self.versions, self.first_chunks, self.chunk_counts),
-            *(self.document_of, self.ordinals, self.vectors),
+            *(self.document_of, self.ordinals, self.memtable.rows),
             *(self.live, self.live_chunks, *(() if self.expires is None else (self.expires,))),
         )
+        # The marks of living rows are there twice: a state has a copy of its own.
         return (
             sum(each.nbytes for each in arrays)
             + self.live.nbytes
@@ -307,7 +366,7 @@ class Rows:
         if not total:
             return
         vectors = np.frombuffer(b"".join([each.vectors for each in documents]), np.float32)
-        self.vectors.extend(unit_rows(vectors.reshape(total, self.dimensions)))
+        self.memtable.rows.extend(unit_rows(vectors.reshape(total, self.dimensions)))
         self.keywords.append(
             [
                 (document.title, chunk.heading_path, document.text[chunk.start : chunk.end])

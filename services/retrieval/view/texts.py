@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from services.retrieval.view.arrays import resident
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -181,6 +183,13 @@ class TextTable:
 
     def texts(self, codes: Iterable[int]) -> list[str]:
         """Returns the texts of codes."""
+        state = self._state
+        if len(state.parts) == 1:
+            sealed, first = state.parts[0], state.first
+            return [
+                state.tail[code - first] if code >= first else _decode(sealed.raw(code))
+                for code in codes
+            ]
         return [self.text(code) for code in codes]
 
     def all(self) -> list[str]:
@@ -259,11 +268,6 @@ def hash_all(texts: Sequence[bytes]) -> NDArray[np.uint64]:
     digest = hashlib.blake2b
     joined = b"".join([digest(text, digest_size=8).digest() for text in texts])
     return np.frombuffer(joined, "<u8")
-
-
-def resident(array: NDArray[Any]) -> int:
-    """Returns the bytes of an array in memory; what is mapped from a file takes none."""
-    return 0 if isinstance(array, np.memmap) else array.nbytes
 
 
 def _find(parts: Sequence[TextPart], texts: Sequence[str]) -> dict[str, int]:
