@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import socket
 import sys
 
@@ -12,15 +13,18 @@ from cairn.ingestion.v1 import ingestion_service_pb2 as pb
 
 from services.ingestion.chunker import ChunkerSettings
 from services.ingestion.deletion import Deletions
+from services.ingestion.deletion_query import DeletionQueries
 from services.ingestion.embedding_client import EmbeddingClient
 from services.ingestion.failpoint import Failpoint
 from services.ingestion.intake import Intake
 from services.ingestion.jobs.room import QueueBounds
 from services.ingestion.jobs.store import JobStore
+from services.ingestion.parsers.options import OcrHook
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from services.ingestion.retrieval_client import RetrievalClient
 from services.ingestion.servicer import IngestionServicer, IntakeLimits, register
 from services.ingestion.settings import IngestionSettings
+from services.ingestion.source_parts import SourceParts, open_parts, spool_folder_of
 from services.ingestion.stages.pipeline import Pipeline
 from services.ingestion.stages.workers import Capacity, Workers
 from services.ingestion.upkeep import keep_up
@@ -61,23 +65,38 @@ async def serve(settings: IngestionSettings) -> None:
             Wakeup(settings.valkey_url.get_secret_value(), is_listening=has_workers)
         )
         deletions = Deletions(store, index)
+        parts = await _open_parts(settings, store, stack)
+        intake = Intake(
+            store,
+            index,
+            wakeup,
+            max_document_bytes=settings.max_document_bytes,
+            creates_collections=settings.create_missing_collections,
+        )
         if has_api:
+            queries = DeletionQueries(store, deletions, index)
             servicer = IngestionServicer(
                 store,
-                Intake(store, index, wakeup, max_document_bytes=settings.max_document_bytes),
-                deletions,
+                intake,
+                queries,
                 wakeup,
                 Admission(settings.max_bytes_in_flight, "ingestion_bytes"),
-                IntakeLimits(settings.max_document_bytes, settings.max_documents_per_request),
+                IntakeLimits(
+                    settings.max_document_bytes,
+                    settings.max_documents_per_request,
+                    spool_folder_of(settings),
+                ),
+                sources=parts.desk(intake, queries),
+                enrichment=parts.enrichment_desk(),
             )
             register(servicer, server.grpc)
         await server.start()
         if has_workers:
             parsers = await stack.enter_async_context(
-                ParserPool(settings.parser_processes, _parser_limits(settings))
+                ParserPool(settings.parser_processes, _parser_limits(settings), _ocr(settings))
             )
             express_parsers = await stack.enter_async_context(
-                ParserPool(1, _parser_limits(settings))
+                ParserPool(1, _parser_limits(settings), _ocr(settings))
             )
             pipeline = Pipeline(
                 store,
@@ -87,13 +106,14 @@ async def serve(settings: IngestionSettings) -> None:
                 chunker=_chunker(settings),
                 failpoint=failpoint,
                 express_parsers=express_parsers,
+                enricher=parts.enricher(),
             )
             await stack.enter_async_context(
                 Workers(
                     store,
                     pipeline,
                     wakeup,
-                    owner=f"{socket.gethostname()[:40]}:{os.getpid()}",
+                    owner=_owner(),
                     capacity=Capacity(
                         settings.worker_concurrency,
                         settings.worker_express_concurrency,
@@ -102,6 +122,7 @@ async def serve(settings: IngestionSettings) -> None:
                     poll_seconds=settings.poll_seconds,
                 )
             )
+            await stack.enter_async_context(parts.schedule(intake, deletions, _owner()))
         upkeep = asyncio.create_task(keep_up(store, deletions, settings.history_seconds))
         stack.callback(upkeep.cancel)
         server.set_ready(True)
@@ -125,6 +146,20 @@ async def _open_store(settings: IngestionSettings) -> JobStore:
         raise StartupError(f"the job database cannot be opened: {error}") from error
 
 
+async def _open_parts(
+    settings: IngestionSettings, store: JobStore, stack: contextlib.AsyncExitStack
+) -> SourceParts:
+    try:
+        return await open_parts(settings, store, stack)
+    except (ServiceError, ValueError, OSError) as error:
+        raise StartupError(str(error)) from error
+
+
+def _owner() -> str:
+    """Returns the name of this process in leases."""
+    return f"{socket.gethostname()[:40]}:{os.getpid()}"
+
+
 def _failpoint(settings: IngestionSettings) -> Failpoint:
     try:
         return Failpoint(settings.failpoint)
@@ -139,6 +174,14 @@ def _parser_limits(settings: IngestionSettings) -> ParserLimits:
         memory_bytes=settings.parser_memory_bytes,
         max_characters=settings.max_text_characters,
     )
+
+
+def _ocr(settings: IngestionSettings) -> OcrHook:
+    if settings.ocr_entry_point:
+        if ":" not in settings.ocr_entry_point:
+            raise StartupError("CAIRN_INGESTION_OCR_ENTRY_POINT: must be package.module:function")
+        return OcrHook(entry_point=settings.ocr_entry_point)
+    return OcrHook(command=tuple(shlex.split(settings.ocr_command)))
 
 
 def _chunker(settings: IngestionSettings) -> ChunkerSettings:

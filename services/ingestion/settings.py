@@ -44,6 +44,12 @@ class IngestionSettings(ServiceSettings):
     """Time that parsing one document may take in all."""
     parser_memory_bytes: Annotated[int, Field(ge=128 * 1024 * 1024)] = 512 * 1024 * 1024
     """Address space of a parser process."""
+    ocr_command: str = ""
+    """Program with arguments that reads pages of a PDF which are images: it takes a PNG on standard
+    input and prints UTF-8 (`tesseract - -`). Empty: such files are reported as needing OCR."""
+    ocr_entry_point: str = ""
+    """The same as a Python function, `package.module:function`, called with the PNG's bytes and the
+    page number in the parser's process, without network; wins over the command."""
     max_document_bytes: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     """Largest document. Up to `max_message_bytes` in one request, beyond that by upload."""
     max_text_characters: Annotated[int, Field(ge=1, le=16_000_000)] = 10_000_000
@@ -72,6 +78,45 @@ class IngestionSettings(ServiceSettings):
     """Most new words of a chunk."""
     chunk_overlap_words: Annotated[int, Field(ge=0, le=1000)] = 32
     """Words a chunk repeats of the one before."""
+    source_folders: tuple[str, ...] = ()
+    """Folders that sources may read, with all below them, as JSON: `["/srv/documents"]`; none:
+    sources of kind FOLDER are refused."""
+    source_protocols: tuple[str, ...] = ("s3",)
+    """Kinds of object stores that sources may read, by their fsspec names, as JSON."""
+    source_credentials: SecretStr = SecretStr("")
+    """What object stores are opened with, as JSON, by the name that a source gives:
+    `{"archive": {"key": "…", "secret": "…", "endpoint_url": "https://…"}}` (arguments of fsspec's
+    file system)."""
+    source_max_items: Annotated[int, Field(ge=1, le=10_000_000)] = 200_000
+    """Most objects below the prefix of one source."""
+    max_sources_per_tenant: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """Most sources of one tenant."""
+    url_internal_hosts: tuple[str, ...] = ()
+    """Hosts, addresses and networks that may be fetched from although they are inside the network,
+    as JSON: `["wiki.example.org", "10.1.0.0/16"]`."""
+    url_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """Longest fetch of one address, redirects included."""
+    url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
+    """Most redirects of one fetch; each is checked like the address itself."""
+    enrich_language: bool = False
+    """Whether the language of documents becomes metadata, in collections without settings of their
+    own."""
+    enrich_dates: bool = False
+    """Whether the earliest and latest day a document names become metadata, likewise."""
+    enrich_personal_data: Literal["off", "hash", "replace"] = "off"
+    """What is done with personal identifiers, likewise: their hashes become metadata, or also
+    stand in the text in their place."""
+    personal_data_key: SecretStr = SecretStr("")
+    """Key of the hashes of personal identifiers, the same in all processes; empty: one is made in
+    the data directory, unless `database_url` is set."""
+    enrichment_hooks: str = ""
+    """Functions of your own that add metadata, as JSON, by name:
+    `{"invoices": "acme.hooks:invoice_fields"}`."""
+    enrichment_hook_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Longest call of such a function for one document; its process is killed then."""
+    create_missing_collections: bool = True
+    """Whether a document for a collection that does not exist creates it, with the default
+    embedding model; otherwise it is refused."""
     failpoint: str = ""
     """For tests: `parsed:crash` kills the process when a job has done that stage and has not said
     so yet; `after-parsed:crash` when it just has."""

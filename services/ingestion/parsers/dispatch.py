@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from services.ingestion.parsers import formats, ole
+from services.ingestion.parsers.options import ParseOptions
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
 from services.ingestion.parsers.zip_source import ZipSource
 
@@ -37,30 +38,10 @@ _PARTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OcrHook:
-    """Reads the text off a page image; at most one of the two is set."""
-
-    command: tuple[str, ...] = ()
-    """Program that takes a PNG on standard input and prints its text."""
-    entry_point: str = ""
-    """`package.module:function`: takes the PNG's bytes and the page number, returns text."""
-
-    def __bool__(self) -> bool:
-        """Whether there is a hook."""
-        return bool(self.command or self.entry_point)
+_DEFAULTS = ParseOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class ParseOptions:
-    """What parsers may be told."""
-
-    ocr: OcrHook = field(default_factory=OcrHook)
-    depth: int = 0
-    """How many messages are around this file."""
-
-
-def parse(data: bytes, content_type: str, options: ParseOptions = ParseOptions()) -> ParsedDocument:
+def parse(data: bytes, content_type: str, options: ParseOptions = _DEFAULTS) -> ParsedDocument:
     """Returns the text and structure of a file.
 
     Args:

@@ -14,7 +14,7 @@ from email.message import Message
 
 from services.ingestion.parsers import dispatch, formats, html
 from services.ingestion.parsers.decoding import clean, decode
-from services.ingestion.parsers.dispatch import ParseOptions
+from services.ingestion.parsers.options import ParseOptions
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
 from services.ingestion.parsers.plain import paragraphs
 from services.ingestion.parsers.recognise import recognise

@@ -14,7 +14,7 @@ from services.ingestion.parsers.writer import storable
 if TYPE_CHECKING:
     import pypdfium2
 
-    from services.ingestion.parsers.dispatch import OcrHook
+    from services.ingestion.parsers.options import OcrHook
 
 _DOTS_PER_INCH = 200
 _MAX_PIXELS = 12_000_000

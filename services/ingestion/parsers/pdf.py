@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.ingestion.parsers.dispatch import OcrHook, ParseOptions
+from services.ingestion.parsers.options import OcrHook, ParseOptions
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
 from services.ingestion.parsers.pdf_blocks import Page, folded, write_pages
 from services.ingestion.parsers.pdf_layout import columns_of

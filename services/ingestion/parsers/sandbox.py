@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from services.ingestion.failures import FailureReason, StageFailedError
+from services.ingestion.parsers.options import OcrHook
 from services.ingestion.parsers.parsed import ParsedDocument, from_plain
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _MAX_HEADER_BYTES = 256 * 1024 * 1024
 _MAX_DOCUMENTS = 500
 """Documents after which a process is replaced, whatever its size."""
+_INLINE_BYTES = 64 * 1024
+_NO_OCR = OcrHook()
 _KEEP_BELOW_BYTES = 120 * 1024 * 1024
 """A process whose memory ever passed this is replaced: libraries seldom give memory back."""
 
@@ -45,10 +49,12 @@ class ParserPool:
     Args:
         size: Documents parsed at once.
         limits: What each may cost.
+        ocr: Reads pages that are images.
     """
 
-    def __init__(self, size: int, limits: ParserLimits) -> None:
+    def __init__(self, size: int, limits: ParserLimits, ocr: OcrHook = _NO_OCR) -> None:
         self._limits = limits
+        self._ocr = ocr
         self._turns = asyncio.Semaphore(size)
         self._idle: list[_ParserProcess] = []
         self._closed = False
@@ -84,7 +90,7 @@ class ParserPool:
         async with self._turns:
             process = await self._take()
             try:
-                return await process.ask(pieces, content_type)
+                return await process.ask(pieces, content_type, self._ocr)
             finally:
                 if process.is_fresh and not self._closed:
                     self._idle.append(process)
@@ -162,29 +168,34 @@ class _ParserProcess:
             and self._peak_rss_bytes < _KEEP_BELOW_BYTES
         )
 
-    async def ask(self, pieces: Sequence[bytes], content_type: str) -> ParsedDocument:
+    async def ask(self, pieces: Sequence[bytes], content_type: str, ocr: OcrHook) -> ParsedDocument:
         """Sends a document and returns what came out of it."""
         self._documents += 1
         self._is_busy = True
         try:
             async with asyncio.timeout(self._limits.wall_seconds):
                 try:
-                    return await self._converse(pieces, content_type)
+                    return await self._converse(pieces, content_type, ocr)
                 except (asyncio.IncompleteReadError, OSError, RuntimeError):
                     # uvloop answers a write to a closed stream with a RuntimeError.
-                    raise _crash(await asyncio.to_thread(self._process.wait)) from None
+                    code = await asyncio.to_thread(self._process.wait)
+                    raise _crash(code) from None
         except TimeoutError:
             raise StageFailedError(
                 FailureReason.PARSE_TIMEOUT,
                 f"parsing took longer than {self._limits.wall_seconds:g} s",
             ) from None
 
-    async def _converse(self, pieces: Sequence[bytes], content_type: str) -> ParsedDocument:
+    async def _converse(
+        self, pieces: Sequence[bytes], content_type: str, ocr: OcrHook
+    ) -> ParsedDocument:
         header = {
             "content_type": content_type,
             "size_bytes": sum(map(len, pieces)),
             "cpu_seconds": self._limits.cpu_seconds,
             "max_characters": self._limits.max_characters,
+            "ocr_command": ocr.command,
+            "ocr_entry_point": ocr.entry_point,
         }
         encoded = json.dumps(header).encode()
         self._writer.write(struct.pack(">I", len(encoded)) + encoded)
@@ -196,6 +207,9 @@ class _ParserProcess:
         self._is_busy = False
         if "reason" in answer:
             raise _failure(answer["reason"], answer["message"])
+        if len(text) < _INLINE_BYTES:
+            # A thread takes longer than the work.
+            return from_plain(text.decode(), answer["parsed"])
         return await asyncio.to_thread(from_plain, text.decode(), answer["parsed"])
 
     async def _receive(self) -> tuple[dict[str, Any], bytes]:
@@ -210,9 +224,16 @@ class _ParserProcess:
 
     async def end(self) -> None:
         """Kills the process and waits until it is gone."""
-        self._process.kill()
+        self._kill()
         self._writer.close()
         await asyncio.to_thread(self._process.wait)
+
+    def _kill(self) -> None:
+        """Kills the process with what its OCR hook started: they are a group of their own."""
+        if self._process.returncode is None:
+            # Not waited for yet: its number is still its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _failure(reason: str, message: str) -> StageFailedError:
