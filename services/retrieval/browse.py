@@ -49,13 +49,18 @@ def visible(
     return readable & masks.matching(published.snapshot, tree, fields)
 
 
+def matching(published: Published, tree: Filter) -> NDArray[np.bool_]:
+    """Returns which document rows match a filter, whoever may read them, dead or alive."""
+    return masks.matching(published.snapshot, tree, published.collection.settings.fields)
+
+
 def matching_live(published: Published, tree: Filter) -> dict[str, int]:
     """Returns ids and versions of all documents that match, whoever may read them: for writers."""
     snapshot = published.snapshot
     fields = published.collection.settings.fields
     mask = snapshot.live & masks.matching(snapshot, tree, fields)
     versions = snapshot.rows.versions.rows(snapshot.document_count)
-    return {snapshot.rows.ids[row]: int(versions[row]) for row in np.flatnonzero(mask)}
+    return {snapshot.rows.ids[row]: int(versions[row]) for row in np.flatnonzero(mask).tolist()}
 
 
 def count(snapshot: Snapshot, documents: NDArray[np.bool_]) -> tuple[int, int]:
@@ -103,7 +108,7 @@ def document_page(
 ) -> list[str]:
     """Returns the next document ids in their order."""
     ids = snapshot.rows.ids
-    found = (ids[row] for row in np.flatnonzero(documents))
+    found = (ids[row] for row in np.flatnonzero(documents).tolist())
     if after is not None:
         last = after.document_id
         found = (each for each in found if each > last)

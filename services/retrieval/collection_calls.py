@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
-from services.retrieval import checks, from_proto, to_proto
+from services.retrieval import checks, from_proto, settings_proto, to_proto
 from services.retrieval.collections import Alias
 from services.rpc.errors import Reason, UnimplementedError
 from services.rpc.scope_proto import scope_from_proto
 
 if TYPE_CHECKING:
+    from services.retrieval.administration import Administration
     from services.retrieval.library import Library
 
 
@@ -22,12 +23,13 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
     """Collections, aliases, snapshots, quotas."""
 
     _library: Library
+    _administration: Administration
 
     async def CreateCollection(self, request: pb.CreateCollectionRequest, context: Any) -> Any:
         """Creates a collection."""
         scope = scope_from_proto(request.scope)
         name = checks.collection_name(request.name, "name")
-        settings = from_proto.settings(request.settings)
+        settings = settings_proto.settings(request.settings)
         created, existed = await self._library.create(scope.tenant, name, settings)
         return pb.CreateCollectionResponse(
             collection=to_proto.collection(created), already_existed=existed
@@ -94,7 +96,11 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
 
     async def UpdateCollection(self, request: pb.UpdateCollectionRequest, context: Any) -> Any:
         """Changes settings that may change."""
-        _not_built(request, request.name)
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        change = settings_proto.settings_change(request.settings, request.update_mask.paths)
+        changed = await self._administration.update(scope.tenant, name, change)
+        return pb.UpdateCollectionResponse(collection=to_proto.collection(changed))
 
     async def OptimizeCollection(
         self, request: pb.OptimizeCollectionRequest, context: Any
@@ -105,7 +111,10 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
 
     async def CheckCollection(self, request: pb.CheckCollectionRequest, context: Any) -> Any:
         """Compares this replica's view with the store."""
-        _not_built(request, request.name)
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        found = await self._administration.check(scope.tenant, name)
+        return pb.CheckCollectionResponse(check=to_proto.consistency(found))
 
     async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Any) -> Any:
         """Writes a snapshot of a collection."""
@@ -125,11 +134,19 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> Any:
         """Returns what the tenant may store, and what it has stored."""
-        _not_built(request, None)
+        scope = scope_from_proto(request.scope)
+        quota, usage = await self._administration.quota(scope.tenant)
+        return pb.GetQuotaResponse(
+            quota=to_proto.quota(quota), vector_count=usage.chunks, stored_bytes=usage.nbytes
+        )
 
     async def SetQuota(self, request: pb.SetQuotaRequest, context: Any) -> Any:
         """Sets what the tenant may store."""
-        _not_built(request, None)
+        scope = scope_from_proto(request.scope)
+        quota = await self._administration.set_quota(
+            scope.tenant, settings_proto.quota(request.quota)
+        )
+        return pb.SetQuotaResponse(quota=to_proto.quota(quota))
 
 
 def _not_built(request: Any, name: str | None) -> NoReturn:

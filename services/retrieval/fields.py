@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.filters.values import FieldType, Value, type_of
+from services.retrieval.collections import SchemaPolicy
 from services.retrieval.limits import MAX_FIELDS
 from services.rpc.errors import FieldViolation, InvalidArgumentError, Reason
 
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
 
 def fit(
-    documents: Sequence[Document], fields: Mapping[str, FieldType]
+    documents: Sequence[Document],
+    fields: Mapping[str, FieldType],
+    policy: SchemaPolicy = SchemaPolicy.INFERRED,
 ) -> tuple[Sequence[Document], dict[str, FieldType]]:
     """Returns the documents with values in their fields' types, and the fields known afterwards.
 
     Raises:
-        InvalidArgumentError: a value has another type than its field, or there would be too many
-            fields.
+        InvalidArgumentError: a value has another type than its field, a field is not declared where
+            only declared ones are accepted, or there would be too many fields.
     """
     known = dict(fields)
     fitted = list(documents)
@@ -30,6 +33,8 @@ def fit(
         for name, value in document.metadata.items():
             if value is None:
                 continue
+            if name not in known and policy is SchemaPolicy.DECLARED_ONLY:
+                raise _undeclared(f"documents[{index}].metadata[{name!r}]", known)
             given = type_of(value)
             kind = known.setdefault(name, given)
             if kind is given:
@@ -47,6 +52,14 @@ def fit(
             metadata={"limit": str(MAX_FIELDS), "size": str(len(known))},
         )
     return fitted, known
+
+
+def _undeclared(path: str, known: Mapping[str, FieldType]) -> InvalidArgumentError:
+    declared = ", ".join(sorted(known)[:20]) or "none"
+    text = f"the collection accepts declared fields only (it has {declared})"
+    return InvalidArgumentError(
+        Reason.INVALID_FIELD, f"{path}: {text}", violations=[FieldViolation(path, text)]
+    )
 
 
 def _conflict(path: str, wanted: FieldType, given: FieldType) -> InvalidArgumentError:

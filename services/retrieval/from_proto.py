@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import metadata_pb2, vector_pb2
 
 from services.filters.proto import from_proto as filter_from_proto
 from services.filters.proto import timestamp_from_proto, value_from_proto
-from services.filters.values import FieldType, Value
-from services.retrieval import checks, limits
-from services.retrieval.collections import AclPolicy, CollectionSettings, IndexType
+from services.filters.values import Value
+from services.retrieval import checks, limits, settings_proto
 from services.retrieval.documents import Chunk, Document
-from services.retrieval.keyword.analysis import LANGUAGES
 from services.retrieval.queries import (
     FusionMethod,
     Query,
@@ -23,60 +24,33 @@ from services.retrieval.queries import (
     SearchOptions,
 )
 from services.retrieval.vectors import decode, unit
-from services.rpc.errors import InvalidArgumentError, Reason, UnimplementedError
+from services.rpc.errors import InvalidArgumentError, Reason
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from services.filters.ast import Filter
 
-RESERVED_FIELDS = frozenset({"document_id", "uri"})
-"""Names that filters understand without any metadata."""
-_BUILT = {0, 1, 2, 3}
-_DEFAULT_LANGUAGE = "english"
+_REMEMBERED_BYTES = 4096
+"""Options up to this size are remembered as they were read."""
+_FLOAT32 = {vector_pb2.ELEMENT_TYPE_UNSPECIFIED, vector_pb2.ELEMENT_TYPE_FLOAT32}
 
 
-def settings(message: pb.CollectionSettings) -> CollectionSettings:
-    """Returns the settings of a collection to create."""
-    path = "settings"
-    if not 1 <= message.dimensions <= limits.MAX_DIMENSIONS:
+def expected_versions(request: pb.UpsertRequest) -> Sequence[int]:
+    """Returns the version that each document must have, or nothing."""
+    versions = request.expected_versions
+    if not versions:
+        return ()
+    if request.expected_version:
         raise InvalidArgumentError.for_field(
-            f"{path}.dimensions", f"must be 1 to {limits.MAX_DIMENSIONS}, not {message.dimensions}"
+            "expected_versions", "give either expected_version or expected_versions"
         )
-    checks.size(len(message.fields), limits.MAX_FIELDS, f"{path}.fields", "fields")
-    fields = {
-        _field_name(name, f"{path}.fields"): _field_type(kind, f"{path}.fields[{name!r}]")
-        for name, kind in message.fields.items()
-        if kind != metadata_pb2.FIELD_TYPE_UNSPECIFIED
-    }
-    language = message.language or _DEFAULT_LANGUAGE
-    if language not in LANGUAGES | {"none"}:
-        known = ", ".join(sorted(LANGUAGES))
+    if len(versions) != len(request.documents):
         raise InvalidArgumentError.for_field(
-            f"{path}.language", f'must be "none" or one of {known}'
+            "expected_versions",
+            f"has {len(versions)} entries for {len(request.documents)} documents",
         )
-    _check_tier(message.tier, f"{path}.tier")
-    return CollectionSettings(
-        dimensions=message.dimensions,
-        embedding_model=checks.text(
-            message.embedding_model, f"{path}.embedding_model", limits.MAX_MODEL_NAME_CHARACTERS
-        ),
-        embedding_model_revision=checks.text(
-            message.embedding_model_revision,
-            f"{path}.embedding_model_revision",
-            limits.MAX_MODEL_NAME_CHARACTERS,
-        ),
-        fields=fields,
-        index_type=_index_type(message.index_type, f"{path}.index_type"),
-        acl_policy=checks.choice(
-            AclPolicy, message.acl_policy, f"{path}.acl_policy", AclPolicy.EVERYONE_BY_DEFAULT
-        ),
-        language=language,
-        description=checks.text(
-            message.description, f"{path}.description", limits.MAX_DESCRIPTION_CHARACTERS
-        ),
-    )
+    return tuple(versions)
 
 
 def documents(messages: Sequence[pb.Document]) -> list[Document]:
@@ -114,32 +88,33 @@ def vector(message: vector_pb2.Vector, path: str) -> NDArray[np.float32]:
 
 def search_options(message: pb.SearchOptions, mode: SearchMode) -> SearchOptions:
     """Returns how to search, in a mode already decided."""
+    serialised = message.SerializeToString()
+    if len(serialised) > _REMEMBERED_BYTES or message.min_seq:
+        return _search_options(message, mode)
+    return _remembered_options(serialised, mode)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered_options(serialised: bytes, mode: SearchMode) -> SearchOptions:
+    """Reads options once: callers use the same ones again and again."""
+    return _search_options(pb.SearchOptions.FromString(serialised), mode)
+
+
+def _search_options(message: pb.SearchOptions, mode: SearchMode) -> SearchOptions:
     path = "options"
     if message.min_seq < 0:
         raise InvalidArgumentError.for_field(f"{path}.min_seq", "must not be negative")
-    fusion = message.fusion
     threshold = None
     if message.HasField("score_threshold"):
         threshold = checks.finite(message.score_threshold, f"{path}.score_threshold")
+    tree = optional_filter(message.filter, f"{path}.filter", is_set=message.HasField("filter"))
+    top_k = checks.number(message.top_k, f"{path}.top_k", 1, limits.MAX_TOP_K, limits.DEFAULT_TOP_K)
+    _check_grouping(message, top_k)
     return SearchOptions(
         mode=mode,
-        top_k=checks.number(
-            message.top_k, f"{path}.top_k", 1, limits.MAX_TOP_K, limits.DEFAULT_TOP_K
-        ),
-        filter=optional_filter(message.filter, f"{path}.filter", is_set=message.HasField("filter")),
-        fusion=checks.choice(
-            FusionMethod, fusion.method, f"{path}.fusion.method", FusionMethod.Z_SCORE
-        ),
-        dense_weight=checks.share(fusion.dense_weight, f"{path}.fusion.dense_weight")
-        if fusion.HasField("dense_weight")
-        else 0.5,
-        candidates=checks.number(
-            fusion.candidates,
-            f"{path}.fusion.candidates",
-            1,
-            limits.MAX_CANDIDATES,
-            limits.DEFAULT_CANDIDATES,
-        ),
+        top_k=top_k,
+        filter=tree,
+        filter_key="" if tree is None else repr(tree),
         recall=checks.choice(
             RecallClass, message.recall_class, f"{path}.recall_class", RecallClass.HIGH
         ),
@@ -150,7 +125,46 @@ def search_options(message: pb.SearchOptions, mode: SearchMode) -> SearchOptions
         diversity=checks.share(message.diversity.strength, f"{path}.diversity.strength"),
         min_seq=message.min_seq,
         include_metadata=message.include_metadata,
+        omit_text=message.omit_text,
+        include_vectors=message.include_vectors,
+        token_codes_top_k=checks.number(
+            message.token_codes_top_k, f"{path}.token_codes_top_k", 1, limits.MAX_TOKEN_CODES, 0
+        ),
+        group_size=message.group_size,
+        **_fusion(message.fusion, f"{path}.fusion"),
     )
+
+
+def _fusion(message: pb.Fusion, path: str) -> dict[str, Any]:
+    weight = 0.5
+    if message.HasField("dense_weight"):
+        weight = checks.share(message.dense_weight, f"{path}.dense_weight")
+    return {
+        "fusion": checks.choice(
+            FusionMethod, message.method, f"{path}.method", FusionMethod.Z_SCORE
+        ),
+        "dense_weight": weight,
+        "candidates": checks.number(
+            message.candidates,
+            f"{path}.candidates",
+            1,
+            limits.MAX_CANDIDATES,
+            limits.DEFAULT_CANDIDATES,
+        ),
+        "rank_constant": checks.number(
+            message.rank_constant, f"{path}.rank_constant", 1, limits.MAX_RANK_CONSTANT, 60
+        ),
+    }
+
+
+def _check_grouping(message: pb.SearchOptions, top_k: int) -> None:
+    path = "options.group_size"
+    size = checks.number(message.group_size, path, 1, limits.MAX_TOP_K, 0)
+    if size and message.max_per_document:
+        raise InvalidArgumentError.for_field(path, "give either group_size or max_per_document")
+    if size and message.diversity.strength:
+        raise InvalidArgumentError.for_field(path, "groups cannot be diversified: leave one out")
+    checks.size(top_k * max(1, size), limits.MAX_GROUPED, path, "passages in all groups")
 
 
 def search_mode(messages: Sequence[pb.Query], options: pb.SearchOptions) -> SearchMode:
@@ -163,15 +177,54 @@ def search_mode(messages: Sequence[pb.Query], options: pb.SearchOptions) -> Sear
     return checks.choice(SearchMode, options.mode, "options.mode", default)
 
 
-def query(message: pb.Query, mode: SearchMode, path: str) -> Query:
-    """Returns what to look for, with what the mode needs."""
-    texts: tuple[tuple[str, float], ...] = ()
-    found = None
+def queries(messages: Sequence[pb.Query], mode: SearchMode, path: str) -> list[Query]:
+    """Returns what to look for, with what the mode needs.
+
+    Args:
+        messages: The queries.
+        mode: Way of searching.
+        path: Place of a query in the request, with `{index}`.
+    """
+    texts: list[tuple[tuple[str, float], ...]] = [()] * len(messages)
     if mode is not SearchMode.DENSE:
-        texts = _texts(message, path)
+        texts = [_texts(each, path.format(index=i)) for i, each in enumerate(messages)]
+    vectors: Sequence[NDArray[np.float32] | None] = [None] * len(messages)
     if mode is not SearchMode.KEYWORD:
-        found = _mixed_vector(message, path)
-    return Query(texts, found)
+        plain = _plain_vectors(messages)
+        vectors = (
+            plain
+            if plain is not None
+            else [_mixed_vector(each, path.format(index=i)) for i, each in enumerate(messages)]
+        )
+    return [Query(text, vector) for text, vector in zip(texts, vectors, strict=True)]
+
+
+def _plain_vectors(messages: Sequence[pb.Query]) -> Sequence[NDArray[np.float32]] | None:
+    """Returns the unit vectors of queries that have one float32 vector each, read all at once.
+
+    None when there is anything else: then each is looked at by itself, and what is wrong is said.
+    """
+    parts = []
+    dimensions = messages[0].vector.dimensions
+    for message in messages:
+        vector = message.vector
+        if (
+            vector.element_type not in _FLOAT32
+            or vector.dimensions != dimensions
+            or len(vector.data) != 4 * dimensions
+            or message.mixed_vectors
+        ):
+            return None
+        parts.append(vector.data)
+    if not 1 <= dimensions <= limits.MAX_DIMENSIONS:
+        return None
+    wide = np.frombuffer(b"".join(parts), "<f4").reshape(len(parts), dimensions).astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    # NaN and infinities make a length that is not finite; double precision does not overflow here.
+    if not np.isfinite(lengths).all() or not lengths.all():
+        return None
+    wide /= lengths[:, None]
+    return list(wide.astype(np.float32))
 
 
 def page_size(value: int) -> int:
@@ -231,6 +284,13 @@ def _document(message: pb.Document, path: str) -> Document:
     expires = None
     if message.HasField("expires_at"):
         expires = timestamp_from_proto(message.expires_at, f"{path}.expires_at").micros
+    if message.HasField("time_to_live"):
+        at = f"{path}.time_to_live"
+        if expires is not None:
+            raise InvalidArgumentError.for_field(at, "give either expires_at or time_to_live")
+        expires = time.time_ns() // 1000 + round(
+            settings_proto.duration(message.time_to_live, at) * 1e6
+        )
     chunks = tuple(
         _chunk(each, f"{path}.chunks[{i}]", len(body)) for i, each in enumerate(message.chunks)
     )
@@ -300,7 +360,7 @@ def _metadata(message: pb.Document, path: str) -> dict[str, Value | None]:
             checks.size(len(value), limits.MAX_TAGS, at, "tags")
             longest = max(map(len, value), default=0)
             checks.size(longest, limits.MAX_KEYWORD_CHARACTERS, at, "characters in a tag")
-        found[_field_name(name, path)] = value
+        found[settings_proto.field_name(name, path)] = value
     return found
 
 
@@ -310,35 +370,3 @@ def _acl(principals: Sequence[str], path: str) -> tuple[str, ...]:
         checks.text(each, f"{path}[{i}]", limits.MAX_PRINCIPAL_CHARACTERS, is_required=True)
         for i, each in enumerate(dict.fromkeys(principals))
     )
-
-
-def _field_name(name: str, path: str) -> str:
-    at = f"{path}[{name[:40]!r}]"
-    checks.text(name, at, limits.MAX_FIELD_NAME_CHARACTERS, is_required=True)
-    if name in RESERVED_FIELDS:
-        raise InvalidArgumentError.for_field(at, "is a built-in field: choose another name")
-    return name
-
-
-def _field_type(kind: int, path: str) -> FieldType:
-    return checks.choice(FieldType, kind, path, FieldType.KEYWORD)
-
-
-def _index_type(value: int, path: str) -> IndexType:
-    if value not in pb.IndexType.values():
-        raise InvalidArgumentError.for_field(path, f"{value} is not known")
-    if value not in _BUILT:
-        raise UnimplementedError(
-            Reason.NOT_SUPPORTED,
-            f"{path}: this version builds FLAT, HNSW and HNSW_SQ8, not {pb.IndexType.Name(value)}",
-        )
-    return IndexType(value)
-
-
-def _check_tier(value: int, path: str) -> None:
-    if value not in pb.Tier.values():
-        raise InvalidArgumentError.for_field(path, f"{value} is not known")
-    if value not in {pb.TIER_UNSPECIFIED, pb.TIER_HOT}:
-        raise UnimplementedError(
-            Reason.NOT_SUPPORTED, f"{path}: this version keeps indexes in memory (TIER_HOT)"
-        )

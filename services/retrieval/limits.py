@@ -29,6 +29,11 @@ MAX_MODEL_NAME_CHARACTERS = 256
 
 MAX_TOP_K = 1000
 MAX_CANDIDATES = 1000
+MAX_RANK_CONSTANT = 1000
+MAX_TOKEN_CODES = 100
+"""Passages of one answer that may carry token codes."""
+MAX_GROUPED = 10_000
+"""Passages in all groups of one answer."""
 MAX_QUERY_CHARACTERS = 32_768
 MAX_QUERY_TERMS = 512
 """Different words of one query that are looked up; the rest is ignored."""
@@ -40,7 +45,20 @@ MAX_IDS = 1000
 """Document ids in one request."""
 MAX_FACET_VALUES = 1000
 DEFAULT_PAGE_SIZE = 100
+DEFAULT_EXPORT_BATCH = 100
 DEFAULT_FACET_VALUES = 20
 DEFAULT_TOP_K = 10
 DEFAULT_CANDIDATES = 100
 """Measured with z-score fusion: two lists of 100 (see docs/decisions/0005)."""
+MAX_SECONDS = 3_155_760_000
+"""A hundred years."""
+INDEX_PARAMETERS = {
+    "links": (4, 128),
+    "build_candidates": (8, 2000),
+    "search_candidates": (8, 2000),
+    "lists": (1, 65_536),
+    "probes": (1, 65_536),
+    "code_bytes": (1, 1024),
+    "refine": (1, 200),
+}
+"""Least and largest value of each; 0 leaves it to the service."""

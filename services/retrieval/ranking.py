@@ -9,25 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from services.retrieval import dense
+from services.retrieval import nearest, spread
 from services.retrieval.diversity import diversify
-from services.retrieval.fusion import fuse
-from services.retrieval.queries import (
-    Hit,
-    PlanStep,
-    Query,
-    Scores,
-    SearchMode,
-    SearchOptions,
-)
-from services.retrieval.view import masks
+from services.retrieval.fusion import fuse, values_of
+from services.retrieval.queries import Hits, PlanStep, Query, SearchMode, SearchOptions
+from services.retrieval.spread import Found
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from services.retrieval.dense import DenseResult, Planner
+    from services.retrieval.vectors import Allowed
     from services.retrieval.view.rows import Snapshot
 
 _PARALLEL_ROWS = 5_000
@@ -35,240 +28,295 @@ _PARALLEL_ROWS = 5_000
 _DIVERSITY_POOL = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ranking:
     """What one query found, best first."""
 
-    hits: list[Hit]
+    hits: Hits
     steps: list[PlanStep]
     scanned: int
     dropped: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _List:
-    """Rows with scores, best first; `is_full` when more may follow."""
+class Field:
+    """What is searched: one state, the rows allowed in it, and the means."""
 
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    is_full: bool
-
-
-_NOTHING = _List(np.empty(0, np.int64), np.empty(0, np.float32), is_full=False)
+    snapshot: Snapshot
+    allowed: Allowed
+    options: SearchOptions
+    helpers: Executor
 
 
-def rank(
-    snapshot: Snapshot,
-    queries: Sequence[Query],
-    allowed: NDArray[np.bool_],
-    options: SearchOptions,
-    planner: Planner,
-    helpers: Executor,
-) -> list[Ranking]:
-    """Returns a ranking for each query.
+def rank(field: Field, queries: Sequence[Query]) -> list[Ranking]:
+    """Returns a ranking for each query; each query has what the mode needs."""
+    options = field.options
+    if options.mode is SearchMode.DENSE and not options.per_document:
+        return _rank_dense(field, queries)
+    return [_rank_one(field, query) for query in queries]
 
-    Args:
-        snapshot: State to search.
-        queries: What to look for; each has what the mode needs.
-        allowed: Which chunk rows may be found.
-        options: How.
-        planner: Where scans end and graphs begin.
-        helpers: Threads that may take a part of the work.
-    """
-    depth = _first_depth(options)
-    # Words are looked up in another thread while vectors are compared: numpy lets both run.
-    is_parallel = options.mode is SearchMode.HYBRID and snapshot.chunk_count >= _PARALLEL_ROWS
-    words = (
-        helpers.submit(_keyword_lists, snapshot, queries, allowed, options, depth)
-        if is_parallel
-        else None
-    )
-    result = _dense_lists(snapshot, queries, allowed, options, depth, planner)
-    by_words, word_step = (
-        words.result()
-        if words is not None
-        else _keyword_lists(snapshot, queries, allowed, options, depth)
-    )
-    steps = [*(result.steps if result else []), *word_step]
+
+def _rank_dense(field: Field, queries: Sequence[Query]) -> list[Ranking]:
+    """Ranks all queries in one pass over the vectors."""
+    options = field.options
+    depth = max(options.top_k, _DIVERSITY_POOL) if options.diversity else options.top_k
+    vectors = [query.vector for query in queries if query.vector is not None]
+    stacked = vectors[0][None] if len(vectors) == 1 else np.stack(vectors)
+    found = nearest.search(field.snapshot, stacked, field.allowed, depth, options.recall)
+    scanned = found.compared // len(queries)
     rankings = []
-    for place, query in enumerate(queries):
-        near = _NOTHING
-        if result is not None:
-            found = result.found[place]
-            near = _List(found.rows, found.scores, len(found.rows) >= depth)
-        scanned = result.scanned // len(queries) if result else 0
-        hits, dropped, wants_more = _choose(snapshot, near, by_words[place], options)
-        if wants_more and depth < snapshot.chunk_count:
-            deeper = _deepen(snapshot, query, allowed, options, depth, planner)
-            hits, dropped, more_steps, more_scanned = deeper
-            steps, scanned = steps + more_steps, scanned + more_scanned
-        rankings.append(Ranking(hits, steps, scanned, dropped))
+    wide = found.scores.astype(np.float64)
+    counts = np.count_nonzero(found.rows >= 0, axis=1).tolist()
+    for place, count in enumerate(counts):
+        scores = wide[place, :count]
+        hits = Hits(found.rows[place, :count], scores, dense=scores)
+        rankings.append(_finish(field, hits, found.steps, scanned))
     return rankings
 
 
-def _first_depth(options: SearchOptions) -> int:
+def _rank_one(field: Field, query: Query) -> Ranking:
+    """Ranks one query by lists of each way, in which no document takes more than its share."""
+    options = field.options
+    depth = _depth(options)
+    ways: list[_Way] = []
+    if options.mode is not SearchMode.KEYWORD and query.vector is not None:
+        ways.append(_DenseWay(field, query.vector))
+    if options.mode is not SearchMode.DENSE:
+        ways.append(_WordWay(field, query))
+    # Words are looked up in another thread while vectors are compared: numpy lets both run.
+    if len(ways) == 2 and field.snapshot.chunk_count >= _PARALLEL_ROWS:
+        words = field.helpers.submit(_list_of, field, ways[1], depth)
+        lists = [_list_of(field, ways[0], depth), words.result()]
+    else:
+        lists = [_list_of(field, way, depth) for way in ways]
+    near = lists[0] if options.mode is not SearchMode.KEYWORD else None
+    by_words = lists[-1] if options.mode is not SearchMode.DENSE else None
+    hits = _fused(near, by_words, options)
+    if options.group_size:
+        hits = _grouped(field, hits, near, by_words, ways)
+    steps = [step for way in ways for step in way.steps]
+    return _finish(field, hits, steps, sum(way.compared for way in ways))
+
+
+def _depth(options: SearchOptions) -> int:
+    """Returns how many rows of each way are looked at."""
+    wanted = options.top_k * max(1, options.group_size)
     if options.mode is SearchMode.HYBRID:
-        return max(options.candidates, options.top_k)
-    if options.max_per_document or options.diversity:
-        return max(4 * options.top_k, 100)
-    return options.top_k
+        return max(options.candidates, wanted)
+    return max(wanted, _DIVERSITY_POOL) if options.diversity else wanted
 
 
-def _deepen(
-    snapshot: Snapshot,
-    query: Query,
-    allowed: NDArray[np.bool_],
-    options: SearchOptions,
-    depth: int,
-    planner: Planner,
-) -> tuple[list[Hit], dict[str, int], list[PlanStep], int]:
-    """Looks deeper and deeper until enough documents are found, or there is no more."""
-    steps: list[PlanStep] = []
-    scanned = 0
-    while True:
-        depth *= 8
-        result = _dense_lists(snapshot, [query], allowed, options, depth, planner)
-        by_words, word_step = _keyword_lists(snapshot, [query], allowed, options, depth)
-        near = _NOTHING
-        if result is not None:
-            found = result.found[0]
-            near = _List(found.rows, found.scores, len(found.rows) >= depth)
-            steps += result.steps
-            scanned += result.scanned
-        steps += word_step
-        hits, dropped, wants_more = _choose(snapshot, near, by_words[0], options)
-        if not wants_more or depth >= snapshot.chunk_count:
-            return hits, dropped, steps, scanned
+class _Way:
+    """A way of finding rows for one query.
+
+    Args:
+        field: What is searched.
+    """
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        self.steps: list[PlanStep] = []
+        self.compared = 0
+
+    def find(self, allowed: Allowed, depth: int) -> Found:
+        """Returns the best allowed rows, `depth` at most."""
+        raise NotImplementedError
+
+    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns the exact scores of rows."""
+        raise NotImplementedError
 
 
-def _dense_lists(
-    snapshot: Snapshot,
-    queries: Sequence[Query],
-    allowed: NDArray[np.bool_],
-    options: SearchOptions,
-    depth: int,
-    planner: Planner,
-) -> DenseResult | None:
-    if options.mode is SearchMode.KEYWORD:
-        return None
-    vectors = np.stack([query.vector for query in queries if query.vector is not None])
-    return dense.search(snapshot, vectors, allowed, depth, options.recall, planner)
+class _DenseWay(_Way):
+    """By vector."""
+
+    def __init__(self, field: Field, vector: NDArray[np.float32]) -> None:
+        super().__init__(field)
+        self._vector = vector
+
+    def find(self, allowed: Allowed, depth: int) -> Found:
+        """Returns the nearest rows."""
+        field = self._field
+        found = nearest.search(
+            field.snapshot, self._vector[None], allowed, depth, field.options.recall
+        )
+        self.steps += found.steps
+        self.compared += found.compared
+        count = int(np.count_nonzero(found.rows[0] >= 0))
+        return Found(found.rows[0][:count], found.scores[0][:count].astype(np.float64))
+
+    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns products with the rows' vectors."""
+        self.compared += len(rows)
+        product = self._field.snapshot.vectors_of(rows) @ self._vector
+        return np.clip(product, -1.0, 1.0).astype(np.float64)
 
 
-def _keyword_lists(
-    snapshot: Snapshot,
-    queries: Sequence[Query],
-    allowed: NDArray[np.bool_],
-    options: SearchOptions,
-    depth: int,
-) -> tuple[list[_List], list[PlanStep]]:
-    if options.mode is SearchMode.DENSE:
-        return [_NOTHING] * len(queries), []
-    began = time.perf_counter()
-    live = snapshot.masks.get("live chunks", lambda: masks.chunk_mask(snapshot, snapshot.live))
-    lists = []
-    for query in queries:
-        scores = snapshot.rows.keywords.scores(snapshot, query.texts, live)
-        rows = np.flatnonzero((scores > 0) & allowed)
+class _WordWay(_Way):
+    """By words: all rows are scored once."""
+
+    def __init__(self, field: Field, query: Query) -> None:
+        super().__init__(field)
+        self._query = query
+        self._scores: NDArray[np.float32] | None = None
+
+    def find(self, allowed: Allowed, depth: int) -> Found:
+        """Returns the rows with the best words."""
+        scores = self._all()
+        rows = np.flatnonzero((scores > 0) & allowed.mask)
         found = scores[rows]
-        is_full = len(rows) > depth
-        if is_full:
+        if len(rows) > depth:
             # Rows as good as the last one stay in until the order is decided.
             worst = np.partition(found, -depth)[-depth]
             rows, found = rows[found >= worst], found[found >= worst]
         order = np.lexsort((rows, -found))[:depth]
-        lists.append(_List(rows[order], found[order], is_full))
-    duration = (time.perf_counter() - began) * 1000
-    allowed_count = int(np.count_nonzero(allowed))
-    step = PlanStep(
-        "keyword", "bm25", "words are scored over all rows", snapshot.chunk_count, allowed_count,
-        duration,
-    )  # fmt: skip
-    return lists, [step]
+        return Found(rows[order], found[order].astype(np.float64))
+
+    def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns the rows' BM25 scores."""
+        return self._all()[rows].astype(np.float64)
+
+    def _all(self) -> NDArray[np.float32]:
+        if self._scores is None:
+            began = time.perf_counter()
+            snapshot = self._field.snapshot
+            self._scores = snapshot.rows.keywords.scores(
+                snapshot, self._query.texts, snapshot.live_chunk_mask
+            )
+            took = (time.perf_counter() - began) * 1000
+            why = "words are scored over all rows"
+            count = self._field.allowed.count
+            step = PlanStep("keyword", "bm25", why, snapshot.chunk_count, count, took)
+            self.steps.append(step)
+        return self._scores
 
 
-def _choose(
-    snapshot: Snapshot, near: _List, by_words: _List, options: SearchOptions
-) -> tuple[list[Hit], dict[str, int], bool]:
-    """Returns the hits, what was left out, and whether looking deeper could bring more."""
-    hits = _hits(near, by_words, options)
-    dropped: dict[str, int] = {}
-    if options.score_threshold is not None:
-        kept = [hit for hit in hits if hit.scores.final >= options.score_threshold]
-        _count(dropped, "below_threshold", len(hits) - len(kept))
-        has_ended = len(kept) < len(hits)
-        hits = kept
-    else:
-        has_ended = False
-    if options.max_per_document:
-        kept = _limit_per_document(snapshot, hits, options.max_per_document)
-        _count(dropped, "max_per_document", len(hits) - len(kept))
-        hits = kept
-    is_full = near.is_full or by_words.is_full
-    wants_more = (
-        options.max_per_document > 0
-        and options.mode is not SearchMode.HYBRID
-        and len(hits) < options.top_k
-        and is_full
-        and not has_ended
-    )
-    if options.diversity:
-        hits = _diversify(snapshot, hits, options)
-    return hits[: options.top_k], dropped, wants_more
+def _list_of(field: Field, way: _Way, depth: int) -> Found:
+    """Returns a way's best rows, no document with more than its share."""
+    limit = field.options.per_document
+    if not limit:
+        return way.find(field.allowed, depth)
+    return spread.find(way.find, field.snapshot, field.allowed, depth, limit)
 
 
-def _hits(near: _List, by_words: _List, options: SearchOptions) -> list[Hit]:
-    if options.mode is SearchMode.DENSE:
-        return [
-            Hit(int(row), Scores(final=float(score), dense=float(score)))
-            for row, score in zip(near.rows, near.scores, strict=True)
-        ]
-    if options.mode is SearchMode.KEYWORD:
-        return [
-            Hit(int(row), Scores(final=float(score), keyword=float(score)))
-            for row, score in zip(by_words.rows, by_words.scores, strict=True)
-        ]
+def _fused(near: Found | None, by_words: Found | None, options: SearchOptions) -> Hits:
+    if by_words is None and near is not None:
+        return Hits(near.rows, near.scores, dense=near.scores)
+    if near is None and by_words is not None:
+        return Hits(by_words.rows, by_words.scores, keyword=by_words.scores)
+    assert near is not None
+    assert by_words is not None
     rows, scores = fuse(
         (near.rows, near.scores),
         (by_words.rows, by_words.scores),
         options.fusion,
         options.dense_weight,
+        options.rank_constant,
     )
-    dense_of = dict(zip(near.rows.tolist(), near.scores.tolist(), strict=True))
-    word_of = dict(zip(by_words.rows.tolist(), by_words.scores.tolist(), strict=True))
-    return [
-        Hit(
-            row,
-            Scores(final=score, dense=dense_of.get(row), keyword=word_of.get(row), fused=score),
+    return Hits(
+        rows,
+        scores,
+        dense=values_of(rows, near.rows, near.scores),
+        keyword=values_of(rows, by_words.rows, by_words.scores),
+        fused=scores,
+    )
+
+
+def _finish(field: Field, hits: Hits, steps: list[PlanStep], scanned: int) -> Ranking:
+    """Applies threshold, share of each document, variety and top_k."""
+    options = field.options
+    dropped: dict[str, int] = {}
+    if options.score_threshold is not None:
+        kept = hits.take(hits.final >= options.score_threshold)
+        _count(dropped, "below_threshold", len(hits.rows) - len(kept.rows))
+        hits = kept
+    if options.group_size:
+        return Ranking(hits, steps, scanned, dropped)
+    if options.max_per_document:
+        documents = field.snapshot.document_of[hits.rows]
+        kept = hits.take(spread.within(documents, options.max_per_document))
+        _count(dropped, "max_per_document", len(hits.rows) - len(kept.rows))
+        hits = kept
+    if options.diversity and len(hits.rows):
+        hits = _diversified(field.snapshot, hits, options)
+    if len(hits.rows) > options.top_k:
+        hits = hits.take(slice(options.top_k))
+    return Ranking(hits, steps, scanned, dropped)
+
+
+def _grouped(
+    field: Field, hits: Hits, near: Found | None, by_words: Found | None, ways: Sequence[_Way]
+) -> Hits:
+    """Returns the best documents' best passages, group by group.
+
+    The lists hold the best passages of each of the best documents; a document's further ones may
+    lie deeper, so all its allowed chunks are scored.
+    """
+    snapshot, options = field.snapshot, field.options
+    documents = snapshot.document_of[hits.rows]
+    _, first = np.unique(documents, return_index=True)
+    best = documents[np.sort(first)][: options.top_k]
+    parts = []
+    for document in best.tolist():
+        chunks = snapshot.chunks_of(document)
+        rows = np.arange(chunks.start, chunks.stop)
+        rows = rows[field.allowed.mask[rows]]
+        parts.append(_best_of(rows, hits, near, by_words, ways, options))
+    if not parts:
+        return hits
+    return Hits(
+        np.concatenate([each.rows for each in parts]),
+        np.concatenate([each.final for each in parts]),
+        *(
+            None
+            if getattr(hits, name) is None
+            else np.concatenate([getattr(each, name) for each in parts])
+            for name in ("dense", "keyword", "fused")
+        ),
+    )
+
+
+def _best_of(
+    rows: NDArray[np.int64],
+    hits: Hits,
+    near: Found | None,
+    by_words: Found | None,
+    ways: Sequence[_Way],
+    options: SearchOptions,
+) -> Hits:
+    """Returns the best passages among the chunks of one document."""
+    if options.mode is not SearchMode.HYBRID:
+        scores = ways[0].score(rows)
+        if options.mode is SearchMode.KEYWORD:
+            rows, scores = rows[scores > 0], scores[scores > 0]
+        order = np.lexsort((rows, -scores))[: options.group_size]
+        rows, scores = rows[order], scores[order]
+        is_dense = options.mode is SearchMode.DENSE
+        return Hits(
+            rows, scores, dense=scores if is_dense else None, keyword=None if is_dense else scores
         )
-        for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-    ]
+    assert near is not None
+    assert by_words is not None
+    # A chunk in neither list is fused to 0, as any list's absent ones; the nearer comes first.
+    fused = np.nan_to_num(values_of(rows, hits.rows, hits.final))
+    nearness = ways[0].score(rows)
+    order = np.lexsort((rows, -nearness, -fused))[: options.group_size]
+    rows = rows[order]
+    return Hits(
+        rows,
+        fused[order],
+        dense=values_of(rows, near.rows, near.scores),
+        keyword=values_of(rows, by_words.rows, by_words.scores),
+        fused=fused[order],
+    )
 
 
-def _limit_per_document(snapshot: Snapshot, hits: Sequence[Hit], limit: int) -> list[Hit]:
-    taken: dict[int, int] = {}
-    kept = []
-    for hit in hits:
-        document = int(snapshot.document_of[hit.row])
-        taken[document] = taken.get(document, 0) + 1
-        if taken[document] <= limit:
-            kept.append(hit)
-    return kept
-
-
-def _diversify(snapshot: Snapshot, hits: Sequence[Hit], options: SearchOptions) -> list[Hit]:
-    pool = list(hits[: max(_DIVERSITY_POOL, options.top_k)])
-    if not pool:
-        return []
-    scores = np.array([hit.scores.final for hit in pool])
-    vectors = snapshot.vectors[[hit.row for hit in pool]]
-    places, marginal = diversify(scores, vectors, options.diversity, options.top_k)
-    chosen = []
-    for place, score in zip(places, marginal, strict=True):
-        hit = pool[place]
-        former = hit.scores
-        fused = former.fused
-        chosen.append(Hit(hit.row, Scores(score, former.dense, former.keyword, fused)))
+def _diversified(snapshot: Snapshot, hits: Hits, options: SearchOptions) -> Hits:
+    pool = hits.take(slice(max(_DIVERSITY_POOL, options.top_k)))
+    vectors = snapshot.vectors_of(pool.rows)
+    places, marginal = diversify(pool.final, vectors, options.diversity, options.top_k)
+    chosen = pool.take(np.array(places, np.int64))
+    chosen.final = np.array(marginal)
     return chosen
 
 

@@ -8,22 +8,26 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from services.retrieval.dense import Planner
+from services.retrieval.found_passages import FoundPassages, Key
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
+    Group,
     Passage,
     Query,
-    Scores,
+    RecallClass,
     SearchMode,
     SearchOptions,
 )
-from services.retrieval.ranking import Ranking, rank
-from services.retrieval.store.passages import Wanted, fetch
+from services.retrieval.ranking import Field, Ranking, rank
+from services.retrieval.store.passages import Wanted, fetch, token_codes
+from services.retrieval.store.position import GONE
+from services.retrieval.vectors import Allowed
 from services.retrieval.view import masks
 from services.rpc.errors import (
     FailedPreconditionError,
@@ -33,8 +37,6 @@ from services.rpc.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
     from sqlalchemy import Connection
 
@@ -42,12 +44,17 @@ if TYPE_CHECKING:
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
     from services.retrieval.view.rows import Snapshot
-    from services.retrieval.view.view import Published
+    from services.retrieval.view.view import Published, View
 
 T = TypeVar("T")
 
 _ATTEMPTS = 3
 """Times a search is repeated because documents it found were replaced meanwhile."""
+_INLINE_ROWS = 40_000
+"""Rows up to which one exact search (< 1 ms) runs on the event loop: a thread there and back
+costs as much."""
+_GRAPH_ROWS = 400_000
+"""The same for searches that may be approximate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,21 @@ class Likeness:
     negative_ids: tuple[str, ...]
     positive_vectors: tuple[NDArray[np.float32], ...]
     """Unit vectors."""
+    negative_vectors: tuple[NDArray[np.float32], ...] = ()
+    """Unit vectors."""
+
+
+@dataclass(slots=True)
+class _Ranked:
+    """What was found, before its text was read."""
+
+    published: Published
+    is_current: bool
+    """Whether the view stood where the log stood when the search began: then it is the truth."""
+    rankings: list[Ranking]
+    allowed: Allowed
+    keys: list[list[Key]]
+    """Chunks of each ranking."""
 
 
 class Searcher:
@@ -74,14 +96,21 @@ class Searcher:
     Args:
         store: The truth.
         keeper: Views of it.
-        planner: Where scans end and graphs begin.
         threads: Searches that run at once.
+        passage_bytes: About the bytes of passages kept because they were found lately.
     """
 
-    def __init__(self, store: Store, keeper: Keeper, planner: Planner, threads: int = 4) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keeper: Keeper,
+        threads: int = 4,
+        *,
+        passage_bytes: int = 64 << 20,
+    ) -> None:
         self._store = store
         self._keeper = keeper
-        self._planner = planner
+        self._passages = FoundPassages(passage_bytes)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
         # A pool of its own: searches waiting for helpers in their own pool could wait for ever.
         self._helpers = ThreadPoolExecutor(threads, thread_name_prefix="search-words")
@@ -109,14 +138,12 @@ class Searcher:
             check: Refuses queries that do not fit the collection by raising.
         """
 
-        def run(published: Published) -> list[Answer]:
-            allowed = _allowed_chunks(published, reach, options)
-            rankings = rank(
-                published.snapshot, queries, allowed, options, self._planner, self._helpers
-            )
-            return self._answers(published, rankings, allowed, options)
+        def run(published: Published) -> tuple[list[Ranking], Allowed]:
+            allowed = _allowed(published, reach, options)
+            return rank(self._field(published.snapshot, allowed, options), queries), allowed
 
-        return await self._repeat(reach, name, options, check, run)
+        is_single = len(queries) == 1 and options.mode is SearchMode.DENSE
+        return await self._repeat(reach, name, options, check, run, is_single=is_single)
 
     async def recommend(
         self,
@@ -127,21 +154,25 @@ class Searcher:
         check: Callable[[Collection], None],
     ) -> Answer:
         """Returns the best passage of each document that is like some and unlike others."""
-        options = replace(options, mode=SearchMode.DENSE, max_per_document=1)
+        options = replace(options, mode=SearchMode.DENSE, max_per_document=1, group_size=0)
 
-        def run(published: Published) -> list[Answer]:
+        def run(published: Published) -> tuple[list[Ranking], Allowed]:
             snapshot = published.snapshot
             readable = masks.readable(snapshot, reach.principals, _now_micros())
             query = _mean_query(snapshot, likeness, readable)
-            allowed = _allowed_chunks(published, reach, options).copy()
+            mask = _allowed(published, reach, options).mask.copy()
             for each in (*likeness.positive_ids, *likeness.negative_ids):
                 row = snapshot.row_of(each)
                 if row is not None:
-                    allowed[snapshot.chunks_of(row)] = False
-            rankings = rank(snapshot, [query], allowed, options, self._planner, self._helpers)
-            return self._answers(published, rankings, allowed, options)
+                    chunks = snapshot.chunks_of(row)
+                    mask[chunks.start : chunks.stop] = False
+            allowed = Allowed(mask)
+            return rank(self._field(snapshot, allowed, options), [query]), allowed
 
-        return (await self._repeat(reach, name, options, check, run))[0]
+        return (await self._repeat(reach, name, options, check, run, is_single=False))[0]
+
+    def _field(self, snapshot: Snapshot, allowed: Allowed, options: SearchOptions) -> Field:
+        return Field(snapshot, allowed, options, self._helpers)
 
     async def _repeat(
         self,
@@ -149,56 +180,181 @@ class Searcher:
         name: str,
         options: SearchOptions,
         check: Callable[[Collection], None],
-        run: Callable[[Published], list[Answer]],
+        run: Callable[[Published], tuple[list[Ranking], Allowed]],
+        *,
+        is_single: bool,
     ) -> list[Answer]:
         """Runs a search on the newest view; again when what it found was replaced meanwhile."""
-        answers: list[Answer] = []
+        answers: list[Answer] | None = None
         for attempt in range(_ATTEMPTS):
             collection = await self._store.resolve(reach.tenant, name)
             check(collection)
-            try:
-                if attempt == 0:
-                    view = await self._keeper.view(collection, options.min_seq)
-                else:
-                    view = await self._keeper.current_view(collection)
-            except NotFoundError:
-                # The name may stand for another collection by now.
-                self._store.forget_catalog()
-                collection = await self._store.resolve(reach.tenant, name)
-                view = await self._keeper.view(collection, options.min_seq)
-            published = view.published
-            answers = await self._in_thread(lambda published=published: run(published))
-            if not any("superseded" in answer.dropped for answer in answers):
+            view = await self._view(reach, name, collection, options, is_first=attempt == 0)
+            if view is None:
+                continue
+            is_last = attempt + 1 == _ATTEMPTS
+            if is_single and self._is_quick(view, options):
+                ranked = self._ranked(view, run, is_last=is_last)
+                answers = None if ranked is None else self._known(ranked, options)
+                if ranked is not None and answers is None:
+                    answers = await self._in_thread(partial(self._complete, ranked, options))
+            else:
+                answers = await self._in_thread(
+                    partial(self._answer, view, run, options, is_last=is_last)
+                )
+            if answers is not None and not any("superseded" in each.dropped for each in answers):
                 break
             SEARCHES_REPEATED.inc()
             self._store.forget_catalog()
+            if not is_last:
+                answers = None
+        if answers is None:
+            raise NotFoundError(
+                Reason.COLLECTION_NOT_FOUND,
+                f"there is no collection {name!r}",
+                metadata={"collection": name},
+            )
         return answers
 
-    def _answers(
+    async def _view(
         self,
-        published: Published,
-        rankings: Sequence[Ranking],
-        allowed: NDArray[np.bool_],
+        reach: Reach,
+        name: str,
+        collection: Collection,
         options: SearchOptions,
-    ) -> list[Answer]:
-        """Reads the text of all hits, in this thread."""
-        snapshot = published.snapshot
-        wanted = [_wanted(snapshot, hit.row) for each in rankings for hit in each.hits]
-        found: Mapping[Wanted, Passage | None] = {}
-        if wanted:
-            unique = list(dict.fromkeys(wanted))
+        *,
+        is_first: bool,
+    ) -> View | None:
+        """Returns the view to search; None when the name stands for another collection by now."""
+        try:
+            if is_first:
+                return await self._keeper.view(collection, options.min_seq)
+            return await self._keeper.current_view(collection)
+        except NotFoundError:
+            self._store.forget_catalog()
+            await self._store.resolve(reach.tenant, name)
+            return None
+
+    def _is_quick(self, view: View, options: SearchOptions) -> bool:
+        if not self._store.positions.is_instant or options.per_document:
+            return False
+        rows = view.published.snapshot.chunk_count
+        return rows <= (_INLINE_ROWS if options.recall is RecallClass.EXACT else _GRAPH_ROWS)
+
+    def _answer(
+        self,
+        view: View,
+        run: Callable[[Published], tuple[list[Ranking], Allowed]],
+        options: SearchOptions,
+        *,
+        is_last: bool,
+    ) -> list[Answer] | None:
+        """Answers in this thread; None when the name may stand for another collection."""
+        ranked = self._ranked(view, run, is_last=is_last)
+        return None if ranked is None else self._complete(ranked, options)
+
+    def _ranked(
+        self,
+        view: View,
+        run: Callable[[Published], tuple[list[Ranking], Allowed]],
+        *,
+        is_last: bool,
+    ) -> _Ranked | None:
+        """Ranks on the view's newest state; None when the name may stand for another collection.
+
+        The log is asked after the search was, and before anything is looked at: what was
+        acknowledged before the search began is in a state that is found to be current.
+        """
+        published = view.published
+        newest = self._store.positions.read(published.collection.id)
+        if newest is not None:
+            if newest.seq == GONE:
+                return None
+            if newest.catalog_version > self._store.catalog_version:
+                self._store.see_catalog(newest.catalog_version)
+                if not is_last:
+                    return None
+        is_current = newest is not None and newest.seq == published.snapshot.seq
+        rankings, allowed = run(published)
+        keys = [_keys(published.snapshot, ranking.hits.rows) for ranking in rankings]
+        return _Ranked(published, is_current, rankings, allowed, keys)
+
+    def _known(self, ranked: _Ranked, options: SearchOptions) -> list[Answer] | None:
+        """Answers from memory; None when the store has to be read."""
+        if not ranked.is_current or options.token_codes_top_k:
+            return None
+        known = self._passages.of(
+            ranked.published.collection.id, with_metadata=options.include_metadata
+        )
+        try:
+            found = [[known[key] for key in keys] for keys in ranked.keys]
+        except KeyError:
+            return None
+        return [
+            _assemble(ranked, ranking, passages, options)
+            for ranking, passages in zip(ranked.rankings, found, strict=True)
+        ]
+
+    def _complete(self, ranked: _Ranked, options: SearchOptions) -> list[Answer]:
+        """Reads what is missing, leaving out what is not the truth any more."""
+        found = self._found(ranked, {key: None for each in ranked.keys for key in each}, options)
+        answers = []
+        for ranking, keys in zip(ranked.rankings, ranked.keys, strict=True):
+            passages = [found[key] for key in keys]
+            whole = [passage for passage in passages if passage is not None]
+            gone = len(passages) - len(whole)
+            if gone:
+                is_here = np.array([passage is not None for passage in passages], np.bool_)
+                ranking.hits = ranking.hits.take(is_here)
+                ranking.dropped = {**ranking.dropped, "superseded": gone}
+            answers.append(_assemble(ranked, ranking, whole, options))
+        if options.token_codes_top_k:
+            self._add_token_codes(ranked.published, answers, options.token_codes_top_k)
+        return answers
+
+    def _found(
+        self, state: _Ranked, wanted: dict[Key, None], options: SearchOptions
+    ) -> dict[Key, Passage | None]:
+        """Returns the passages of chunks; None for those that are not the truth any more."""
+        collection_id = state.published.collection.id
+        with_metadata = options.include_metadata
+        known = self._passages.of(collection_id, with_metadata=with_metadata)
+        # A view that is behind proves nothing: every chunk is looked up in the store.
+        found: dict[Key, Passage | None] = {
+            key: known.get(key) if state.is_current else None for key in wanted
+        }
+        missing = [key for key, passage in found.items() if passage is None]
+        if missing:
 
             def read(connection: Connection) -> list[Passage | None]:
-                return fetch(
-                    connection,
-                    published.collection.id,
-                    unique,
-                    with_metadata=options.include_metadata,
-                )
+                chunks = [Wanted(*key) for key in missing]
+                return fetch(connection, collection_id, chunks, with_metadata=with_metadata)
 
-            found = dict(zip(unique, self._store.reader.run_here(read), strict=True))
-        allowed_count = int(np.count_nonzero(allowed))
-        return [_answer(published, ranking, found, allowed_count) for ranking in rankings]
+            fresh = dict(zip(missing, self._store.reader.run_here(read), strict=True))
+            found.update(fresh)
+            self._passages.keep(
+                collection_id,
+                [(key, each) for key, each in fresh.items() if each is not None],
+                with_metadata=with_metadata,
+            )
+        return found
+
+    def _add_token_codes(self, published: Published, answers: Sequence[Answer], count: int) -> None:
+        """Reads the token codes of the best passages of each answer, all at once."""
+        wanted = [
+            Wanted(each.document_id, each.document_version, each.ordinal)
+            for answer in answers
+            for each in answer.passages[:count]
+        ]
+        if not wanted:
+            return
+
+        def read(connection: Connection) -> list[bytes]:
+            return token_codes(connection, published.collection.id, wanted)
+
+        codes = iter(self._store.reader.run_here(read))
+        for answer in answers:
+            answer.token_codes = [next(codes) for _ in answer.passages[:count]]
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         context = contextvars.copy_context()
@@ -241,49 +397,64 @@ def check_query(
         )
 
 
-def _allowed_chunks(
-    published: Published, reach: Reach, options: SearchOptions
-) -> NDArray[np.bool_]:
+def _allowed(published: Published, reach: Reach, options: SearchOptions) -> Allowed:
     return masks.allowed(
         published.snapshot,
         reach.principals,
         options.filter,
         published.collection.settings.fields,
         _now_micros(),
-    ).mask
+    )
 
 
-def _wanted(snapshot: Snapshot, row: int) -> Wanted:
-    document = int(snapshot.document_of[row])
-    version = int(snapshot.rows.versions.rows(snapshot.document_count)[document])
-    return Wanted(snapshot.rows.ids[document], version, int(snapshot.ordinals[row]))
+def _keys(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[Key]:
+    """Returns what the chunk rows are in the store."""
+    documents = snapshot.document_of[rows]
+    versions = snapshot.rows.versions.rows(snapshot.document_count)[documents].tolist()
+    ids = snapshot.rows.ids
+    return [
+        (ids[document], version, ordinal)
+        for document, version, ordinal in zip(
+            documents.tolist(), versions, snapshot.ordinals[rows].tolist(), strict=True
+        )
+    ]
 
 
-def _answer(
-    published: Published,
-    ranking: Ranking,
-    found: Mapping[Wanted, Passage | None],
-    allowed_count: int,
+def _assemble(
+    ranked: _Ranked, ranking: Ranking, passages: list[Passage], options: SearchOptions
 ) -> Answer:
-    snapshot = published.snapshot
-    passages: list[tuple[Passage, Scores]] = []
-    dropped = dict(ranking.dropped)
-    for hit in ranking.hits:
-        passage = found.get(_wanted(snapshot, hit.row))
-        if passage is None:
-            dropped["superseded"] = dropped.get("superseded", 0) + 1
-        else:
-            passages.append((passage, hit.scores))
+    snapshot, allowed = ranked.published.snapshot, ranked.allowed
+    hits = ranking.hits
+    # Whatever an index did: nothing leaves that scope and filter do not allow.
+    if not allowed.mask[hits.rows].all():
+        raise RuntimeError("a search found rows that are not allowed")
     return Answer(
         passages=passages,
+        hits=hits,
         steps=ranking.steps,
-        allowed_count=allowed_count,
-        dropped=dropped,
+        allowed_count=allowed.count,
+        dropped=ranking.dropped,
         vectors_scanned=ranking.scanned,
-        collection=published.collection.name,
+        collection=ranked.published.collection.name,
         generation=snapshot.seq,
         visible_seq=snapshot.tenant_seq,
+        vectors=snapshot.vectors_of(hits.rows) if options.include_vectors else None,
+        groups=_groups(passages) if options.group_size else [],
     )
+
+
+def _groups(passages: Sequence[Passage]) -> list[Group]:
+    """Returns the groups of passages that come group by group."""
+    starts = [
+        place
+        for place, each in enumerate(passages)
+        if place == 0 or each.document_id != passages[place - 1].document_id
+    ]
+    ends = [*starts[1:], len(passages)]
+    return [
+        Group(passages[start].document_id, start, end - start)
+        for start, end in zip(starts, ends, strict=False)
+    ]
 
 
 def _mean_query(snapshot: Snapshot, likeness: Likeness, readable: NDArray[np.bool_]) -> Query:
@@ -292,7 +463,10 @@ def _mean_query(snapshot: Snapshot, likeness: Likeness, readable: NDArray[np.boo
         *likeness.positive_vectors,
         *_document_vectors(snapshot, likeness.positive_ids, readable),
     ]
-    disliked = _document_vectors(snapshot, likeness.negative_ids, readable)
+    disliked = [
+        *likeness.negative_vectors,
+        *_document_vectors(snapshot, likeness.negative_ids, readable),
+    ]
     if not liked:
         raise NotFoundError(
             Reason.DOCUMENT_NOT_FOUND, "none of the positive documents exists with a vector"
@@ -313,7 +487,7 @@ def _document_vectors(
     for each in ids:
         row = snapshot.row_of(each)
         if row is not None and readable[row] and len(snapshot.chunks_of(row)):
-            found.append(snapshot.vectors[snapshot.chunks_of(row)].mean(axis=0))
+            found.append(snapshot.vectors_of(snapshot.chunks_of(row)).mean(axis=0))
     return found
 
 

@@ -12,9 +12,9 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import usage_pb2
 
 from services.filters.proto import value_to_proto
-from services.retrieval import checks, from_proto, limits, to_proto
+from services.retrieval import checks, from_proto, limits, to_proto, wire
 from services.retrieval.collection_calls import CollectionCalls
-from services.retrieval.queries import Query, SearchMode
+from services.retrieval.queries import SearchMode
 from services.retrieval.search import Likeness, Reach, check_query
 from services.retrieval.transfer_calls import TransferCalls
 from services.retrieval.vectors import unit
@@ -24,9 +24,11 @@ from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
     from services.filters.ast import Filter
+    from services.retrieval.administration import Administration
     from services.retrieval.library import Library
-    from services.retrieval.queries import Answer
+    from services.retrieval.queries import Answer, SearchOptions
     from services.retrieval.search import Searcher
+    from services.retrieval.transfer import Exporter
     from services.rpc.admission import Admission
 
 _THREAD_BYTES = 65_536
@@ -39,14 +41,24 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
     Args:
         library: Collections and documents.
         searcher: Searches.
+        administration: Settings, quotas, checks.
+        exporter: Reads collections whole.
         queries: Bounds the queries in work.
         writes: Bounds the bytes of writes in work.
     """
 
     def __init__(
-        self, library: Library, searcher: Searcher, queries: Admission, writes: Admission
+        self,
+        library: Library,
+        searcher: Searcher,
+        administration: Administration,
+        exporter: Exporter,
+        queries: Admission,
+        writes: Admission,
     ) -> None:
         self._library = library
+        self._administration = administration
+        self._exporter = exporter
         self._searcher = searcher
         self._queries = queries
         self._writes = writes
@@ -89,6 +101,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         reach = _reach(request)
         name = checks.collection_name(request.collection, "collection")
         ids = from_proto.document_ids(request.document_ids, "document_ids")
+        with_codes = request.include_chunks and request.include_token_codes
         with_vectors = request.include_chunks and request.include_vectors
         async with self._queries.admit(1):
             collection, found = await self._library.read(
@@ -97,12 +110,14 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
                 ids,
                 with_text=not request.omit_text,
                 with_chunks=request.include_chunks,
-                with_vectors=with_vectors,
+                with_vectors=with_vectors or with_codes,
             )
         dimensions = collection.settings.dimensions
         return pb.GetDocumentsResponse(
             documents=[
-                to_proto.document(each, dimensions=dimensions, with_vectors=with_vectors)
+                to_proto.document(
+                    each, dimensions=dimensions, with_vectors=with_vectors, with_codes=with_codes
+                )
                 for each in found
             ]
         )
@@ -165,27 +180,23 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> Any:
         """Finds passages for one query."""
-        name, answers = await self._search(request, [request.query], "query")
-        return to_proto.answer(answers[0], name, explain=request.options.explain)
+        return await self._one(request)
 
     async def BatchSearch(self, request: pb.BatchSearchRequest, context: Any) -> Any:
         """Finds passages for several queries."""
         if not request.queries:
             raise InvalidArgumentError.for_field("queries", "must hold at least one query")
         checks.size(len(request.queries), limits.MAX_QUERIES_PER_BATCH, "queries", "queries")
-        name, answers = await self._search(request, request.queries, "queries[{index}]")
+        options, answers = await self._search(request, request.queries, "queries[{index}]")
         explain = request.options.explain
-        return pb.BatchSearchResponse(
-            responses=[to_proto.answer(each, name, explain=explain) for each in answers]
-        )
+        return wire.batch([wire.answer(each, options, explain=explain) for each in answers])
 
     async def SearchStream(
         self, request_iterator: AsyncIterator[pb.SearchStreamRequest], context: Any
-    ) -> AsyncIterator[pb.SearchStreamResponse]:
+    ) -> AsyncIterator[Any]:
         """Finds passages for a flow of queries; one answer per message, in order."""
         async for message in request_iterator:
-            response = await self.Search(message.request, context)
-            yield pb.SearchStreamResponse(search_id=message.search_id, response=response)
+            yield wire.stream_answer(message.search_id, await self._one(message.request))
 
     async def Recommend(self, request: pb.RecommendRequest, context: Any) -> Any:
         """Finds documents like some and unlike others."""
@@ -201,24 +212,30 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
             unit(from_proto.vector(each, f"positive_vectors[{i}]"))
             for i, each in enumerate(request.positive_vectors)
         )
+        checks.size(len(request.negative_vectors), limits.MAX_IDS, "negative_vectors", "vectors")
+        disliked = tuple(
+            unit(from_proto.vector(each, f"negative_vectors[{i}]"))
+            for i, each in enumerate(request.negative_vectors)
+        )
         likeness = Likeness(
             tuple(from_proto.document_ids(request.positive_ids, "positive_ids", is_required=False)),
             tuple(from_proto.document_ids(request.negative_ids, "negative_ids", is_required=False)),
             vectors,
+            disliked,
         )
         check = partial(
             check_query,
-            vectors=vectors,
+            vectors=(*vectors, *disliked),
             embedding_model=request.options.embedding_model,
             path="positive_vectors",
         )
         async with self._queries.admit(1):
             answer = await self._searcher.recommend(reach, name, likeness, options, check)
-        return pb.RecommendResponse(
-            passages=to_proto.scored(answer, answer.collection),
+        rest = pb.RecommendResponse(
             explanation=to_proto.explanation(answer) if request.options.explain else None,
             usage=usage_pb2.Usage(vectors_scanned=answer.vectors_scanned),
         )
+        return wire.passages(answer, options) + rest.SerializeToString()
 
     async def _upsert(self, request: pb.UpsertRequest) -> pb.UpsertResponse:
         scope = scope_from_proto(request.scope)
@@ -231,35 +248,45 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
                 new = from_proto.documents(request.documents)
             with span("store.upsert", attributes={"cairn.documents": len(new)}):
                 written = await self._library.upsert(
-                    scope.tenant, name, new, request.expected_version
+                    scope.tenant,
+                    name,
+                    new,
+                    request.expected_version,
+                    from_proto.expected_versions(request),
                 )
         return pb.UpsertResponse(seq=written.seq, versions=written.versions)
+
+    async def _one(self, request: pb.SearchRequest) -> bytes:
+        options, answers = await self._search(request, [request.query], "query")
+        return wire.answer(answers[0], options, explain=request.options.explain)
 
     async def _search(
         self,
         request: pb.SearchRequest | pb.BatchSearchRequest,
         messages: Sequence[pb.Query],
         path: str,
-    ) -> tuple[str, list[Answer]]:
-        """Returns the collection's own name and an answer for each query."""
+    ) -> tuple[SearchOptions, list[Answer]]:
+        """Returns how was searched, and an answer for each query."""
         reach = _reach(request)
         name = checks.collection_name(request.collection, "collection")
-        mode = from_proto.search_mode(messages, request.options)
-        options = from_proto.search_options(request.options, mode)
-        queries: list[Query] = [
-            from_proto.query(each, mode, path.format(index=i)) for i, each in enumerate(messages)
-        ]
+        options = from_proto.search_options(
+            request.options, from_proto.search_mode(messages, request.options)
+        )
+        queries = from_proto.queries(messages, options.mode, path)
         check = partial(
             check_query,
             vectors=[each.vector for each in queries if each.vector is not None],
             embedding_model=request.options.embedding_model,
             path=path.format(index=0) + ".vector",
         )
-        attributes = {"cairn.search.mode": mode.name.lower(), "cairn.search.top_k": options.top_k}
+        attributes = {
+            "cairn.search.mode": options.mode.name.lower(),
+            "cairn.search.top_k": options.top_k,
+        }
         async with self._queries.admit(len(queries)):
             with span("retrieval.search", attributes=attributes):
                 answers = await self._searcher.search(reach, name, queries, options, check)
-        return answers[0].collection, answers
+        return options, answers
 
 
 def _reach(request: Any) -> Reach:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.types.v1 import passage_pb2, usage_pb2, vector_pb2
+from cairn.types.v1 import passage_pb2, vector_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.filters.proto import value_to_proto
+from services.retrieval.collections import IndexParameters, TierPolicy
 
 if TYPE_CHECKING:
+    from services.retrieval.administration import Consistency
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Chunk, Document
-    from services.retrieval.queries import Answer, Passage, Scores
+    from services.retrieval.queries import Answer, Group, Passage
+    from services.retrieval.store.counts import Quota
 
 
 def collection(value: Collection) -> pb.Collection:
@@ -29,16 +34,71 @@ def collection(value: Collection) -> pb.Collection:
             index_type=int(settings.index_type),  # pyright: ignore[reportArgumentType]
             acl_policy=int(settings.acl_policy),  # pyright: ignore[reportArgumentType]
             language=settings.language,
-            tier=pb.TIER_HOT,
+            tier=int(settings.tier),  # pyright: ignore[reportArgumentType]
             description=settings.description,
+            index_parameters=index_parameters(settings.index_parameters),
+            tier_policy=_tier_policy(settings.tier_policy),
+            schema_policy=int(settings.schema_policy),  # pyright: ignore[reportArgumentType]
         ),
         created_at=timestamp(value.created_micros),
         generation=value.seq,
     )
 
 
-def document(value: Document, *, dimensions: int, with_vectors: bool) -> pb.Document:
-    """Returns a document's message with what was read of it."""
+def index_parameters(value: IndexParameters) -> pb.IndexParameters | None:
+    """Returns the message of parameters; None when all are the service's choice."""
+    return None if value == IndexParameters() else pb.IndexParameters(**asdict(value))
+
+
+def _tier_policy(value: TierPolicy) -> pb.TierPolicy | None:
+    if value == TierPolicy():
+        return None
+    return pb.TierPolicy(
+        warm_after=_duration(value.warm_after_seconds),
+        cold_after=_duration(value.cold_after_seconds),
+    )
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1_000_000))
+    return duration
+
+
+def consistency(value: Consistency) -> pb.ConsistencyCheck:
+    """Returns the message of a comparison."""
+    stored, viewed = value.stored, value.viewed
+    return pb.ConsistencyCheck(
+        is_consistent=value.is_consistent,
+        seq=value.seq,
+        stored_document_count=stored.documents,
+        view_document_count=viewed.documents,
+        stored_chunk_count=stored.chunks,
+        view_chunk_count=viewed.chunks,
+        stored_hash=f"{stored.xor:016x}",
+        view_hash=f"{viewed.xor:016x}",
+        checked_at=timestamp(value.checked_micros),
+    )
+
+
+def quota(value: Quota) -> pb.Quota:
+    """Returns the message of a quota."""
+    return pb.Quota(max_vectors=value.max_vectors, max_bytes=value.max_bytes)
+
+
+def document(
+    value: Document, *, dimensions: int, with_vectors: bool, with_codes: bool = False
+) -> pb.Document:
+    """Returns a document's message with what was read of it.
+
+    Args:
+        value: The document.
+        dimensions: Numbers in a vector.
+        with_vectors: Whether chunks carry their vectors.
+        with_codes: Whether they carry their token codes.
+    """
     return pb.Document(
         document_id=value.document_id,
         title=value.title,
@@ -46,7 +106,10 @@ def document(value: Document, *, dimensions: int, with_vectors: bool) -> pb.Docu
         text=value.text,
         metadata={name: value_to_proto(each) for name, each in value.metadata.items()},
         acl=value.acl,
-        chunks=[_chunk(each, dimensions, with_vectors=with_vectors) for each in value.chunks],
+        chunks=[
+            _chunk(each, dimensions, with_vectors=with_vectors, with_codes=with_codes)
+            for each in value.chunks
+        ],
         content_hash=value.content_hash,
         version=value.version,
         committed_at=timestamp(value.committed_micros),
@@ -54,13 +117,26 @@ def document(value: Document, *, dimensions: int, with_vectors: bool) -> pb.Docu
     )
 
 
-def passage(value: Passage, name: str) -> passage_pb2.Passage:
+def passage(value: Passage, name: str, *, omit_text: bool = False) -> passage_pb2.Passage:
     """Returns a passage's message.
 
     Args:
         value: The passage.
         name: Collection it lives in.
+        omit_text: Whether text, title, URI and headings are left out.
     """
+    if omit_text:
+        return passage_pb2.Passage(
+            chunk_id=value.chunk_id,
+            document_id=value.document_id,
+            document_version=value.document_version,
+            collection=name,
+            ordinal=value.ordinal,
+            start=value.start,
+            end=value.end,
+            metadata={key: value_to_proto(each) for key, each in value.metadata.items()},
+            page=value.page,
+        )
     return passage_pb2.Passage(
         chunk_id=value.chunk_id,
         document_id=value.document_id,
@@ -78,24 +154,11 @@ def passage(value: Passage, name: str) -> passage_pb2.Passage:
     )
 
 
-def answer(value: Answer, name: str, *, explain: bool) -> pb.SearchResponse:
-    """Returns a search's message."""
-    return pb.SearchResponse(
-        passages=scored(value, name),
-        explanation=explanation(value) if explain else None,
-        degraded=value.degraded,
-        usage=usage_pb2.Usage(vectors_scanned=value.vectors_scanned),
-        generation=value.generation,
-        visible_seq=value.visible_seq,
+def group(value: Group) -> pb.DocumentGroup:
+    """Returns the message of a group of passages."""
+    return pb.DocumentGroup(
+        document_id=value.document_id, first_passage=value.first, passage_count=value.count
     )
-
-
-def scored(value: Answer, name: str) -> list[passage_pb2.ScoredPassage]:
-    """Returns the passages of an answer with their scores."""
-    return [
-        passage_pb2.ScoredPassage(passage=passage(each, name), scores=_scores(scores))
-        for each, scores in value.passages
-    ]
 
 
 def explanation(value: Answer) -> pb.SearchExplanation:
@@ -109,6 +172,11 @@ def explanation(value: Answer) -> pb.SearchExplanation:
                 row_count=step.row_count,
                 allowed_count=step.allowed_count,
                 duration_ms=step.duration_ms,
+                tier=int(step.tier),  # pyright: ignore[reportArgumentType]
+                compared_count=step.compared,
+                recall_class=int(step.recall),  # pyright: ignore[reportArgumentType]
+                index_type=int(step.index_type),  # pyright: ignore[reportArgumentType]
+                load_ms=step.load_ms,
             )
             for step in value.steps
         ],
@@ -122,7 +190,7 @@ def timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
-def _chunk(value: Chunk, dimensions: int, *, with_vectors: bool) -> pb.Chunk:
+def _chunk(value: Chunk, dimensions: int, *, with_vectors: bool, with_codes: bool) -> pb.Chunk:
     vector = None
     if with_vectors:
         vector = vector_pb2.Vector(
@@ -137,11 +205,5 @@ def _chunk(value: Chunk, dimensions: int, *, with_vectors: bool) -> pb.Chunk:
         heading_path=value.heading_path,
         page=value.page,
         vector=vector,
-        token_codes=value.token_codes,
-    )
-
-
-def _scores(value: Scores) -> passage_pb2.PassageScores:
-    return passage_pb2.PassageScores(
-        dense=value.dense, keyword=value.keyword, fused=value.fused, final=value.final
+        token_codes=value.token_codes if with_codes else b"",
     )

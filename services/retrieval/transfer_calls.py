@@ -4,34 +4,88 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
-from services.retrieval import checks
-from services.rpc.errors import Reason, UnimplementedError
+from services.retrieval import checks, from_proto, limits, settings_proto, to_proto
+from services.retrieval.search import Reach
+from services.retrieval.transfer import Export
 from services.rpc.scope_proto import scope_from_proto
+
+if TYPE_CHECKING:
+    from services.retrieval.library import Library
+    from services.retrieval.transfer import Exporter
+    from services.rpc.admission import Admission
 
 
 class TransferCalls(rpc.RetrievalServiceServicer):
     """Export and import."""
 
+    _library: Library
+    _exporter: Exporter
+    _queries: Admission
+    _writes: Admission
+
     async def ExportCollection(
         self, request: pb.ExportCollectionRequest, context: Any
     ) -> AsyncIterator[pb.ExportCollectionResponse]:
         """Streams every document that the scope may read."""
-        scope_from_proto(request.scope)
-        checks.collection_name(request.collection, "collection")
-        raise UnimplementedError(Reason.NOT_SUPPORTED, "this version does not do this")
-        yield  # a stream, as the contract says
+        scope = scope_from_proto(request.scope)
+        export = Export(
+            Reach(scope.tenant, scope.principals),
+            checks.collection_name(request.collection, "collection"),
+            from_proto.optional_filter(request.filter, "filter", is_set=request.HasField("filter")),
+            request.resume_token,
+            checks.number(
+                request.batch_size,
+                "batch_size",
+                1,
+                limits.MAX_DOCUMENTS_PER_BATCH,
+                limits.DEFAULT_EXPORT_BATCH,
+            ),
+            request.all_documents,
+        )
+        async with self._queries.admit(1):
+            collection, batches = await self._exporter.open(export)
+            yield pb.ExportCollectionResponse(
+                collection=to_proto.collection(collection), resume_token=request.resume_token
+            )
+            dimensions = collection.settings.dimensions
+            async for batch in batches:
+                yield pb.ExportCollectionResponse(
+                    documents=[
+                        to_proto.document(
+                            each, dimensions=dimensions, with_vectors=True, with_codes=True
+                        )
+                        for each in batch.documents
+                    ],
+                    resume_token=batch.token,
+                    is_last=batch.is_last,
+                )
 
     async def ImportCollection(
         self, request_iterator: AsyncIterator[pb.ImportCollectionRequest], context: Any
     ) -> AsyncIterator[pb.ImportCollectionResponse]:
         """Writes a flow of exported documents; one acknowledgement per message, in order."""
+        tenant = name = ""
+        total = 0
         async for message in request_iterator:
-            scope_from_proto(message.scope)
-            checks.collection_name(message.collection, "collection")
-            raise UnimplementedError(Reason.NOT_SUPPORTED, "this version does not do this")
-            yield  # a stream, as the contract says
+            if not name or message.HasField("scope"):
+                tenant = scope_from_proto(message.scope).tenant
+                name = checks.collection_name(message.collection, "collection")
+                if message.HasField("settings"):
+                    await self._library.create(
+                        tenant, name, settings_proto.settings(message.settings)
+                    )
+            seq = 0
+            if message.documents:
+                new = from_proto.documents(message.documents)
+                async with self._writes.admit(message.ByteSize()):
+                    written = await self._library.upsert(tenant, name, new)
+                seq = written.seq
+                total += len(new)
+            else:
+                await self._library.describe(tenant, name)
+            yield pb.ImportCollectionResponse(seq=seq, document_count=total)

@@ -16,12 +16,13 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.filters.parser import parse
 from services.filters.proto import to_proto, value_to_proto
-from services.retrieval.dense import Planner
+from services.retrieval.administration import Administration
 from services.retrieval.library import Library
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.store.store import Store
+from services.retrieval.transfer import Exporter
 from services.retrieval.view.keeper import Keeper, KeeperSettings
 from services.retrieval.view.view import Shape
 from services.rpc.admission import Admission
@@ -56,10 +57,12 @@ async def retrieval_service(
     telemetry = start_telemetry("retrieval", settings)
     keeping = KeeperSettings(poll_seconds, max_bytes, Shape(graph_rows=graph_rows))
     async with await Store.open(url) as store, Keeper(store, keeping) as keeper:
-        searcher = Searcher(store, keeper, Planner(scan_rows=scan_rows), 2)
+        searcher = Searcher(store, keeper, 2)
         servicer = RetrievalServicer(
             Library(store, keeper),
             searcher,
+            Administration(store, keeper),
+            Exporter(store, keeper),
             Admission(max_queries, "retrieval_queries"),
             Admission(256 << 20, "retrieval_write_bytes"),
         )

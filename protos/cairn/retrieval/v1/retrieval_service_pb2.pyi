@@ -970,18 +970,20 @@ class DeleteSnapshotResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class ExportCollectionRequest(_message.Message):
-    __slots__ = ("scope", "collection", "filter", "resume_token", "batch_size")
+    __slots__ = ("scope", "collection", "filter", "resume_token", "batch_size", "all_documents")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ALL_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     filter: _metadata_pb2.Filter
     resume_token: str
     batch_size: int
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., resume_token: _Optional[str] = ..., batch_size: _Optional[int] = ...) -> None: ...
+    all_documents: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., filter: _Optional[_Union[_metadata_pb2.Filter, _Mapping]] = ..., resume_token: _Optional[str] = ..., batch_size: _Optional[int] = ..., all_documents: bool = ...) -> None: ...
 
 class ExportCollectionResponse(_message.Message):
     __slots__ = ("collection", "documents", "resume_token", "is_last")
