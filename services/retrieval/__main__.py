@@ -47,7 +47,7 @@ async def serve(settings: RetrievalSettings) -> None:
     keeping = KeeperSettings(settings.poll_seconds, settings.max_view_bytes, shape)
     try:
         async with (
-            await _open_store(url, settings.search_threads) as store,
+            await _open_store(url, settings) as store,
             Keeper(store, keeping) as keeper,
         ):
             planner = Planner(scan_rows=settings.scan_rows)
@@ -71,26 +71,37 @@ async def serve(settings: RetrievalSettings) -> None:
             get_logger().info("metrics", metrics_port=metrics_port)
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    expiry = tasks.create_task(library.expire())
+                    upkeep = [
+                        tasks.create_task(library.expire()),
+                        tasks.create_task(_end_when_broken(store)),
+                    ]
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(settings.preload_seconds):
                             await keeper.preload(settings.max_view_bytes)
                     server.set_ready(True)
                     get_logger().info("ready")
                     await server.wait_for_signal_then_drain()
-                    expiry.cancel()
+                    for task in upkeep:
+                        task.cancel()
             finally:
                 await searcher.close()
     finally:
         await asyncio.to_thread(telemetry.shutdown)
 
 
-async def _open_store(url: str, readers: int) -> Store:
+async def _end_when_broken(store: Store) -> None:
+    """Ends the process, by failing, when the disk did not confirm a write."""
+    raise RuntimeError("the disk failed") from await store.writer.broken()
+
+
+async def _open_store(url: str, settings: RetrievalSettings) -> Store:
     """Opens the store; waits for a database that is still starting."""
     give_up = time.monotonic() + _DATABASE_SECONDS
     while True:
         try:
-            return await Store.open(url, readers=readers)
+            return await Store.open(
+                url, readers=settings.search_threads, reserve_bytes=settings.disk_reserve_bytes
+            )
         except UnavailableError as error:
             if time.monotonic() > give_up:
                 raise StartupError(f"the database: {error.message}") from error

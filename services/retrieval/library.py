@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,9 @@ _EXPIRY_SECONDS = 30.0
 """Between two sweeps for documents past their time; they are invisible before."""
 _EXPIRED_PER_SWEEP = 1000
 _DELETE_ROUNDS = 3
+_DELETED_PER_WRITE = 1000
+"""Documents of one transaction at most: other writers wait behind it, and a full disk has only so
+much space for its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Library:
         self._store = store
         self._keeper = keeper
         self._default_quota = default_quota
+        self._has_dropped = asyncio.Event()
 
     async def create(
         self, tenant: str, name: str, settings: CollectionSettings
@@ -132,7 +137,8 @@ class Library:
 
     async def drop(self, tenant: str, name: str) -> None:
         """Deletes a collection with everything in it."""
-        await self._store.change_catalog(lambda c: catalog.drop(c, tenant, name))
+        await self._store.change_catalog(lambda c: catalog.drop(c, tenant, name), frees_space=True)
+        self._has_dropped.set()
 
     async def set_alias(self, tenant: str, alias: Alias) -> str:
         """Points an alias at a collection; returns the one it stood for before, or ""."""
@@ -185,7 +191,7 @@ class Library:
         """Deletes documents by id or by filter."""
         if tree is None:
             deleted = await self._store.write(
-                lambda c: documents.delete_by_ids(c, tenant, name, ids)
+                lambda c: documents.delete_by_ids(c, tenant, name, ids), frees_space=True
             )
             await self._take_in(deleted.collection, deleted.change)
             return deleted
@@ -199,19 +205,26 @@ class Library:
             doomed = await self._matching(collection, tree)
             if deleted is not None and not doomed:
                 break
-            # A document replaced since then may not match any more: its version protects it.
-            deleted = await self._store.write(
-                lambda c, doomed=doomed: documents.delete_by_ids(
-                    c, tenant, name, list(doomed), versions=doomed
-                )
-            )
-            await self._take_in(deleted.collection, deleted.change)
-            total += deleted.count
-            if deleted.count == len(doomed):
+            ids, count = list(doomed), 0
+            for first in range(0, max(len(ids), 1), _DELETED_PER_WRITE):
+                # A document replaced since then may not match any more: its version protects it.
+                part = {each: doomed[each] for each in ids[first : first + _DELETED_PER_WRITE]}
+                deleted = await self._delete_versions(tenant, name, part)
+                await self._take_in(deleted.collection, deleted.change)
+                count += deleted.count
+            total += count
+            if count == len(doomed):
                 break
         if deleted is None:
             raise catalog.not_found(name)
         return documents.Deleted(deleted.collection, deleted.change, total)
+
+    async def _delete_versions(self, tenant: str, name: str, doomed: dict[str, int]) -> Deleted:
+        """Deletes those of the documents that still have their versions."""
+        return await self._store.write(
+            lambda c: documents.delete_by_ids(c, tenant, name, list(doomed), versions=doomed),
+            frees_space=True,
+        )
 
     async def _matching(self, collection: Collection, tree: Filter) -> dict[str, int]:
         """Returns ids and versions of all documents that match, whoever may read them."""
@@ -323,13 +336,27 @@ class Library:
         )
 
     async def expire(self) -> None:
-        """Deletes documents past their time, again and again; runs until it is cancelled."""
+        """Deletes what is invisible already: documents past their time, dropped collections.
+
+        Runs until it is cancelled.
+        """
         while True:
-            await asyncio.sleep(_EXPIRY_SECONDS)
             try:
+                await self.purge()
                 await self.expire_once()
-            except Exception as error:  # noqa: BLE001 - they stay invisible; the next sweep tries again
-                get_logger().warning("cannot delete expired documents", **exception_fields(error))
+            except Exception as error:  # noqa: BLE001 - it stays invisible; the next sweep tries again
+                get_logger().warning("cannot delete what is past", **exception_fields(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXPIRY_SECONDS):
+                    await self._has_dropped.wait()
+            self._has_dropped.clear()
+
+    async def purge(self) -> None:
+        """Deletes the documents of dropped collections, some at a time."""
+        while await self._store.read(catalog.has_dropped):
+            await self._store.write(
+                lambda c: catalog.purge(c, _DELETED_PER_WRITE), frees_space=True
+            )
 
     async def expire_once(self) -> None:
         """Deletes documents past their time."""
@@ -340,11 +367,8 @@ class Library:
         for tenant, name, document_id, version in rows:
             groups.setdefault((tenant, name), {})[document_id] = version
         for (tenant, name), versions in groups.items():
-            await self._store.write(
-                lambda c, t=tenant, n=name, v=versions: documents.delete_by_ids(
-                    c, t, n, list(v), versions=v
-                )
-            )
+            deleted = await self._delete_versions(tenant, name, versions)
+            await self._take_in(deleted.collection, deleted.change)
 
     async def _view(self, reach: Reach, name: str) -> View:
         """Returns a view that has seen everything committed by now."""

@@ -21,6 +21,8 @@ class RetrievalSettings(ServiceSettings):
     database_url: SecretStr = SecretStr("")
     """`postgresql://…` or `sqlite:///file`; empty: a SQLite file in the data directory. Replicas
     share one database."""
+    disk_reserve_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = 64 << 20
+    """Space kept free beside a SQLite database so that deletes work on a full disk; 0: none."""
     search_threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Searches that run at once; about two for each core."""
     max_queries: Annotated[int, Field(ge=1, le=100_000)] = 512

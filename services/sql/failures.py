@@ -50,6 +50,18 @@ def is_retryable(error: BaseException) -> bool:
     return isinstance(driver, psycopg.Error) and driver.sqlstate in _PG_RETRYABLE
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the disk of the database has no space left."""
+    translated = translate(error)
+    return isinstance(translated, ServiceError) and translated.reason is Reason.STORAGE_FULL
+
+
+def is_sync_failure(error: BaseException) -> bool:
+    """Whether the disk did not confirm a write: what of it will be there later is unknown."""
+    code = getattr(_driver_error(error), "sqlite_errorcode", None)
+    return code in {sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+
+
 def is_constraint_violation(error: BaseException) -> bool:
     """Whether a uniqueness, foreign-key or check constraint refused the write."""
     driver = _driver_error(error)
@@ -74,6 +86,8 @@ def translate(error: BaseException) -> BaseException:
     driver = _driver_error(error)
     code = _sqlite_code(driver)
     if code is not None:
+        if getattr(driver, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_SHMSIZE:
+            return full()  # the index of the log cannot grow
         return _from_sqlite(code) or error
     if isinstance(driver, psycopg.Error):
         return _from_postgres(driver) or error
@@ -82,7 +96,7 @@ def translate(error: BaseException) -> BaseException:
 
 def _from_sqlite(code: int) -> ServiceError | None:
     if code == sqlite3.SQLITE_FULL:
-        return _full()
+        return full()
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return _unavailable("the database is locked by another writer")
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
@@ -97,7 +111,7 @@ def _from_sqlite(code: int) -> ServiceError | None:
 def _from_postgres(driver: psycopg.Error) -> ServiceError | None:
     state = driver.sqlstate or ""
     if state == _PG_DISK_FULL:
-        return _full()
+        return full()
     if state in _PG_CORRUPTED:
         return DataLossError(
             Reason.DATA_CORRUPTED, "the database reports damaged data: restore a backup"
@@ -109,7 +123,8 @@ def _from_postgres(driver: psycopg.Error) -> ServiceError | None:
     return None
 
 
-def _full() -> ServiceError:
+def full() -> ServiceError:
+    """Returns the error for a write that found no space."""
     return ResourceExhaustedError(
         Reason.STORAGE_FULL,
         "no space is left to store the write; reads still work",

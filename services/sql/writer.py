@@ -24,13 +24,16 @@ from services.rpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.rpc.logs import exception_fields, get_logger
 from services.sql.engine import WRITES
-from services.sql.failures import is_retryable, translate
+from services.sql.failures import full, is_full, is_retryable, is_sync_failure, translate
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from sqlalchemy import Connection, Engine
+
+    from services.sql.ballast import Ballast
 
 T = TypeVar("T")
 
@@ -43,6 +46,8 @@ class _Job:
     future: concurrent.futures.Future[Any]
     deadline: float
     """`time.monotonic()` after which nobody waits any more."""
+    frees_space: bool = False
+    """Whether it may have the disk's reserve."""
     result: Any = None
     error: BaseException | None = None
 
@@ -63,6 +68,7 @@ class GroupWriter:
         max_queue: Functions that may wait; more are refused.
         max_group: Functions in one transaction at most.
         timeout_seconds: Longest wait for an answer when the request has no earlier deadline.
+        ballast: Space on the disk that is kept for functions that free some.
     """
 
     def __init__(
@@ -72,8 +78,11 @@ class GroupWriter:
         max_queue: int = 1024,
         max_group: int = 64,
         timeout_seconds: float = 10.0,
+        ballast: Ballast | None = None,
     ) -> None:
         self._engine = engine.execution_options(**WRITES)
+        self._ballast = ballast
+        self._broken: concurrent.futures.Future[BaseException] = concurrent.futures.Future()
         self._max_queue = max_queue
         self._max_group = max_group
         self._timeout_seconds = timeout_seconds
@@ -83,13 +92,14 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._work, name="sql-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, fn: Callable[[Connection], T]) -> T:
+    async def run(self, fn: Callable[[Connection], T], *, frees_space: bool = False) -> T:
         """Runs `fn` in a transaction and returns its result after the COMMIT.
 
         Args:
             fn: Reads and writes through the connection it is given, and does nothing else: it may
                 run more than once (after a lock, or when another function broke a shared
                 transaction), and its savepoint is rolled back when it raises.
+            frees_space: Whether the function deletes: it is also let through when the disk is full.
 
         Raises:
             ServiceError: whatever `fn` raises; RESOURCE_EXHAUSTED when the queue or the disk is
@@ -100,7 +110,7 @@ class GroupWriter:
         wait = self._timeout_seconds if remaining is None else min(self._timeout_seconds, remaining)
         if wait <= 0:
             raise _too_late()
-        job = _Job(fn, concurrent.futures.Future(), time.monotonic() + wait)
+        job = _Job(fn, concurrent.futures.Future(), time.monotonic() + wait, frees_space)
         self._put(job)
         try:
             # A little grace lets the writer's own, more precise error arrive first.
@@ -108,6 +118,15 @@ class GroupWriter:
                 return await asyncio.wrap_future(job.future)
         except TimeoutError:
             raise _too_late() from None
+
+    async def broken(self) -> BaseException:
+        """Waits until the disk fails to confirm a write, and returns how it failed.
+
+        Nothing is written from then on. What the failed write left on the disk is unknown, and a
+        later confirmation would say nothing about it: the process has to end, and the next one to
+        recover what is really there.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self._broken))
 
     async def close(self) -> None:
         """Finishes what is queued and ends the thread."""
@@ -131,6 +150,8 @@ class GroupWriter:
         with self._wake:
             if self._closed:
                 raise UnavailableError(Reason.NOT_READY, "the store is closing")
+            if self._broken.done():
+                raise _disk_failed()
             if len(self._queue) >= self._max_queue:
                 raise ResourceExhaustedError(
                     Reason.OVERLOADED,
@@ -155,27 +176,24 @@ class GroupWriter:
 
     def _finish(self, jobs: list[_Job]) -> None:
         """Runs the jobs until each has an answer."""
-        while jobs := _drop_late(jobs):
+        while jobs := self._admit(_drop_late(jobs)):
             try:
                 self._transact(jobs)
             except _TransactionBrokenError as broken:
                 again = self._settle_broken(jobs, broken.cause)
             else:
-                again = []
-                for job in jobs:
-                    if job.error is not None and is_retryable(job.error):
-                        again.append(job)
-                    else:
-                        _answer(job)
+                again = [job for job in jobs if self._retries(job)]
             jobs = again
             if jobs:
                 time.sleep(0.005)
 
     def _settle_broken(self, jobs: list[_Job], cause: BaseException) -> list[_Job]:
         """Settles a group whose transaction was lost; returns the jobs to try again together."""
-        if is_retryable(cause):
-            for job in jobs:
-                job.error = cause
+        for job in jobs:
+            job.error = cause
+        if is_sync_failure(cause):
+            self._stop_writing(cause)
+        elif is_retryable(cause):
             return jobs
         failure = translate(cause)
         if len(jobs) > 1 and not isinstance(failure, UnavailableError):
@@ -184,10 +202,42 @@ class GroupWriter:
             for job in jobs:
                 self._finish([job])
             return []
+        return [job for job in jobs if self._retries(job)]
+
+    def _retries(self, job: _Job) -> bool:
+        """Answers a job unless it is to be tried again, with space made for it if it frees some."""
+        if job.error is not None:
+            if job.frees_space and self._ballast is not None and is_full(job.error):
+                if self._ballast.give():
+                    return True
+            elif is_retryable(job.error):
+                return True
+        _answer(job)
+        return False
+
+    def _admit(self, jobs: list[_Job]) -> list[_Job]:
+        """Answers those that may not be written now; returns the others."""
+        refusal = None
+        if self._broken.done():
+            refusal = _disk_failed()
+        elif self._ballast is not None and not self._ballast.put():
+            refusal = full()
+        if refusal is None:
+            return jobs
+        admitted = []
         for job in jobs:
-            job.error = cause
-            _answer(job)
-        return []
+            if job.frees_space and not self._broken.done():
+                admitted.append(job)
+            else:
+                job.error = refusal
+                _answer(job)
+        return admitted
+
+    def _stop_writing(self, cause: BaseException) -> None:
+        get_logger().critical("the disk did not confirm a write", **exception_fields(cause))
+        with self._wake:
+            if not self._broken.done():
+                self._broken.set_result(cause)
 
     def _transact(self, jobs: list[_Job]) -> None:
         """Runs all jobs in one transaction and commits it; each job's error stays its own.
@@ -211,7 +261,9 @@ def _run_in_savepoint(connection: Connection, job: _Job) -> None:
     try:
         job.result = job.fn(connection)
         savepoint.commit()
-    except Exception as error:  # noqa: BLE001 - it is the caller's, handed over by its future
+    except Exception as error:
+        if is_sync_failure(error):
+            raise _TransactionBrokenError(error) from error
         try:
             savepoint.rollback()
         except SQLAlchemyError:
@@ -239,6 +291,14 @@ def _answer(job: _Job) -> None:
         job.future.set_result(job.result)
     else:
         job.future.set_exception(translate(job.error))
+
+
+def _disk_failed() -> UnavailableError:
+    return UnavailableError(
+        Reason.DEPENDENCY_UNAVAILABLE,
+        "the disk did not confirm a write: nothing is written until the process has been restarted",
+        retry_after_seconds=5.0,
+    )
 
 
 def _too_late() -> DeadlineExceededError:

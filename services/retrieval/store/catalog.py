@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from services.retrieval.collections import Alias, Collection, CollectionSettings
 from services.retrieval.store import codec
@@ -15,6 +16,7 @@ from services.retrieval.store.tables import (
     collections,
     deletions,
     documents,
+    dropped,
     tenants,
     token_codes,
 )
@@ -24,12 +26,18 @@ from services.rpc.errors import (
     NotFoundError,
     Reason,
 )
+from services.sql import bulk
 from services.sql.engine import upserts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.filters.values import FieldType
+
+
+_SOME = text(
+    "SELECT document_id FROM retrieval_documents WHERE collection_id = :collection LIMIT :limit"
+)
 
 
 def prepare(connection: Connection) -> None:
@@ -87,6 +95,35 @@ def create(
     return created, False
 
 
+def update_settings(
+    connection: Connection,
+    tenant: str,
+    name: str,
+    change: Callable[[CollectionSettings], CollectionSettings],
+) -> Collection:
+    """Changes a collection's settings and returns it.
+
+    Args:
+        connection: An open transaction.
+        tenant: Owner of the collection.
+        name: Collection or alias.
+        change: Returns the new settings for the old.
+
+    Raises:
+        NotFoundError: the tenant has no such collection.
+    """
+    lock_tenant(connection, tenant)
+    found = resolve(connection, tenant, name)
+    settings = change(found.settings)
+    connection.execute(
+        update(collections)
+        .where(collections.c.id == found.id)
+        .values(settings=codec.dump_settings(settings), fields=codec.dump_fields(settings.fields))
+    )
+    bump(connection)
+    return replace(found, settings=settings)
+
+
 def resolve(connection: Connection, tenant: str, name: str) -> Collection:
     """Returns the collection of that name or alias.
 
@@ -132,7 +169,7 @@ def list_page(connection: Connection, tenant: str, after: str, limit: int) -> li
 
 
 def drop(connection: Connection, tenant: str, name: str) -> int:
-    """Deletes a collection, what is in it, and its aliases; returns its id.
+    """Deletes a collection and its aliases; returns its id. `purge` deletes what was in it.
 
     Raises:
         NotFoundError: there is none of that name.
@@ -149,11 +186,43 @@ def drop(connection: Connection, tenant: str, name: str) -> int:
             )
         raise not_found(name)
     next_seq(connection, tenant, name)
-    for table in (token_codes, documents, deletions, aliases):
-        connection.execute(delete(table).where(table.c.collection_id == found.id))
+    connection.execute(delete(aliases).where(aliases.c.collection_id == found.id))
     connection.execute(delete(collections).where(collections.c.id == found.id))
+    connection.execute(insert(dropped).values(collection_id=found.id))
     bump(connection)
     return found.id
+
+
+def has_dropped(connection: Connection) -> bool:
+    """Whether documents of dropped collections are left."""
+    return connection.execute(select(dropped.c.collection_id).limit(1)).first() is not None
+
+
+def purge(connection: Connection, limit: int) -> None:
+    """Deletes some documents of collections that were dropped.
+
+    Args:
+        connection: An open transaction.
+        limit: Documents to delete at most: the transaction of a large collection would hold up all
+            writers, and need space that a full disk does not have.
+    """
+    collection_id = connection.scalar(select(dropped.c.collection_id).limit(1))
+    if collection_id is None:
+        return
+    where = {"collection": collection_id, "limit": limit}
+    ids = list(connection.scalars(_SOME, where))
+    if ids:
+        for table in (token_codes, documents):
+            connection.execute(
+                text(
+                    f"DELETE FROM {table.name} WHERE collection_id = :collection "  # noqa: S608 - a name of ours
+                    f"AND {bulk.among(connection, 'document_id')}"
+                ),
+                {"collection": collection_id, "ids": bulk.bind(connection, ids)},
+            )
+        return
+    for table in (deletions, dropped):
+        connection.execute(delete(table).where(table.c.collection_id == collection_id))
 
 
 def set_alias(connection: Connection, tenant: str, alias: Alias) -> str:
@@ -276,9 +345,19 @@ def _collection(row: Row[Any]) -> Collection:
 
 
 def _is_same(connection: Connection, found: Collection, wanted: CollectionSettings) -> bool:
-    """Whether a collection was declared as wanted, whatever its description and inferred fields."""
+    """Whether a collection was declared as wanted.
+
+    Its description and inferred fields do not matter, nor settings that may change later and that
+    the request leaves to the service.
+    """
     text = connection.scalar(select(collections.c.settings).where(collections.c.id == found.id))
     declared, asked = json.loads(text or "{}"), json.loads(codec.dump_settings(wanted))
-    declared.pop("description", None)
-    asked.pop("description", None)
-    return declared == asked
+    for key in ("index_type", "index_parameters", "tier", "tier_policy", "schema_policy"):
+        if not asked.get(key):
+            declared.pop(key, None)
+            asked.pop(key, None)
+    # Fields declared since count as declared; only what is asked for must be so.
+    fields, wanted_fields = declared.pop("fields", {}), asked.pop("fields", {})
+    for each in (declared, asked):
+        each.pop("description", None)
+    return declared == asked and wanted_fields.items() <= fields.items()

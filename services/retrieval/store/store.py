@@ -10,8 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from services.retrieval.store import catalog, tables
+from services.retrieval.store.position import Positions
 from services.retrieval.store.upgrades import UPGRADES
-from services.sql.engine import open_engine
+from services.sql.ballast import Ballast
+from services.sql.engine import is_sqlite, open_engine
+from services.sql.notices import Notices
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
 from services.sql.writer import GroupWriter
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from services.retrieval.collections import Collection
 
 T = TypeVar("T")
+
+_CHANNEL = "cairn_retrieval"
 
 
 def now_micros() -> int:
@@ -43,30 +48,36 @@ class Store:
     Args:
         engine: Database whose tables exist.
         readers: Reads at once.
+        reserve_bytes: Space kept on the disk of a SQLite database for deletes; 0: none.
     """
 
-    def __init__(self, engine: Engine, *, readers: int = 4) -> None:
+    def __init__(self, engine: Engine, *, readers: int = 4, reserve_bytes: int = 0) -> None:
         self._engine = engine
-        self.writer = GroupWriter(engine)
+        ballast = Ballast(engine, reserve_bytes) if reserve_bytes and is_sqlite(engine) else None
+        self.writer = GroupWriter(engine, ballast=ballast)
+        self._notices = Notices(engine, _CHANNEL)
         self.reader = Reader(engine, readers)
+        self.positions = Positions(engine)
         self._known: dict[tuple[str, str], _Known] = {}
         self.catalog_version = 0
         """Version of the catalog last seen; entries read before it are not trusted."""
 
     @classmethod
-    async def open(cls, url: str, *, readers: int = 4) -> Self:
+    async def open(cls, url: str, *, readers: int = 4, reserve_bytes: int = 0) -> Self:
         """Opens the database, creating or upgrading its tables."""
         # Readers, as many searches, three threads of views, the writer.
         engine = open_engine(url, pool_size=2 * readers + 4)
         await asyncio.to_thread(_prepare, engine)
-        store = cls(engine, readers=readers)
+        store = cls(engine, readers=readers, reserve_bytes=reserve_bytes)
         await store.write(catalog.prepare)
         return store
 
     async def close(self) -> None:
         """Finishes writes and reads, and disconnects."""
+        await self._notices.close()
         await self.writer.close()
         await self.reader.close()
+        self.positions.close()
         self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -80,14 +91,31 @@ class Store:
     ) -> None:
         await self.close()
 
-    async def write(self, fn: Callable[[Connection], T]) -> T:
-        """Runs a writing function; returns after its commit."""
-        return await self.writer.run(fn)
+    async def write(self, fn: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Runs a writing function; returns after its commit.
 
-    async def change_catalog(self, fn: Callable[[Connection], T]) -> T:
+        Args:
+            fn: As `GroupWriter.run` wants it.
+            frees_space: Whether it deletes, so that it must work on a full disk.
+        """
+
+        def write(connection: Connection) -> T:
+            result = fn(connection)
+            self._notices.announce(connection)
+            return result
+
+        return await self.writer.run(write, frees_space=frees_space)
+
+    async def changed(self, seconds: float) -> None:
+        """Waits until another process may have written, at most so long."""
+        await self._notices.wait(seconds)
+
+    async def change_catalog(
+        self, fn: Callable[[Connection], T], *, frees_space: bool = False
+    ) -> T:
         """Runs a function that changes collections or aliases; forgets what was known of them."""
         try:
-            return await self.writer.run(fn)
+            return await self.write(fn, frees_space=frees_space)
         finally:
             self.forget_catalog()
 

@@ -142,3 +142,10 @@ deletions = Table(
     Index("retrieval_deletions_seq", "collection_id", "seq"),
 )
 """The newest deletion of each document that was ever deleted, with the version it had."""
+
+dropped = Table(
+    "retrieval_dropped",
+    metadata,
+    Column("collection_id", _key, primary_key=True, autoincrement=False),
+)
+"""Collections that do not exist any more and whose documents are still to be deleted."""
