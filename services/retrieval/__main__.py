@@ -10,12 +10,14 @@ import time
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
-from services.retrieval.dense import Planner
+from services.retrieval.administration import Administration
 from services.retrieval.library import Library
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
 from services.retrieval.settings import RetrievalSettings
+from services.retrieval.store.counts import Quota
 from services.retrieval.store.store import Store
+from services.retrieval.transfer import Exporter
 from services.retrieval.view.keeper import Keeper, KeeperSettings
 from services.retrieval.view.view import Shape
 from services.rpc.admission import Admission
@@ -50,12 +52,16 @@ async def serve(settings: RetrievalSettings) -> None:
             await _open_store(url, settings) as store,
             Keeper(store, keeping) as keeper,
         ):
-            planner = Planner(scan_rows=settings.scan_rows)
-            searcher = Searcher(store, keeper, planner, settings.search_threads)
-            library = Library(store, keeper)
+            searcher = Searcher(
+                store, keeper, settings.search_threads, passage_bytes=settings.passage_cache_bytes
+            )
+            default_quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
+            library = Library(store, keeper, default_quota=default_quota)
             servicer = RetrievalServicer(
                 library,
                 searcher,
+                Administration(store, keeper, default_quota=default_quota),
+                Exporter(store, keeper),
                 Admission(settings.max_queries, "retrieval_queries"),
                 Admission(settings.max_write_bytes, "retrieval_write_bytes"),
             )

@@ -39,3 +39,10 @@ class RetrievalSettings(ServiceSettings):
     """Allowed rows up to which vectors are scanned exactly (about 60 ns a row of 384 floats)."""
     graph_rows: Annotated[int, Field(ge=100)] = 20_000
     """Rows from which a graph is built over them."""
+    passage_cache_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20
+    """Memory for passages found lately: one that is here is not read from the database again."""
+    default_max_vectors: Annotated[int | None, Field(ge=0)] = None
+    """Vectors a tenant may store that was given no quota of its own; unset: no limit."""
+    default_max_bytes: Annotated[int | None, Field(ge=0)] = None
+    """Bytes a tenant may store (texts, metadata, vectors, token codes) that was given no quota of
+    its own; unset: no limit."""

@@ -99,7 +99,8 @@ def upsert(
     collection = catalog.resolve(connection, tenant, name)
     check(collection)
     new = [_with_acl(document, index, collection) for index, document in enumerate(new)]
-    new, known = field_types.fit(new, collection.settings.fields)
+    settings = collection.settings
+    new, known = field_types.fit(new, settings.fields, settings.schema_policy)
     ids = [document.document_id for document in new]
     present = counts.held(connection, collection.id, ids)
     expected = expected_versions or [expected_version] * len(new)
