@@ -20,17 +20,19 @@ from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
 from services.embedding.batcher import Batcher
 from services.embedding.cache import LocalCache, VectorCache
 from services.embedding.embedder import Embedder
+from services.embedding.encoder import AnyEncoder
 from services.embedding.engines.opening import EngineSettings, LocalEngines
 from services.embedding.hardware import configure_process, usable_cores
 from services.embedding.intake import BatcherLimits
 from services.embedding.limits import RequestLimits
 from services.embedding.models import Models, open_models
+from services.embedding.models_file import ModelEntry, RemoteEntry, read_models_file
 from services.embedding.reranker import Reranker
 from services.embedding.servicer import EmbeddingServicer
 from services.embedding.settings import EmbeddingSettings
 from services.embedding.splitting import Splitter
 from services.embedding.warm_up import warm_up
-from services.rpc.errors import ServiceError, StartupError
+from services.rpc.errors import ServiceError, StartupError, UnavailableError
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
@@ -130,25 +132,56 @@ def _batcher_limits(settings: EmbeddingSettings) -> BatcherLimits:
 
 
 async def _load(settings: EmbeddingSettings, models: Models) -> None:
-    """Loads the default model and runs it once in each shape of use.
+    """Loads the default model and those of the file, and runs each once in each shape of use.
 
     Raises:
-        StartupError: It cannot be loaded.
+        StartupError: One cannot be loaded, or the default one does not run.
     """
+    listed = read_models_file(settings.models_file)
+    if listed.default is None:
+        last_part = settings.model.rstrip("/").rpartition("/")[2]
+        name = settings.model_name or re.sub(r"[^A-Za-z0-9._-]", "-", last_part)
+        default = ModelEntry(name=name, source=settings.model, default=True)
+        await _load_one(default, models, f"CAIRN_EMBEDDING_MODEL={settings.model}")
+    for entry in sorted(listed.models, key=lambda each: not each.default):
+        await _load_one(entry, models, f"{settings.models_file}: {entry.name}")
+
+
+async def _load_one(entry: ModelEntry, models: Models, called: str) -> None:
+    """Loads a model and warms it up; a remote one that does not answer now may do so later."""
     started = asyncio.get_running_loop().time()
-    last_part = settings.model.rstrip("/").rpartition("/")[2]
-    name = settings.model_name or re.sub(r"[^A-Za-z0-9._-]", "-", last_part)
     try:
-        model = await models.load(name, settings.model, make_default=True)
+        if entry.remote is not None:
+            model = models.add_new(entry.name, _remote(entry.remote), make_default=entry.default)
+        else:
+            model = await models.load(
+                entry.name, entry.source, entry.engine, make_default=entry.default
+            )
         await warm_up(model)
     except ServiceError as error:
-        raise StartupError(f"CAIRN_EMBEDDING_MODEL={settings.model}: {error.message}") from error
+        if entry.remote is None or not isinstance(error, UnavailableError):
+            raise StartupError(f"{called}: {error.message}") from error
+        get_logger().warning("a remote model does not answer yet", model=entry.name)
+        return
     info = model.encoder.info
     get_logger().info(
         "ready",
-        model=name,
+        model=entry.name,
         engine=f"{info.engine} {info.device} {info.precision}",
         seconds=round(asyncio.get_running_loop().time() - started, 3),
+    )
+
+
+def _remote(entry: RemoteEntry) -> AnyEncoder:
+    from services.embedding.engines.remote_encoder import (  # noqa: PLC0415 - where it is used
+        Endpoint,
+        RemoteEncoder,
+        RemoteModel,
+    )
+
+    endpoints = tuple(Endpoint(each.url, each.model, each.key()) for each in entry.endpoints)
+    return RemoteEncoder(
+        RemoteModel(endpoints=endpoints, **entry.model_dump(exclude={"endpoints"}))
     )
 
 

@@ -79,6 +79,7 @@ class ConcurrentBatcher:
             task.cancel()
         if self._workers:
             await asyncio.wait(self._workers, timeout=_CLOSE_SECONDS)
+        await self._encoder.disconnect()
 
     async def run(
         self,

@@ -17,7 +17,14 @@ from services.embedding.metrics import FAILED, TRUNCATED
 from services.embedding.models import LoadedModel, Models
 from services.embedding.options import Caller, EmbedOptions, Lane, Truncation
 from services.embedding.splitting import CHUNK_TEXTS, Splitter
-from services.embedding.token_vectors import TokenVectors, check_output, locate, run_tokens
+from services.embedding.token_pooling import MAX_FACTOR
+from services.embedding.token_vectors import (
+    TokenVectors,
+    check_output,
+    locate,
+    run_tokens,
+    token_vectors,
+)
 from services.embedding.vectors import bytes_per_row, normalize, shorten
 from services.rpc.errors import InvalidArgumentError, Reason
 from services.rpc.telemetry import span
@@ -157,9 +164,19 @@ class Embedder:
     # -- token vectors and counts --------------------------------------------------------------
 
     async def encode_tokens(
-        self, texts: Sequence[str], options: EmbedOptions, caller: Caller
+        self,
+        texts: Sequence[str],
+        options: EmbedOptions,
+        caller: Caller,
+        pooling_factor: float = 0.0,
     ) -> tuple[list[TokenVectors], LoadedModel, int]:
         """Returns the token vectors of each text, the model, and the tokens that it read.
+
+        Args:
+            texts: What to encode.
+            options: How; dimensions and normalisation do not apply.
+            caller: For whom.
+            pooling_factor: How many times fewer vectors to return; up to 1: all of them.
 
         Raises:
             InvalidArgumentError: A text is too long or refused, or the answer would be too large.
@@ -167,6 +184,10 @@ class Embedder:
             ResourceExhaustedError: Too much waits already.
         """
         self.limits.check_count("texts", len(texts))
+        if not 0 <= pooling_factor <= MAX_FACTOR:  # NaN is neither
+            raise InvalidArgumentError.for_field(
+                "pooling_factor", f"must be 0 to {MAX_FACTOR:g}, not {pooling_factor:g}"
+            )
         for index, text in enumerate(texts):
             self.limits.check_text(f"texts[{index}]", text)
         with self.models.lease(options.model) as model:
@@ -181,7 +202,14 @@ class Embedder:
             self.limits.check_response("texts", rows * row_bytes)
             vectors = await run_tokens(model, located, options.lane, caller, clock)
         tokens = sum(len(each.tokens.ids) for each in located)
-        return [*map(TokenVectors, located, vectors)], model, tokens
+        found = await self._splitter.in_thread(
+            options.lane,
+            lambda: [
+                token_vectors(each, rows, pooling_factor)
+                for each, rows in zip(located, vectors, strict=True)
+            ],
+        )
+        return found, model, tokens
 
     async def count_tokens(
         self, texts: Sequence[str], model_name: str

@@ -157,6 +157,10 @@ class ConcurrentEncoder(TextModel, Protocol):
         """Batches that it is given at once."""
         ...
 
+    async def disconnect(self) -> None:
+        """Ends its connections and processes; `close` follows."""
+        ...
+
     async def encode_concurrently(
         self, batch: Sequence[TokenArray], output: Output
     ) -> list[VectorArray]:

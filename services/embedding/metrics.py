@@ -37,5 +37,10 @@ CACHE_LOOKUPS = Counter(
 SHARED_CACHE_FAILURES = Counter(
     "cairn_embedding_shared_cache_failures_total", "Times that the shared cache did not answer."
 )
+REMOTE_ATTEMPTS = Counter(
+    "cairn_embedding_remote_attempts_total",
+    "Requests to endpoints of models elsewhere.",
+    ["outcome"],
+)
 CACHE_BYTES = Gauge("cairn_embedding_cache_bytes", "Memory held by the embedding cache.")
 MODELS = Gauge("cairn_embedding_models", "Loaded models.")

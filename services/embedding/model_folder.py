@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class ModelFolder:
     """How token vectors become one: "mean" or "cls"."""
     max_tokens: int
     prompts: dict[InputKind, str]
+    supports_dimensions: bool
     revision: str
 
 
@@ -82,7 +84,8 @@ def read_model_folder(path: Path) -> ModelFolder:
         config=bert,
         pooling=pooling,
         max_tokens=_max_tokens(path, bert),
-        prompts=_prompts(path),
+        prompts=prompts_in(path),
+        supports_dimensions=is_matryoshka(path),
         revision=_revision(path, pooling),
     )
 
@@ -190,20 +193,37 @@ def _max_tokens(path: Path, config: BertConfig) -> int:
     return limit
 
 
-def _prompts(path: Path) -> dict[InputKind, str]:
+def prompts_in(path: Path) -> dict[InputKind, str]:
+    """Returns the prompt of each use that a folder states."""
     if not (path / "config_sentence_transformers.json").exists():
         return {}
     settings = _read_json(path / "config_sentence_transformers.json")
     stated = settings.get("prompts") if isinstance(settings, dict) else None
     if not isinstance(stated, dict):
         return {}
-    default = stated.get(settings.get("default_prompt_name") or "")
+    return prompts_of(stated, settings.get("default_prompt_name") or "")
+
+
+def prompts_of(stated: Mapping[str, Any], default_name: str) -> dict[InputKind, str]:
+    """Returns the prompt of each use, of prompts by the names sentence-transformers gives them."""
+    default = stated.get(default_name)
     prompts: dict[InputKind, str] = {}
     for kind, names in _PROMPT_NAMES.items():
         prompt = next((stated[name] for name in names if stated.get(name)), default)
         if isinstance(prompt, str) and prompt:
             prompts[kind] = prompt
     return prompts
+
+
+def is_matryoshka(path: Path) -> bool:
+    """Whether the model says that its leading dimensions work on their own.
+
+    Models state it in config.json, in one of two ways that engines agree on.
+    """
+    config = _read_json(path / "config.json")
+    if not isinstance(config, dict):
+        return False
+    return bool(config.get("is_matryoshka") or config.get("matryoshka_dimensions"))
 
 
 def _revision(path: Path, pooling: str) -> str:

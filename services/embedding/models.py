@@ -185,18 +185,8 @@ class Models:
             NotFoundError: The hub has no such model.
             UnavailableError: The hub cannot be reached.
         """
-        _check_name(name)
         async with self._loading:
-            if name in self._models:
-                raise FailedPreconditionError(
-                    Reason.STATE_CONFLICT,
-                    f"a model called {name} is loaded already: unload it first",
-                )
-            if len(self._models) >= self._max_models:
-                raise FailedPreconditionError(
-                    Reason.STATE_CONFLICT,
-                    f"{len(self._models)} models are loaded, the most allowed: unload one first",
-                )
+            self._check_new(name)
             loop = asyncio.get_running_loop()
             encoder = await loop.run_in_executor(self._executor, self._open, source, engine)
             try:
@@ -204,6 +194,24 @@ class Models:
             except FailedPreconditionError:
                 encoder.close()
                 raise
+
+    def add_new(self, name: str, encoder: AnyEncoder, *, make_default: bool) -> LoadedModel:
+        """Adds an encoder made elsewhere beside the others. Raises as `load` does."""
+        self._check_new(name)
+        return self.add(name, encoder, make_default=make_default)
+
+    def _check_new(self, name: str) -> None:
+        _check_name(name)
+        if name in self._models:
+            raise FailedPreconditionError(
+                Reason.STATE_CONFLICT,
+                f"a model called {name} is loaded already: unload it first",
+            )
+        if len(self._models) >= self._max_models:
+            raise FailedPreconditionError(
+                Reason.STATE_CONFLICT,
+                f"{len(self._models)} models are loaded, the most allowed: unload one first",
+            )
 
     async def unload(self, name: str) -> None:
         """Takes a model from new requests at once, and from memory when the running ones end.

@@ -114,7 +114,9 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         """Returns one vector per token."""
         caller = _caller(request.scope)
         options = _options(request.options)
-        texts, model, tokens = await self._embedder.encode_tokens(request.texts, options, caller)
+        texts, model, tokens = await self._embedder.encode_tokens(
+            request.texts, options, caller, request.pooling_factor
+        )
         return pb.EncodeTokensResponse(
             texts=[_token_vectors(text, options.element_type) for text in texts],
             model=model.name,
@@ -172,7 +174,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         """Loads a model beside the others."""
         scope_from_proto(request.scope)
         model = await self._embedder.models.load(
-            request.name, request.source, make_default=request.make_default
+            request.name, request.source, request.engine, make_default=request.make_default
         )
         return pb.LoadModelResponse(model=self._model(model))
 
@@ -329,9 +331,9 @@ def _text_error(error: ServiceError) -> pb.TextError:
 def _token_vectors(text: TokenVectors, element_type: ElementType) -> pb.TokenVectors:
     return pb.TokenVectors(
         vectors=_vector_batch(pack(text.vectors, element_type)),
-        starts=text.located.starts.tolist(),
-        ends=text.located.ends.tolist(),
-        is_truncated=text.located.tokens.is_truncated,
+        starts=text.starts.tolist(),
+        ends=text.ends.tolist(),
+        is_truncated=text.is_truncated,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -49,6 +50,9 @@ class EmbeddingSettings(ServiceSettings):
     "redis://host:6379/0"; empty for none. Dead or frozen, it costs one request 50 ms."""
     shared_cache_seconds: Annotated[int, Field(ge=1)] = 604_800
     """How long a vector stays in the shared cache."""
+    models_file: Path | None = None
+    """JSON file with further models to load at the start, those of remote endpoints among them;
+    docs/operations.md shows its form. A default model in it replaces `model`."""
     max_texts: Annotated[int, Field(ge=1, le=65_536)] = 2048
     """Texts in one request."""
     max_text_characters: Annotated[int, Field(ge=1, le=16_000_000)] = 1_000_000

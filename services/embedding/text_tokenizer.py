@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -35,9 +35,19 @@ class TextTokenizer:
     """
 
     def __init__(self, path: Path, max_tokens: int) -> None:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        self._set_up(path.read_text(encoding="utf-8"), max_tokens)
+
+    @classmethod
+    def of_json(cls, text: str, max_tokens: int) -> Self:
+        """Makes one of the content of a `tokenizer.json`. Raises as the constructor does."""
+        made = cls.__new__(cls)
+        made._set_up(text, max_tokens)  # noqa: SLF001 - its own
+        return made
+
+    def _set_up(self, text: str, max_tokens: int) -> None:
+        description = json.loads(text)
         try:
-            self._tokenizer: Any = Tokenizer.from_file(str(path))
+            self._tokenizer: Any = Tokenizer.from_str(text)
         except Exception as error:  # the library raises bare Exception
             raise ValueError("tokenizer.json cannot be read") from error
         self._tokenizer.no_padding()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from services.embedding.embed_job import Clock
 from services.embedding.encoder import LocatedTokens, Output, VectorArray
@@ -14,6 +15,7 @@ from services.embedding.intake import Work
 from services.embedding.models import LoadedModel
 from services.embedding.options import Caller, InputKind, Lane
 from services.embedding.splitting import Splitter
+from services.embedding.token_pooling import pool_rows, pooled_groups
 from services.rpc.errors import FailedPreconditionError, Reason
 
 
@@ -21,9 +23,23 @@ from services.rpc.errors import FailedPreconditionError, Reason
 class TokenVectors:
     """Contextual vectors of one text."""
 
-    located: LocatedTokens
     vectors: VectorArray
-    """(tokens, dimensions), rows of length 1, special tokens left out."""
+    """(tokens or groups of them, dimensions), rows of length 1, special tokens left out."""
+    starts: npt.NDArray[np.int64]
+    """First character of each row, in Unicode code points of the text."""
+    ends: npt.NDArray[np.int64]
+    """Character after the last one of each row."""
+    is_truncated: bool
+
+
+def token_vectors(located: LocatedTokens, rows: VectorArray, pooling_factor: float) -> TokenVectors:
+    """Returns the vectors of one text, merged where that is wanted."""
+    starts, ends = located.starts, located.ends
+    if pooling_factor > 1 and len(rows):
+        firsts = pooled_groups(rows, pooling_factor)
+        lasts = np.append(firsts[1:], len(rows)) - 1
+        rows, starts, ends = pool_rows(rows, firsts), starts[firsts], ends[lasts]
+    return TokenVectors(rows, starts, ends, located.tokens.is_truncated)
 
 
 def check_output(model: LoadedModel, output: Output, what: str) -> None:

@@ -25,7 +25,7 @@ from services.generation.engine import (
     Role,
     TokenUsage,
 )
-from services.generation.orphan_guard import guard_children
+from services.rpc.orphan_guard import guard_children
 from services.generation.prompt import MarkerRewriter, RenderedPrompt, fit
 from services.rpc.errors import (
     FailedPreconditionError,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.encoder import Output
+from services.embedding.engines.bert_encoder import BertEncoder
 from services.embedding.engines.hash_encoder import HashEncoder
+from services.embedding.engines.opening import EngineSettings
+from services.embedding.engines.transformer_encoder import TransformerEncoder
 from services.embedding.options import InputKind
 from tests.kit.tiny_bert import tiny_bert_folder
 
@@ -20,6 +22,9 @@ ENCODERS = {
         folder(pooling="cls_token", config={"hidden_act": "gelu_new"}), precision="float32"
     ),
     "bert prefixed": lambda folder: BertEncoder(folder(prefix="bert."), precision="float32"),
+    "sentence-transformers": lambda folder: TransformerEncoder(
+        folder(), EngineSettings(precision="float32")
+    ),
 }
 TEXTS = [
     "granite is a rock",
@@ -53,7 +58,7 @@ def tolerance(encoder):
 def test_info_is_complete(encoder):
     info = encoder.info
     assert info.revision
-    assert info.engine in {"hash", "bert"}
+    assert info.engine in {"hash", "bert", "sentence-transformers"}
     assert info.device == "cpu"
     assert min(info.dimensions, info.max_tokens, info.vocabulary_size) > 0
     assert info.prompts == {InputKind.QUERY: "query: "}

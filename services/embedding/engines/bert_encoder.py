@@ -81,6 +81,7 @@ class BertEncoder:
             engine="bert",
             device=str(self._device),
             precision=str(dtype).removeprefix("torch."),
+            supports_dimensions=described.supports_dimensions,
             prompts=described.prompts,
         )
         return_free_memory()

@@ -114,7 +114,7 @@ class LocalEngines:
             VllmEncoder,
         )
 
-        return VllmEncoder(folder)
+        return VllmEncoder(folder, precision=self._settings.precision)
 
 
 def _is_cross_encoder(folder: Path) -> bool:

@@ -9,8 +9,8 @@ from services.embedding.batch_queue import BatchQueue, Item
 from services.embedding.options import Lane
 
 
-def item(name, tokens=1, lane=Lane.BULK, at=0.0, group="m"):
-    return Item(group, tokens, lane, name, at)
+def item(name, tokens=1, lane=Lane.BULK, at=0.0, group="m", tenant="", weight=1.0):
+    return Item(group, tokens, lane, name, at, tenant, weight)
 
 
 def queue(budget=10, ageing=5.0, **more):
@@ -94,6 +94,46 @@ def test_promotion_moves_a_waiting_item_and_its_tokens():
     assert names(q.take(0.0)) == ["wanted"]
     q.promote(wanted)  # it runs: nothing to move
     assert q.tokens(Lane.INTERACTIVE) == 0
+
+
+def test_tenants_take_turns_whatever_they_have_waiting():
+    q = queue(budget=1)
+    for number in range(50):
+        q.put(item(f"noisy {number}", tenant="noisy"))
+    for number in range(3):
+        q.put(item(f"quiet {number}", tenant="quiet"))
+    order = [names(q.take(1.0))[0] for _ in range(7)]
+    assert [name.split()[0] for name in order].count("quiet") == 3
+    assert order[-1].startswith("noisy")
+
+
+def test_weights_are_shares():
+    q = queue(budget=1)
+    for number in range(60):
+        q.put(item(f"one {number}", tenant="one"))
+        q.put(item(f"three {number}", tenant="three", weight=3.0))
+    order = [names(q.take(1.0))[0].split()[0] for _ in range(40)]
+    assert 29 <= order.count("three") <= 31
+
+
+def test_idleness_saves_nothing_up():
+    q = queue(budget=1)
+    for number in range(100):
+        q.put(item(f"steady {number}", tenant="steady"))
+    q.put(item("late 0", tenant="late"))
+    for _ in range(50):
+        q.take(1.0)
+    for number in range(1, 50):
+        q.put(item(f"late {number}", tenant="late"))
+    order = [names(q.take(1.0))[0].split()[0] for _ in range(20)]
+    assert 9 <= order.count("late") <= 11
+
+
+def test_a_batch_is_filled_with_neighbours_of_any_tenant():
+    q = queue(budget=10)
+    q.put(item("a", 2, tenant="one"))
+    q.put(item("b", 2, tenant="two"))
+    assert sorted(names(q.take(1.0))) == ["a", "b"]
 
 
 def test_removed_items_never_run():

@@ -257,6 +257,23 @@ async def test_overload_is_refused_at_once_by_lane():
     assert caught.value.metadata["limit"] == "10"
 
 
+async def test_a_tenant_at_its_bound_leaves_room_for_others():
+    encoder = SteppedEncoder()
+    async with running(encoder, budget_tokens=2, max_bulk_tokens=30) as batcher:
+        first = submit(batcher, encoder, works(1))
+        await until_started(encoder)
+        noisy = [submit(batcher, encoder, works(number)) for number in range(2, 40)]
+        await asyncio.sleep(0)
+        quiet = submit(batcher, encoder, works(50, 51), tenant="quiet")
+        await asyncio.sleep(0)
+        encoder.let_go.release(1000)
+        await asyncio.gather(first, quiet)
+        outcomes = await asyncio.gather(*noisy, return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, ResourceExhaustedError)]
+    assert len(refused) == 28  # ten of two tokens each are two thirds of the bound
+    assert encoder.batches.index([50]) <= 2  # and its turn comes next
+
+
 async def test_an_engine_that_fails_on_everything_is_reported():
     encoder = SteppedEncoder()
     encoder.bad_ids = set(range(100))

@@ -166,7 +166,7 @@ async def test_token_vectors_stand_for_the_texts_own_words():
             ["hard rock", ""], EmbedOptions(), ALICE
         )
     assert first.vectors.shape == (2, 32)
-    assert first.located.starts.tolist() == [0, 5]
+    assert first.starts.tolist() == [0, 5]
     assert empty.vectors.shape == (0, 32)
     assert (model.name, tokens) == ("hash", 6 + 4)
     np.testing.assert_allclose(np.linalg.norm(first.vectors, axis=1), [1, 1], rtol=1e-5)

@@ -27,21 +27,21 @@ from cairn.types.v1 import usage_pb2 as cairn_dot_types_dot_v1_dot_usage__pb2
 from cairn.types.v1 import vector_pb2 as cairn_dot_types_dot_v1_dot_vector__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cairn/embedding/v1/embedding_service.proto\x12\x12\x63\x61irn.embedding.v1\x1a\x1a\x63\x61irn/types/v1/scope.proto\x1a\x1a\x63\x61irn/types/v1/usage.proto\x1a\x1b\x63\x61irn/types/v1/vector.proto\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\x89\x02\n\x0c\x45mbedOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.cairn.embedding.v1.InputKind\x12&\n\x04lane\x18\x03 \x01(\x0e\x32\x18.cairn.embedding.v1.Lane\x12\x32\n\ntruncation\x18\x04 \x01(\x0e\x32\x1e.cairn.embedding.v1.Truncation\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x1a\n\x12skip_normalization\x18\x06 \x01(\x08\x12\x31\n\x0c\x65lement_type\x18\x07 \x01(\x0e\x32\x1b.cairn.types.v1.ElementType\"\xa7\x01\n\x0c\x45mbedRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedOptions\x12\r\n\x05texts\x18\x03 \x03(\t\x12/\n\ttoken_ids\x18\x04 \x03(\x0b\x32\x1c.cairn.embedding.v1.TokenIds\"\xee\x01\n\rEmbedResponse\x12,\n\x07vectors\x18\x01 \x01(\x0b\x32\x1b.cairn.types.v1.VectorBatch\x12/\n\x07reports\x18\x02 \x03(\x0b\x32\x1e.cairn.embedding.v1.TextReport\x12\r\n\x05model\x18\x03 \x01(\t\x12\x16\n\x0emodel_revision\x18\x04 \x01(\t\x12$\n\x05usage\x18\x05 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x31\n\x07timings\x18\x06 \x01(\x0b\x32 .cairn.embedding.v1.EmbedTimings\"x\n\nTextReport\x12\x13\n\x0btoken_count\x18\x01 \x01(\r\x12\x14\n\x0cis_truncated\x18\x02 \x01(\x08\x12\x11\n\tis_cached\x18\x03 \x01(\x08\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1d.cairn.embedding.v1.TextError\",\n\tTextError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"K\n\x0c\x45mbedTimings\x12\x13\n\x0btokenize_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x14\n\x0cinference_ms\x18\x03 \x01(\x02\"Y\n\x12\x45mbedStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x31\n\x07request\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedRequest\"\\\n\x13\x45mbedStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32!.cairn.embedding.v1.EmbedResponse\"}\n\x13\x45ncodeTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedOptions\x12\r\n\x05texts\x18\x03 \x03(\t\"|\n\x14\x45ncodeTokensResponse\x12/\n\x05texts\x18\x01 \x03(\x0b\x32 .cairn.embedding.v1.TokenVectors\x12\r\n\x05model\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.cairn.types.v1.Usage\"p\n\x0cTokenVectors\x12,\n\x07vectors\x18\x01 \x01(\x0b\x32\x1b.cairn.types.v1.VectorBatch\x12\x0e\n\x06starts\x18\x02 \x03(\r\x12\x0c\n\x04\x65nds\x18\x03 \x03(\r\x12\x14\n\x0cis_truncated\x18\x04 \x01(\x08\"\xdb\x01\n\rRerankRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x06method\x18\x03 \x01(\x0e\x32 .cairn.embedding.v1.RerankMethod\x12\r\n\x05query\x18\x04 \x01(\t\x12\x10\n\x08passages\x18\x05 \x03(\t\x12&\n\x04lane\x18\x06 \x01(\x0e\x32\x18.cairn.embedding.v1.Lane\x12\x1a\n\x12query_word_weights\x18\x07 \x03(\x02\"\xba\x01\n\x0eRerankResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x06method\x18\x03 \x01(\x0e\x32 .cairn.embedding.v1.RerankMethod\x12$\n\x05usage\x18\x04 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x31\n\x07timings\x18\x05 \x01(\x0b\x32 .cairn.embedding.v1.EmbedTimings\"X\n\x12\x43ountTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\":\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"9\n\x11ListModelsRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\"t\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.cairn.embedding.v1.Model\x12\x33\n\x06limits\x18\x02 \x01(\x0b\x32#.cairn.embedding.v1.EmbeddingLimits\"\xcd\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x1b\n\x13supports_dimensions\x18\x05 \x01(\x08\x12\x0e\n\x06\x65ngine\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x11\n\tprecision\x18\x08 \x01(\t\x12\x12\n\nis_default\x18\t \x01(\x08\x12\x18\n\x10is_cross_encoder\x18\n \x01(\x08\"\\\n\x0f\x45mbeddingLimits\x12\x11\n\tmax_texts\x18\x01 \x01(\r\x12\x1b\n\x13max_text_characters\x18\x02 \x01(\r\x12\x19\n\x11max_queued_tokens\x18\x03 \x01(\x04\"l\n\x10LoadModelRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x14\n\x0cmake_default\x18\x04 \x01(\x08\"=\n\x11LoadModelResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.cairn.embedding.v1.Model\"H\n\x12UnloadModelRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x15\n\x13UnloadModelResponse*V\n\tInputKind\x12\x1a\n\x16INPUT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10INPUT_KIND_QUERY\x10\x01\x12\x17\n\x13INPUT_KIND_DOCUMENT\x10\x02*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUNCATION_END\x10\x01\x12\x15\n\x11TRUNCATION_REFUSE\x10\x02*r\n\x0cRerankMethod\x12\x1d\n\x19RERANK_METHOD_UNSPECIFIED\x10\x00\x12\"\n\x1eRERANK_METHOD_LATE_INTERACTION\x10\x01\x12\x1f\n\x1bRERANK_METHOD_CROSS_ENCODER\x10\x02\x32\xef\x05\n\x10\x45mbeddingService\x12L\n\x05\x45mbed\x12 .cairn.embedding.v1.EmbedRequest\x1a!.cairn.embedding.v1.EmbedResponse\x12\x62\n\x0b\x45mbedStream\x12&.cairn.embedding.v1.EmbedStreamRequest\x1a\'.cairn.embedding.v1.EmbedStreamResponse(\x01\x30\x01\x12\x61\n\x0c\x45ncodeTokens\x12\'.cairn.embedding.v1.EncodeTokensRequest\x1a(.cairn.embedding.v1.EncodeTokensResponse\x12O\n\x06Rerank\x12!.cairn.embedding.v1.RerankRequest\x1a\".cairn.embedding.v1.RerankResponse\x12^\n\x0b\x43ountTokens\x12&.cairn.embedding.v1.CountTokensRequest\x1a\'.cairn.embedding.v1.CountTokensResponse\x12[\n\nListModels\x12%.cairn.embedding.v1.ListModelsRequest\x1a&.cairn.embedding.v1.ListModelsResponse\x12X\n\tLoadModel\x12$.cairn.embedding.v1.LoadModelRequest\x1a%.cairn.embedding.v1.LoadModelResponse\x12^\n\x0bUnloadModel\x12&.cairn.embedding.v1.UnloadModelRequest\x1a\'.cairn.embedding.v1.UnloadModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*cairn/embedding/v1/embedding_service.proto\x12\x12\x63\x61irn.embedding.v1\x1a\x1a\x63\x61irn/types/v1/scope.proto\x1a\x1a\x63\x61irn/types/v1/usage.proto\x1a\x1b\x63\x61irn/types/v1/vector.proto\"\x17\n\x08TokenIds\x12\x0b\n\x03ids\x18\x01 \x03(\r\"\x89\x02\n\x0c\x45mbedOptions\x12\r\n\x05model\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.cairn.embedding.v1.InputKind\x12&\n\x04lane\x18\x03 \x01(\x0e\x32\x18.cairn.embedding.v1.Lane\x12\x32\n\ntruncation\x18\x04 \x01(\x0e\x32\x1e.cairn.embedding.v1.Truncation\x12\x12\n\ndimensions\x18\x05 \x01(\r\x12\x1a\n\x12skip_normalization\x18\x06 \x01(\x08\x12\x31\n\x0c\x65lement_type\x18\x07 \x01(\x0e\x32\x1b.cairn.types.v1.ElementType\"\xa7\x01\n\x0c\x45mbedRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedOptions\x12\r\n\x05texts\x18\x03 \x03(\t\x12/\n\ttoken_ids\x18\x04 \x03(\x0b\x32\x1c.cairn.embedding.v1.TokenIds\"\xee\x01\n\rEmbedResponse\x12,\n\x07vectors\x18\x01 \x01(\x0b\x32\x1b.cairn.types.v1.VectorBatch\x12/\n\x07reports\x18\x02 \x03(\x0b\x32\x1e.cairn.embedding.v1.TextReport\x12\r\n\x05model\x18\x03 \x01(\t\x12\x16\n\x0emodel_revision\x18\x04 \x01(\t\x12$\n\x05usage\x18\x05 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x31\n\x07timings\x18\x06 \x01(\x0b\x32 .cairn.embedding.v1.EmbedTimings\"x\n\nTextReport\x12\x13\n\x0btoken_count\x18\x01 \x01(\r\x12\x14\n\x0cis_truncated\x18\x02 \x01(\x08\x12\x11\n\tis_cached\x18\x03 \x01(\x08\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1d.cairn.embedding.v1.TextError\",\n\tTextError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"K\n\x0c\x45mbedTimings\x12\x13\n\x0btokenize_ms\x18\x01 \x01(\x02\x12\x10\n\x08queue_ms\x18\x02 \x01(\x02\x12\x14\n\x0cinference_ms\x18\x03 \x01(\x02\"Y\n\x12\x45mbedStreamRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x31\n\x07request\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedRequest\"\\\n\x13\x45mbedStreamResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x04\x12\x33\n\x08response\x18\x02 \x01(\x0b\x32!.cairn.embedding.v1.EmbedResponse\"\x95\x01\n\x13\x45ncodeTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x31\n\x07options\x18\x02 \x01(\x0b\x32 .cairn.embedding.v1.EmbedOptions\x12\r\n\x05texts\x18\x03 \x03(\t\x12\x16\n\x0epooling_factor\x18\x04 \x01(\x02\"|\n\x14\x45ncodeTokensResponse\x12/\n\x05texts\x18\x01 \x03(\x0b\x32 .cairn.embedding.v1.TokenVectors\x12\r\n\x05model\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.cairn.types.v1.Usage\"p\n\x0cTokenVectors\x12,\n\x07vectors\x18\x01 \x01(\x0b\x32\x1b.cairn.types.v1.VectorBatch\x12\x0e\n\x06starts\x18\x02 \x03(\r\x12\x0c\n\x04\x65nds\x18\x03 \x03(\r\x12\x14\n\x0cis_truncated\x18\x04 \x01(\x08\"\xdb\x01\n\rRerankRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x06method\x18\x03 \x01(\x0e\x32 .cairn.embedding.v1.RerankMethod\x12\r\n\x05query\x18\x04 \x01(\t\x12\x10\n\x08passages\x18\x05 \x03(\t\x12&\n\x04lane\x18\x06 \x01(\x0e\x32\x18.cairn.embedding.v1.Lane\x12\x1a\n\x12query_word_weights\x18\x07 \x03(\x02\"\xba\x01\n\x0eRerankResponse\x12\x0e\n\x06scores\x18\x01 \x03(\x02\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x06method\x18\x03 \x01(\x0e\x32 .cairn.embedding.v1.RerankMethod\x12$\n\x05usage\x18\x04 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x31\n\x07timings\x18\x05 \x01(\x0b\x32 .cairn.embedding.v1.EmbedTimings\"X\n\x12\x43ountTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\":\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"9\n\x11ListModelsRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\"t\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.cairn.embedding.v1.Model\x12\x33\n\x06limits\x18\x02 \x01(\x0b\x32#.cairn.embedding.v1.EmbeddingLimits\"\xcd\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\x12\x12\n\nmax_tokens\x18\x04 \x01(\r\x12\x1b\n\x13supports_dimensions\x18\x05 \x01(\x08\x12\x0e\n\x06\x65ngine\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x07 \x01(\t\x12\x11\n\tprecision\x18\x08 \x01(\t\x12\x12\n\nis_default\x18\t \x01(\x08\x12\x18\n\x10is_cross_encoder\x18\n \x01(\x08\"\\\n\x0f\x45mbeddingLimits\x12\x11\n\tmax_texts\x18\x01 \x01(\r\x12\x1b\n\x13max_text_characters\x18\x02 \x01(\r\x12\x19\n\x11max_queued_tokens\x18\x03 \x01(\x04\"|\n\x10LoadModelRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x14\n\x0cmake_default\x18\x04 \x01(\x08\x12\x0e\n\x06\x65ngine\x18\x05 \x01(\t\"=\n\x11LoadModelResponse\x12(\n\x05model\x18\x01 \x01(\x0b\x32\x19.cairn.embedding.v1.Model\"H\n\x12UnloadModelRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x15\n\x13UnloadModelResponse*V\n\tInputKind\x12\x1a\n\x16INPUT_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10INPUT_KIND_QUERY\x10\x01\x12\x17\n\x13INPUT_KIND_DOCUMENT\x10\x02*A\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x14\n\x10LANE_INTERACTIVE\x10\x01\x12\r\n\tLANE_BULK\x10\x02*S\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUNCATION_END\x10\x01\x12\x15\n\x11TRUNCATION_REFUSE\x10\x02*r\n\x0cRerankMethod\x12\x1d\n\x19RERANK_METHOD_UNSPECIFIED\x10\x00\x12\"\n\x1eRERANK_METHOD_LATE_INTERACTION\x10\x01\x12\x1f\n\x1bRERANK_METHOD_CROSS_ENCODER\x10\x02\x32\xef\x05\n\x10\x45mbeddingService\x12L\n\x05\x45mbed\x12 .cairn.embedding.v1.EmbedRequest\x1a!.cairn.embedding.v1.EmbedResponse\x12\x62\n\x0b\x45mbedStream\x12&.cairn.embedding.v1.EmbedStreamRequest\x1a\'.cairn.embedding.v1.EmbedStreamResponse(\x01\x30\x01\x12\x61\n\x0c\x45ncodeTokens\x12\'.cairn.embedding.v1.EncodeTokensRequest\x1a(.cairn.embedding.v1.EncodeTokensResponse\x12O\n\x06Rerank\x12!.cairn.embedding.v1.RerankRequest\x1a\".cairn.embedding.v1.RerankResponse\x12^\n\x0b\x43ountTokens\x12&.cairn.embedding.v1.CountTokensRequest\x1a\'.cairn.embedding.v1.CountTokensResponse\x12[\n\nListModels\x12%.cairn.embedding.v1.ListModelsRequest\x1a&.cairn.embedding.v1.ListModelsResponse\x12X\n\tLoadModel\x12$.cairn.embedding.v1.LoadModelRequest\x1a%.cairn.embedding.v1.LoadModelResponse\x12^\n\x0bUnloadModel\x12&.cairn.embedding.v1.UnloadModelRequest\x1a\'.cairn.embedding.v1.UnloadModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cairn.embedding.v1.embedding_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_INPUTKIND']._serialized_start=2962
-  _globals['_INPUTKIND']._serialized_end=3048
-  _globals['_LANE']._serialized_start=3050
-  _globals['_LANE']._serialized_end=3115
-  _globals['_TRUNCATION']._serialized_start=3117
-  _globals['_TRUNCATION']._serialized_end=3200
-  _globals['_RERANKMETHOD']._serialized_start=3202
-  _globals['_RERANKMETHOD']._serialized_end=3316
+  _globals['_INPUTKIND']._serialized_start=3003
+  _globals['_INPUTKIND']._serialized_end=3089
+  _globals['_LANE']._serialized_start=3091
+  _globals['_LANE']._serialized_end=3156
+  _globals['_TRUNCATION']._serialized_start=3158
+  _globals['_TRUNCATION']._serialized_end=3241
+  _globals['_RERANKMETHOD']._serialized_start=3243
+  _globals['_RERANKMETHOD']._serialized_end=3357
   _globals['_TOKENIDS']._serialized_start=151
   _globals['_TOKENIDS']._serialized_end=174
   _globals['_EMBEDOPTIONS']._serialized_start=177
@@ -60,36 +60,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EMBEDSTREAMREQUEST']._serialized_end=1189
   _globals['_EMBEDSTREAMRESPONSE']._serialized_start=1191
   _globals['_EMBEDSTREAMRESPONSE']._serialized_end=1283
-  _globals['_ENCODETOKENSREQUEST']._serialized_start=1285
-  _globals['_ENCODETOKENSREQUEST']._serialized_end=1410
-  _globals['_ENCODETOKENSRESPONSE']._serialized_start=1412
-  _globals['_ENCODETOKENSRESPONSE']._serialized_end=1536
-  _globals['_TOKENVECTORS']._serialized_start=1538
-  _globals['_TOKENVECTORS']._serialized_end=1650
-  _globals['_RERANKREQUEST']._serialized_start=1653
-  _globals['_RERANKREQUEST']._serialized_end=1872
-  _globals['_RERANKRESPONSE']._serialized_start=1875
-  _globals['_RERANKRESPONSE']._serialized_end=2061
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=2063
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=2151
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2153
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2211
-  _globals['_LISTMODELSREQUEST']._serialized_start=2213
-  _globals['_LISTMODELSREQUEST']._serialized_end=2270
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2272
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2388
-  _globals['_MODEL']._serialized_start=2391
-  _globals['_MODEL']._serialized_end=2596
-  _globals['_EMBEDDINGLIMITS']._serialized_start=2598
-  _globals['_EMBEDDINGLIMITS']._serialized_end=2690
-  _globals['_LOADMODELREQUEST']._serialized_start=2692
-  _globals['_LOADMODELREQUEST']._serialized_end=2800
-  _globals['_LOADMODELRESPONSE']._serialized_start=2802
-  _globals['_LOADMODELRESPONSE']._serialized_end=2863
-  _globals['_UNLOADMODELREQUEST']._serialized_start=2865
-  _globals['_UNLOADMODELREQUEST']._serialized_end=2937
-  _globals['_UNLOADMODELRESPONSE']._serialized_start=2939
-  _globals['_UNLOADMODELRESPONSE']._serialized_end=2960
-  _globals['_EMBEDDINGSERVICE']._serialized_start=3319
-  _globals['_EMBEDDINGSERVICE']._serialized_end=4070
+  _globals['_ENCODETOKENSREQUEST']._serialized_start=1286
+  _globals['_ENCODETOKENSREQUEST']._serialized_end=1435
+  _globals['_ENCODETOKENSRESPONSE']._serialized_start=1437
+  _globals['_ENCODETOKENSRESPONSE']._serialized_end=1561
+  _globals['_TOKENVECTORS']._serialized_start=1563
+  _globals['_TOKENVECTORS']._serialized_end=1675
+  _globals['_RERANKREQUEST']._serialized_start=1678
+  _globals['_RERANKREQUEST']._serialized_end=1897
+  _globals['_RERANKRESPONSE']._serialized_start=1900
+  _globals['_RERANKRESPONSE']._serialized_end=2086
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=2088
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=2176
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2178
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2236
+  _globals['_LISTMODELSREQUEST']._serialized_start=2238
+  _globals['_LISTMODELSREQUEST']._serialized_end=2295
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2297
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2413
+  _globals['_MODEL']._serialized_start=2416
+  _globals['_MODEL']._serialized_end=2621
+  _globals['_EMBEDDINGLIMITS']._serialized_start=2623
+  _globals['_EMBEDDINGLIMITS']._serialized_end=2715
+  _globals['_LOADMODELREQUEST']._serialized_start=2717
+  _globals['_LOADMODELREQUEST']._serialized_end=2841
+  _globals['_LOADMODELRESPONSE']._serialized_start=2843
+  _globals['_LOADMODELRESPONSE']._serialized_end=2904
+  _globals['_UNLOADMODELREQUEST']._serialized_start=2906
+  _globals['_UNLOADMODELREQUEST']._serialized_end=2978
+  _globals['_UNLOADMODELRESPONSE']._serialized_start=2980
+  _globals['_UNLOADMODELRESPONSE']._serialized_end=3001
+  _globals['_EMBEDDINGSERVICE']._serialized_start=3360
+  _globals['_EMBEDDINGSERVICE']._serialized_end=4111
 # @@protoc_insertion_point(module_scope)

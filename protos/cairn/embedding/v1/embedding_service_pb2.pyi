@@ -145,14 +145,16 @@ class EmbedStreamResponse(_message.Message):
     def __init__(self, batch_id: _Optional[int] = ..., response: _Optional[_Union[EmbedResponse, _Mapping]] = ...) -> None: ...
 
 class EncodeTokensRequest(_message.Message):
-    __slots__ = ("scope", "options", "texts")
+    __slots__ = ("scope", "options", "texts", "pooling_factor")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    POOLING_FACTOR_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     options: EmbedOptions
     texts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., options: _Optional[_Union[EmbedOptions, _Mapping]] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
+    pooling_factor: float
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., options: _Optional[_Union[EmbedOptions, _Mapping]] = ..., texts: _Optional[_Iterable[str]] = ..., pooling_factor: _Optional[float] = ...) -> None: ...
 
 class EncodeTokensResponse(_message.Message):
     __slots__ = ("texts", "model", "usage")
@@ -275,16 +277,18 @@ class EmbeddingLimits(_message.Message):
     def __init__(self, max_texts: _Optional[int] = ..., max_text_characters: _Optional[int] = ..., max_queued_tokens: _Optional[int] = ...) -> None: ...
 
 class LoadModelRequest(_message.Message):
-    __slots__ = ("scope", "name", "source", "make_default")
+    __slots__ = ("scope", "name", "source", "make_default", "engine")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     MAKE_DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     name: str
     source: str
     make_default: bool
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., make_default: bool = ...) -> None: ...
+    engine: str
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., make_default: bool = ..., engine: _Optional[str] = ...) -> None: ...
 
 class LoadModelResponse(_message.Message):
     __slots__ = ("model",)

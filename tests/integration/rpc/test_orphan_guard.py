@@ -18,7 +18,7 @@ import multiprocessing, signal, sys, time
 from engine_child import engine
 
 if __name__ == "__main__":
-    from services.generation.orphan_guard import guard_children
+    from services.rpc.orphan_guard import guard_children
     guard_children()
     spawn = multiprocessing.get_context("spawn")
     process = spawn.Process(target=engine, args=(True,))

@@ -1,0 +1,109 @@
+"""The shared tier of the cache, over a real Valkey: shared, bounded, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from services.embedding.cache import CachedVector, LocalCache, VectorCache
+from services.embedding.options import Caller, EmbedOptions
+from services.embedding.shared_cache import ValkeyCache
+from tests.kit.embedding_engines import embedding_parts
+from tests.kit.valkey import running_valkey
+
+ALICE = Caller("alice")
+
+
+class Time:
+    """A clock that is moved by hand."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def valkey(tmp_path):
+    with running_valkey(tmp_path) as running:
+        yield running
+
+
+def entry(value=1.0):
+    return CachedVector(np.full(8, value, np.float32), 3, is_truncated=True)
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_what_one_replica_embedded_another_one_finds(valkey):
+    counts = []
+    for _ in range(2):
+        shared = ValkeyCache(valkey.url, keep_seconds=60)
+        cache = VectorCache(LocalCache(1_000_000), shared)
+        async with embedding_parts(cache=cache) as parts:
+            result = await parts.embedder.embed(["rock", "sand"], EmbedOptions(), ALICE)
+            counts.append((result.cache_hits, result.encoded_tokens))
+            other = await parts.embedder.embed(["rock"], EmbedOptions(), Caller("bob"))
+        await cache.close()
+        assert other.cache_hits == (0 if len(counts) == 1 else 1)
+    assert counts == [(0, 6), (2, 0)]
+
+
+async def test_entries_survive_the_trip_and_expire(valkey):
+    cache = ValkeyCache(valkey.url, keep_seconds=60)
+    cache.put([(b"k", entry())])
+    await until(lambda: valkey.client().dbsize() == 1)
+    found = await cache.get([b"k", b"other"])
+    await cache.close()
+    assert list(found) == [b"k"]
+    assert (found[b"k"].token_count, found[b"k"].is_truncated) == (3, True)
+    np.testing.assert_array_equal(found[b"k"].vector, entry().vector)
+    (name,) = valkey.client().keys()
+    assert 0 < valkey.client().ttl(name) <= 60
+
+
+async def test_values_that_are_not_ours_are_no_entries(valkey):
+    valkey.client().set(b"cairn:embedding:1:k", b"abc")
+    cache = ValkeyCache(valkey.url, keep_seconds=60)
+    assert await cache.get([b"k"]) == {}
+    await cache.close()
+
+
+async def test_a_frozen_server_costs_one_request_its_time_out_and_then_nothing(valkey):
+    clock = Time()
+    cache = ValkeyCache(valkey.url, keep_seconds=60, clock=clock)
+    cache.put([(b"k", entry())])
+    await until(lambda: valkey.client().dbsize() == 1)
+    valkey.freeze()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    assert await cache.get([b"k"]) == {}
+    first = loop.time() - started
+    started = loop.time()
+    for _ in range(100):
+        assert await cache.get([b"k"]) == {}
+    rest = loop.time() - started
+    assert rest < first  # a hundred requests together: none of them waited
+    valkey.thaw()
+    clock.now += 60
+    assert list(await cache.get([b"k"])) == [b"k"]
+    await cache.close()
+
+
+async def test_a_dead_server_is_tried_by_one_request_at_a_time(valkey):
+    clock = Time()
+    cache = ValkeyCache(valkey.url, keep_seconds=60, clock=clock)
+    valkey.process.kill()
+    valkey.process.wait()
+    assert await cache.get([b"k"]) == {}
+    cache.put([(b"k", entry())])
+    clock.now += 60
+    assert await asyncio.gather(*(cache.get([b"k"]) for _ in range(10))) == [{}] * 10
+    await cache.close()
