@@ -60,16 +60,24 @@ class Intake:
         index: Retrieval, asked whether unchanged documents are really there.
         wakeup: Tells workers.
         max_document_bytes: Largest document.
+        creates_collections: Whether a document for a collection that does not exist creates it.
     """
 
     def __init__(
-        self, store: JobStore, index: Index, wakeup: Wakeup, *, max_document_bytes: int
+        self,
+        store: JobStore,
+        index: Index,
+        wakeup: Wakeup,
+        *,
+        max_document_bytes: int,
+        creates_collections: bool = True,
     ) -> None:
         self._store = store
         self._index = index
         self._wakeup = wakeup
         self._catalog = Catalog(index)
         self._max_document_bytes = max_document_bytes
+        self._creates_collections = creates_collections
 
     async def submit(
         self, scope: Scope, collection: str, documents: Sequence[Submitted]
@@ -80,6 +88,8 @@ class Intake:
             ResourceExhaustedError: the queue is full: none was taken in.
         """
         await self._store.check_room(scope.tenant, len(documents))
+        if not self._creates_collections:
+            await self.existing_name(scope, collection)
         info = await self._catalog.find(scope, collection)
         checked = [self._check(scope, collection, info, document) for document in documents]
         verified = await self._verify_unchanged(

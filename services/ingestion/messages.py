@@ -44,11 +44,16 @@ def header_from_proto(message: pb.DocumentHeader, field: str) -> DocumentHeader:
         },
         acl=tuple(message.acl),
         idempotency_key=message.idempotency_key,
-        priority=_priority(message.priority, f"{field}.priority"),
+        priority=priority_from_proto(message.priority, f"{field}.priority"),
     )
 
 
-def _priority(number: int, field: str) -> Priority:
+def priority_from_proto(number: int, field: str) -> Priority:
+    """Returns the priority; NORMAL where none is stated.
+
+    Raises:
+        InvalidArgumentError: the number stands for none.
+    """
     if number == pb.PRIORITY_UNSPECIFIED:
         return Priority.NORMAL
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from cairn.types.v1 import scope_pb2
 
 from services.ingestion.chunker import ChunkerSettings
 from services.ingestion.deletion import Deletions
+from services.ingestion.deletion_query import DeletionQueries
 from services.ingestion.embedding_client import EmbeddingClient
 from services.ingestion.failpoint import Failpoint
 from services.ingestion.intake import Intake
@@ -24,6 +26,8 @@ from services.ingestion.jobs.store import JobStore
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from services.ingestion.retrieval_client import RetrievalClient
 from services.ingestion.servicer import IngestionServicer, IntakeLimits
+from services.ingestion.settings import IngestionSettings
+from services.ingestion.source_parts import open_parts, spool_folder_of
 from services.ingestion.stages.pipeline import Pipeline
 from services.ingestion.stages.workers import Capacity, Workers
 from services.ingestion.wakeup import Wakeup
@@ -85,6 +89,12 @@ def document(
 
 
 @contextlib.asynccontextmanager
+async def _temporary_folder() -> AsyncIterator[str]:
+    with tempfile.TemporaryDirectory(prefix="cairn-ingestion-") as folder:
+        yield folder
+
+
+@contextlib.asynccontextmanager
 async def run_ingestion(
     database: Path | str,
     *,
@@ -92,8 +102,20 @@ async def run_ingestion(
     max_document_bytes: int = 1 << 20,
     lease_seconds: float = 20.0,
     clock: Any = None,
+    settings: dict[str, Any] | None = None,
+    has_schedule: bool = False,
 ) -> AsyncIterator[Suite]:
-    """Runs the service and its fakes for the block."""
+    """Runs the service and its fakes for the block.
+
+    Args:
+        database: A SQLite file, or a URL.
+        has_workers: Whether jobs are worked on.
+        max_document_bytes: Largest document.
+        lease_seconds: How long a claim lasts.
+        clock: The queue's time.
+        settings: Of sources and enrichment.
+        has_schedule: Whether sources are gone through.
+    """
     url = database if isinstance(database, str) else f"sqlite:///{database}"
     embedding, retrieval = FakeEmbedding(), FakeRetrieval()
     async with contextlib.AsyncExitStack() as stack:
@@ -120,14 +142,25 @@ async def run_ingestion(
         index = RetrievalClient(await enter(open_channel(retrieval_server.target)))
         wakeup = await enter(Wakeup())
         deletions = Deletions(store, index)
+        intake = Intake(store, index, wakeup, max_document_bytes=max_document_bytes)
+        queries = DeletionQueries(store, deletions, index)
+        folder = Path(await enter(_temporary_folder()))
+        settings = IngestionSettings(
+            **{"data_dir": folder, "max_document_bytes": max_document_bytes, **(settings or {})}
+        )
+        parts = await open_parts(settings, store, stack)
         servicer = IngestionServicer(
             store,
-            Intake(store, index, wakeup, max_document_bytes=max_document_bytes),
-            deletions,
+            intake,
+            queries,
             wakeup,
             Admission(64 << 20, "ingestion_bytes"),
-            IntakeLimits(max_document_bytes, 100),
+            IntakeLimits(max_document_bytes, 100, spool_folder_of(settings)),
+            sources=parts.desk(intake, queries),
+            enrichment=parts.enrichment_desk(),
         )
+        if has_workers and has_schedule:
+            await enter(parts.schedule(intake, deletions, "w1"))
         server = await enter(
             serve(lambda grpc: rpc.add_IngestionServiceServicer_to_server(servicer, grpc))
         )
@@ -142,6 +175,7 @@ async def run_ingestion(
                     index,
                     chunker=ChunkerSettings(),
                     failpoint=Failpoint(""),
+                    enricher=parts.enricher(),
                 )
                 async with Workers(
                     store,

@@ -1,17 +1,20 @@
-"""IngestionService: messages to the domain and back."""
+"""The RPCs of documents and jobs: messages to the domain and back."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cairn.ingestion.v1 import ingestion_service_pb2 as pb
-from cairn.ingestion.v1 import ingestion_service_pb2_grpc as rpc
 
 from services.filters import proto as filters
-from services.ingestion import metrics
+from services.filters.ast import Equals
+from services.ingestion.deletion_query import Condition
 from services.ingestion.document import Content, ContentCollector, DocumentKey, content_of
 from services.ingestion.intake import Intake, Submitted
 from services.ingestion.jobs.queries import JobFilter
@@ -22,7 +25,21 @@ from services.ingestion.messages import (
     states_from_proto,
     submission_to_proto,
 )
-from services.ingestion.validation import MAX_ID_CHARACTERS, check_collection, too_large
+from services.ingestion.servicer.checks import (
+    check_count,
+    check_document_id,
+    check_job_id,
+    checked_job_ids,
+    count_outcomes,
+    page_size,
+)
+from services.ingestion.validation import (
+    MAX_URI_CHARACTERS,
+    check_collection,
+    check_header,
+    check_text,
+    too_large,
+)
 from services.ingestion.watching import watch
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.scope_proto import scope_from_proto
@@ -30,17 +47,15 @@ from services.rpc.scope_proto import scope_from_proto
 if TYPE_CHECKING:
     import grpc
 
-    from services.ingestion.deletion import Deletions
-    from services.ingestion.jobs.model import Accepted
+    from services.ingestion.deletion_query import DeletionQueries
     from services.ingestion.jobs.store import JobStore
     from services.ingestion.wakeup import Wakeup
     from services.rpc.admission import Admission
 
-MAX_JOB_IDS = 1000
 MAX_DOCUMENT_IDS = 10_000
-MAX_PAGE_SIZE = 1000
-DEFAULT_PAGE_SIZE = 100
-_MAX_JOB_ID_CHARACTERS = 64
+MAX_CHUNK_BYTES = 4 * 1024 * 1024
+"""Bytes of one message of an upload."""
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}\Z")
 _UPLOAD_STEP_BYTES = 4 * 1024 * 1024
 """An upload is counted against the bytes in flight in such steps, as it grows."""
 
@@ -51,35 +66,19 @@ class IntakeLimits:
 
     max_document_bytes: int
     max_documents_per_request: int
+    spool_folder: Path | None = None
+    """Where large uploads lie while they come in; None: in memory."""
 
 
-class IngestionServicer(rpc.IngestionServiceServicer):
-    """Answers the service's RPCs.
+class DocumentRpcs:
+    """Answers the RPCs of documents and jobs."""
 
-    Args:
-        store: The queue.
-        intake: Takes documents in.
-        deletions: Deletes documents.
-        wakeup: Tells workers.
-        admission: Bounds the bytes being received.
-        limits: Bounds on one request.
-    """
-
-    def __init__(
-        self,
-        store: JobStore,
-        intake: Intake,
-        deletions: Deletions,
-        wakeup: Wakeup,
-        admission: Admission,
-        limits: IntakeLimits,
-    ) -> None:
-        self._store = store
-        self._intake = intake
-        self._deletions = deletions
-        self._wakeup = wakeup
-        self._admission = admission
-        self._limits = limits
+    _store: JobStore
+    _intake: Intake
+    _deletions: DeletionQueries
+    _wakeup: Wakeup
+    _admission: Admission
+    _limits: IntakeLimits
 
     async def SubmitDocuments(  # noqa: N802 - the contract's name
         self, request: pb.SubmitDocumentsRequest, context: grpc.aio.ServicerContext
@@ -87,13 +86,13 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         """Takes documents in; each fails alone."""
         scope = scope_from_proto(request.scope)
         check_collection(request.collection)
-        _check_count("documents", len(request.documents), self._limits.max_documents_per_request)
+        check_count("documents", len(request.documents), self._limits.max_documents_per_request)
         async with self._admission.admit(sum(len(each.content) for each in request.documents)):
             read = [_read(each, index) for index, each in enumerate(request.documents)]
             good = [each for each in read if isinstance(each, Submitted)]
             done = iter(await self._intake.submit(scope, request.collection, good))
         results = [each if isinstance(each, ServiceError) else next(done) for each in read]
-        _count(results)
+        count_outcomes(results)
         return pb.SubmitDocumentsResponse(submissions=map(submission_to_proto, results))
 
     async def UploadDocument(  # noqa: N802 - the contract's name
@@ -102,47 +101,58 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         context: grpc.aio.ServicerContext,
     ) -> pb.UploadDocumentResponse:
         """Takes one document in, as it comes; what is wrong with it is the call's error."""
-        header: pb.UploadHeader | None = None
-        async for message in request_iterator:
-            if message.WhichOneof("part") != "header":
-                raise InvalidArgumentError.for_field(
-                    "header", "must be the first message of an upload"
-                )
-            header = message.header
-            break
-        if header is None:
-            raise InvalidArgumentError.for_field(
-                "header", "is missing: an upload begins with a header"
-            )
+        header = await self._upload_header(request_iterator)
         scope = scope_from_proto(header.scope, "header.scope")
         check_collection(header.collection, "header.collection")
         domain_header = header_from_proto(header.document, "header.document")
-        content = await self._receive(request_iterator)
-        document = Submitted(domain_header, content, "header.document", "content")
-        (result,) = await self._intake.submit(scope, header.collection, [document])
-        _count([result])
+        # What can be refused is refused before the bytes come.
+        check_header(domain_header, content_of(b""), "header.document")
+        async with contextlib.AsyncExitStack() as admissions:
+            content = await self._receive(request_iterator, header, admissions)
+            document = Submitted(domain_header, content, "header.document", "content")
+            (result,) = await self._intake.submit(scope, header.collection, [document])
+        count_outcomes([result])
         if isinstance(result, ServiceError):
             raise result
         return pb.UploadDocumentResponse(submission=submission_to_proto(result))
 
-    async def _receive(self, messages: AsyncIterator[pb.UploadDocumentRequest]) -> Content:
-        collector = ContentCollector()
+    async def _upload_header(
+        self, messages: AsyncIterator[pb.UploadDocumentRequest]
+    ) -> pb.UploadHeader:
+        async for message in messages:
+            if message.WhichOneof("part") != "header":
+                raise InvalidArgumentError.for_field(
+                    "header", "must be the first message of an upload"
+                )
+            _check_declared(message.header, self._limits.max_document_bytes)
+            return message.header
+        raise InvalidArgumentError.for_field("header", "is missing: an upload begins with a header")
+
+    async def _receive(
+        self,
+        messages: AsyncIterator[pb.UploadDocumentRequest],
+        header: pb.UploadHeader,
+        admissions: contextlib.AsyncExitStack,
+    ) -> Content:
+        collector = ContentCollector(self._limits.spool_folder)
         most = self._limits.max_document_bytes
         admitted = 0
-        async with contextlib.AsyncExitStack() as admissions:
-            async for message in messages:
-                if message.WhichOneof("part") != "content":
-                    raise InvalidArgumentError.for_field(
-                        "content", "must follow the header: an upload has one header"
-                    )
-                size_bytes = collector.size_bytes + len(message.content)
-                if size_bytes > most:
-                    raise too_large(size_bytes, most, "content")
-                while admitted < size_bytes:
-                    await admissions.enter_async_context(self._admission.admit(_UPLOAD_STEP_BYTES))
-                    admitted += _UPLOAD_STEP_BYTES
-                collector.add(message.content)
-            return collector.finish()
+        async for message in messages:
+            if message.WhichOneof("part") != "content":
+                raise InvalidArgumentError.for_field(
+                    "content", "must follow the header: an upload has one header"
+                )
+            _check_chunk(message.content)
+            size_bytes = collector.size_bytes + len(message.content)
+            if size_bytes > most:
+                raise too_large(size_bytes, most, "content")
+            while admitted < size_bytes:
+                await admissions.enter_async_context(self._admission.admit(_UPLOAD_STEP_BYTES))
+                admitted += _UPLOAD_STEP_BYTES
+            await asyncio.to_thread(collector.add, message.content)
+        content = collector.finish()
+        _check_received(header, content)
+        return content
 
     async def GetJob(  # noqa: N802 - the contract's name
         self, request: pb.GetJobRequest, context: grpc.aio.ServicerContext
@@ -150,7 +160,7 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         """Returns a job by its id or its document."""
         scope = scope_from_proto(request.scope)
         if request.job_id:
-            _check_job_id(request.job_id, "job_id")
+            check_job_id(request.job_id, "job_id")
             job = await self._store.get(scope.tenant, request.job_id)
             return pb.GetJobResponse(job=job_to_proto(job))
         if not request.document_id:
@@ -158,7 +168,7 @@ class IngestionServicer(rpc.IngestionServiceServicer):
                 "job_id", "give a job_id, or a collection and a document_id"
             )
         check_collection(request.collection)
-        _check_document_id(request.document_id, "document_id")
+        check_document_id(request.document_id, "document_id")
         name = await self._intake.own_name(scope, request.collection)
         key = DocumentKey(scope.tenant, name, request.document_id)
         return pb.GetJobResponse(job=job_to_proto(await self._store.get_by_document(key)))
@@ -172,15 +182,11 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         if name:
             check_collection(name)
             name = await self._intake.own_name(scope, name)
-        if request.page_size > MAX_PAGE_SIZE:
-            raise InvalidArgumentError.for_field(
-                "page_size", f"is {request.page_size}, {MAX_PAGE_SIZE} is the most"
-            )
         wanted = JobFilter(
             scope.tenant, name, states_from_proto(request.states), request.latest_only
         )
         page, token = await self._store.list_page(
-            wanted, request.page_size or DEFAULT_PAGE_SIZE, request.page_token
+            wanted, page_size(request.page_size), request.page_token
         )
         return pb.ListJobsResponse(jobs=map(job_to_proto, page), next_page_token=token)
 
@@ -189,7 +195,7 @@ class IngestionServicer(rpc.IngestionServiceServicer):
     ) -> AsyncIterator[pb.WatchJobsResponse]:
         """Reports jobs until all have ended."""
         scope = scope_from_proto(request.scope)
-        job_ids = _job_ids(request.job_ids)
+        job_ids = checked_job_ids(request.job_ids)
         async for jobs in watch(self._store, scope.tenant, job_ids):
             yield pb.WatchJobsResponse(jobs=map(job_to_proto, jobs))
 
@@ -199,7 +205,7 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         """Queues failed jobs again."""
         scope = scope_from_proto(request.scope)
         if request.job_ids:
-            jobs = await self._store.retry(scope.tenant, _job_ids(request.job_ids))
+            jobs = await self._store.retry(scope.tenant, checked_job_ids(request.job_ids))
         else:
             if not request.collection:
                 raise InvalidArgumentError.for_field(
@@ -216,7 +222,7 @@ class IngestionServicer(rpc.IngestionServiceServicer):
     ) -> pb.CancelJobsResponse:
         """Stops jobs that have not ended."""
         scope = scope_from_proto(request.scope)
-        jobs = await self._store.cancel(scope.tenant, _job_ids(request.job_ids))
+        jobs = await self._store.cancel(scope.tenant, checked_job_ids(request.job_ids))
         return pb.CancelJobsResponse(jobs=map(job_to_proto, jobs))
 
     async def DeleteDocuments(  # noqa: N802 - the contract's name
@@ -225,23 +231,37 @@ class IngestionServicer(rpc.IngestionServiceServicer):
         """Deletes documents everywhere."""
         scope = scope_from_proto(request.scope)
         check_collection(request.collection)
-        has_filter = request.HasField("filter")
-        if bool(request.document_ids) == has_filter:
+        given = [
+            name
+            for name, is_given in (
+                ("document_ids", bool(request.document_ids)),
+                ("filter", request.HasField("filter")),
+                ("source", bool(request.source)),
+                ("owner", bool(request.owner)),
+            )
+            if is_given
+        ]
+        if len(given) != 1:
             raise InvalidArgumentError.for_field(
-                "document_ids", "give document ids or a filter, one of the two"
+                "document_ids", "give exactly one of document_ids, filter, source and owner"
             )
-        if has_filter:
-            filters.from_proto(request.filter)
-            deleted = await self._deletions.delete_matching(
-                scope, request.collection, request.filter
-            )
-        else:
-            _check_count("document_ids", len(request.document_ids), MAX_DOCUMENT_IDS)
+        if request.document_ids:
+            check_count("document_ids", len(request.document_ids), MAX_DOCUMENT_IDS)
             for index, document_id in enumerate(request.document_ids):
-                _check_document_id(document_id, f"document_ids[{index}]")
+                check_document_id(document_id, f"document_ids[{index}]")
             ids = list(dict.fromkeys(request.document_ids))
             deleted = await self._deletions.delete(scope, request.collection, ids)
-        return pb.DeleteDocumentsResponse(deleted_count=deleted.count, seq=deleted.seq)
+        else:
+            deleted = await self._deletions.delete_where(
+                scope, request.collection, _condition(request)
+            )
+        return pb.DeleteDocumentsResponse(
+            deleted_count=deleted.count,
+            seq=deleted.seq,
+            stopped_job_count=deleted.stopped_job_count,
+            remaining_count=deleted.remaining_count,
+            is_verified=deleted.is_verified,
+        )
 
     async def Reindex(  # noqa: N802 - the contract's name
         self, request: pb.ReindexRequest, context: grpc.aio.ServicerContext
@@ -278,45 +298,45 @@ def _read(message: pb.DocumentInput, index: int) -> Submitted | ServiceError:
     return Submitted(header, content_of(message.content), f"{field}.header", f"{field}.content")
 
 
-def _count(results: Sequence[Accepted | ServiceError]) -> None:
-    for result in results:
-        if isinstance(result, ServiceError):
-            outcome = "refused"
-        elif result.is_unchanged:
-            outcome = "unchanged"
-        else:
-            outcome = "duplicate" if result.is_duplicate else "accepted"
-        metrics.ACCEPTED.labels(outcome).inc()
+def _condition(request: pb.DeleteDocumentsRequest) -> Condition:
+    if request.HasField("filter"):
+        return Condition(filters.from_proto(request.filter), request.filter)
+    field, value = ("source", request.source) if request.source else ("owner", request.owner)
+    check_text(value, MAX_URI_CHARACTERS, field)
+    tree = Equals(field, value)
+    actor = request.owner
+    return Condition(tree, filters.to_proto(tree), actor)
 
 
-def _check_count(field: str, count: int, most: int) -> None:
-    if count == 0:
-        raise InvalidArgumentError.for_field(field, "is empty")
-    if count > most:
+def _check_declared(header: pb.UploadHeader, most: int) -> None:
+    if header.HasField("size_bytes"):
+        if header.size_bytes < 0:
+            raise InvalidArgumentError.for_field("header.size_bytes", "must not be below 0")
+        if header.size_bytes > most:
+            raise too_large(header.size_bytes, most, "header.size_bytes")
+    if header.sha256 and not _SHA256.match(header.sha256):
         raise InvalidArgumentError.for_field(
-            field, f"has {count} entries, {most} are allowed; split the request", Reason.TOO_LARGE
+            "header.sha256", "must be 64 hexadecimal digits, or empty"
         )
 
 
-def _job_ids(job_ids: Sequence[str]) -> list[str]:
-    _check_count("job_ids", len(job_ids), MAX_JOB_IDS)
-    for index, job_id in enumerate(job_ids):
-        _check_job_id(job_id, f"job_ids[{index}]")
-    return list(dict.fromkeys(job_ids))
-
-
-def _check_job_id(job_id: str, field: str) -> None:
-    if not job_id or len(job_id) > _MAX_JOB_ID_CHARACTERS or not job_id.isprintable():
-        raise InvalidArgumentError.for_field(field, "is not an id that a submission returned")
-
-
-def _check_document_id(document_id: str, field: str) -> None:
-    if not document_id or len(document_id) > MAX_ID_CHARACTERS or "\x00" in document_id:
+def _check_chunk(data: bytes) -> None:
+    if len(data) > MAX_CHUNK_BYTES:
         raise InvalidArgumentError.for_field(
-            field, f"must have 1 to {MAX_ID_CHARACTERS} characters"
+            "content",
+            f"a message has {len(data)} bytes, {MAX_CHUNK_BYTES} are allowed; send more messages",
+            Reason.TOO_LARGE,
         )
 
 
-def register(servicer: IngestionServicer, server: Any) -> None:
-    """Adds the servicer to a gRPC server."""
-    rpc.add_IngestionServiceServicer_to_server(servicer, server)
+def _check_received(header: pb.UploadHeader, content: Content) -> None:
+    if header.HasField("size_bytes") and header.size_bytes != content.size_bytes:
+        raise InvalidArgumentError.for_field(
+            "content",
+            f"{content.size_bytes} bytes came, header.size_bytes says {header.size_bytes}; "
+            "send the document again",
+        )
+    if header.sha256 and header.sha256.lower() != content.digest:
+        raise InvalidArgumentError.for_field(
+            "content", "the bytes do not have the hash header.sha256; send the document again"
+        )
