@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
 from services.rpc.settings import Port, ServiceSettings, settings_config
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(each.strip() for each in value.split(",") if each.strip())
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""A list that is written with commas."""
 
 
 class IngestionSettings(ServiceSettings):
@@ -78,11 +89,11 @@ class IngestionSettings(ServiceSettings):
     """Most new words of a chunk."""
     chunk_overlap_words: Annotated[int, Field(ge=0, le=1000)] = 32
     """Words a chunk repeats of the one before."""
-    source_folders: tuple[str, ...] = ()
-    """Folders that sources may read, with all below them, as JSON: `["/srv/documents"]`; none:
-    sources of kind FOLDER are refused."""
-    source_protocols: tuple[str, ...] = ("s3",)
-    """Kinds of object stores that sources may read, by their fsspec names, as JSON."""
+    source_folders: Names = ()
+    """Folders that sources may read, with all below them; none: sources of kind FOLDER are
+    refused."""
+    source_protocols: Names = ("s3",)
+    """Kinds of object stores that sources may read, by their fsspec names."""
     source_credentials: SecretStr = SecretStr("")
     """What object stores are opened with, as JSON, by the name that a source gives:
     `{"archive": {"key": "…", "secret": "…", "endpoint_url": "https://…"}}` (arguments of fsspec's
@@ -91,9 +102,9 @@ class IngestionSettings(ServiceSettings):
     """Most objects below the prefix of one source."""
     max_sources_per_tenant: Annotated[int, Field(ge=1, le=100_000)] = 1000
     """Most sources of one tenant."""
-    url_internal_hosts: tuple[str, ...] = ()
-    """Hosts, addresses and networks that may be fetched from although they are inside the network,
-    as JSON: `["wiki.example.org", "10.1.0.0/16"]`."""
+    url_internal_hosts: Names = ()
+    """Hosts, addresses and networks that may be fetched from although they are inside the network:
+    `wiki.example.org,10.1.0.0/16`."""
     url_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
     """Longest fetch of one address, redirects included."""
     url_max_redirects: Annotated[int, Field(ge=0, le=20)] = 5
