@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 _MAX_SPAN = 100
+_MAX_SHARED = 4
+"""A cell over more columns is a heading of rows rather than of a column."""
 _BEFORE = frozenset({"$", "€", "£", "¥", "CHF", "(", "US$", "$("})
 _AFTER = frozenset({")", "%", ")%", "%)"})
 """Parts of figures that stand in cells of their own, so that digits line up."""
@@ -39,6 +41,7 @@ def filled(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
     A cell over several rows is repeated in each; columns that are always empty are left out.
     """
     grid: list[list[str]] = []
+    shared: set[int] = set()
     pending: dict[int, tuple[int, str]] = {}
     for row in rows:
         line: list[str] = []
@@ -46,13 +49,15 @@ def filled(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
             _take_pending(line, pending)
             start = len(line)
             line.extend([cell.text, *[""] * (cell.columns - 1)])
+            if cell.text and 1 < cell.columns <= _MAX_SHARED:
+                shared.update(range(start, start + cell.columns - 1))
             if cell.rows > 1:
                 for column in range(start, start + cell.columns):
                     text = cell.text if column == start else ""
                     pending[column] = (cell.rows - 1, text)
         _take_pending(line, pending)
         grid.append(line)
-    return _without_gaps(_joined_figures(_without_gaps(grid)))
+    return _without_gaps(_merged(_joined_figures(grid), shared))
 
 
 def _take_pending(line: list[str], pending: dict[int, tuple[int, str]]) -> None:
@@ -70,6 +75,18 @@ def _without_gaps(grid: list[list[str]]) -> list[list[str]]:
     if not grid or len(used) == max(map(len, grid)):
         return grid
     return [[line[column] if column < len(line) else "" for column in used] for line in grid]
+
+
+def _merged(grid: list[list[str]], shared: set[int]) -> list[list[str]]:
+    """Makes one of two columns that a heading spans together and that no row fills both of."""
+    for column in sorted(shared, reverse=True):
+        rows = [line for line in grid if column + 1 < len(line)]
+        if any(line[column] and line[column + 1] for line in rows):
+            continue
+        for line in rows:
+            line[column] = line[column] or line[column + 1]
+            line[column + 1] = ""
+    return grid
 
 
 def _joined_figures(grid: list[list[str]]) -> list[list[str]]:

@@ -46,6 +46,7 @@ class _Found:
     extras: list[str] = field(default_factory=list)
     """What was filled into forms, and notes that were stuck on."""
     ocr_text: str = ""
+    ocr_failure: str = ""
     is_unread: bool = False
     """It shows something, and none of it is text."""
 
@@ -103,7 +104,10 @@ def _page(document: pypdfium2.PdfDocument, index: int, ocr: OcrHook) -> _Found:
             if found.is_unread and ocr:
                 from services.ingestion.parsers import ocr as recognition  # noqa: PLC0415 - rare
 
-                found.ocr_text = recognition.read_page(page, found.number, ocr)
+                try:
+                    found.ocr_text = recognition.read_page(page, found.number, ocr)
+                except UnparsableError as error:
+                    found.ocr_failure = error.message
                 found.is_unread = not found.ocr_text
     return found
 
@@ -179,9 +183,11 @@ def _assemble(
     write_pages(writer, laid_out, outline, after_page=write_extras)
     if not writer.length:
         if unread:
+            failure = next(filter(None, (page.ocr_failure for page in pages)), "")
             raise UnparsableError(
                 "NEEDS_OCR",
-                f"none of the {len(pages)} pages has a text layer: they are images; "
+                failure
+                or f"none of the {len(pages)} pages has a text layer: they are images; "
                 "run the PDF through text recognition (OCR) first",
             )
         raise UnparsableError("EMPTY_TEXT", "the PDF has no text: all its pages are blank")
@@ -189,6 +195,9 @@ def _assemble(
         noun = "page" if len(unread) == 1 else "pages"
         verb = "has no text and needs" if len(unread) == 1 else "have no text and need"
         writer.warnings.append(f"{noun} {_ranges(unread)} {verb} OCR")
+        writer.warnings.extend(
+            dict.fromkeys(page.ocr_failure for page in pages if page.ocr_failure)
+        )
     recognised = [page.number for page in pages if page.ocr_text]
     if recognised:
         writer.warnings.append(f"text recognised from images on pages {_ranges(recognised)}")
