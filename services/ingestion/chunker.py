@@ -2,9 +2,9 @@
 
 A chunk never crosses a heading unless the sections around it are tiny, keeps lists, tables and code
 together where they fit, and ends where a reader would pause. Where to cut is decided by the words
-around a place, not by what was cut before: editing one paragraph leaves the chunks of the others as
-they were. (The idea is content-defined chunking as file stores use it: of all places within reach,
-the one whose following words hash lowest wins.)
+around a place and by the former version's cuts: editing one paragraph leaves the chunks of the
+others as they were. (The idea is content-defined chunking as file stores use it: of all places
+within reach, the one whose following words hash lowest wins.)
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from services.ingestion.anchoring import Former, PieceSizes, kept_spans, pieces_between
 from services.ingestion.atoms import Atom, atoms_of, weigh
 from services.ingestion.parsers.parsed import Block, ParsedDocument
+
+_ANCHORED_SLACK_WORDS = 12
+"""A chunk that grows by an edit may be so much longer, rather than change its neighbour too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,20 @@ class _Section:
 
 
 def chunk_document(
-    parsed: ParsedDocument, settings: ChunkerSettings = ChunkerSettings()
+    parsed: ParsedDocument,
+    settings: ChunkerSettings = ChunkerSettings(),
+    former: Former | None = None,
 ) -> list[Chunk]:
-    """Returns the chunks of a document, in order."""
+    """Returns the chunks of a document, in order.
+
+    Args:
+        parsed: The document.
+        settings: Sizes.
+        former: Chunks of its former version, which are kept where the text is the same.
+    """
     chunks: list[Chunk] = []
-    for section in _join_tiny(_sections(parsed), settings):
-        chunks.extend(_cut_section(parsed.text, section, settings))
+    for section in _join_tiny(parsed.text, list(_sections(parsed)), settings, former):
+        chunks.extend(_cut_section(parsed.text, section, settings, former))
     return chunks
 
 
@@ -160,10 +172,31 @@ def _words(text: str, blocks: Sequence[Block]) -> float:
     return sum(weigh(text[block.start : block.end]) for block in blocks)
 
 
-def _join_tiny(sections: Iterator[_Section], settings: ChunkerSettings) -> Iterator[_Section]:
-    """Joins runs of tiny neighbouring sections into one, under the headings they share."""
+def _join_tiny(
+    text: str,
+    sections: Sequence[_Section],
+    settings: ChunkerSettings,
+    former: Former | None,
+) -> Iterator[_Section]:
+    """Joins runs of tiny neighbouring sections into one, under the headings they share.
+
+    Runs that were joined in the former version and are the same stay joined.
+    """
     run: list[_Section] = []
-    for section in sections:
+    skip = 0
+    for number, section in enumerate(sections):
+        if skip:
+            skip -= 1
+            continue
+        if former is not None and section.words < settings.tiny_words:
+            before = _joined_before(text, sections, number, settings, former)
+            if before is not None:
+                if run:
+                    yield _joined(run)
+                    run = []
+                yield _joined(before)
+                skip = len(before) - 1
+                continue
         if run and (
             section.words >= settings.tiny_words
             or not _are_related(run[0], section)
@@ -177,6 +210,30 @@ def _join_tiny(sections: Iterator[_Section], settings: ChunkerSettings) -> Itera
             run.append(section)
     if run:
         yield _joined(run)
+
+
+def _joined_before(
+    text: str,
+    sections: Sequence[_Section],
+    first: int,
+    settings: ChunkerSettings,
+    former: Former,
+) -> Sequence[_Section] | None:
+    """Returns the run of tiny sections from `first` on that was one chunk before."""
+    words = 0.0
+    longest = None
+    for last in range(first, len(sections)):
+        words += sections[last].words
+        if sections[last].words >= settings.tiny_words or words > settings.max_words:
+            break
+        if last > first and not _are_related(sections[first], sections[last]):
+            break
+        run = sections[first : last + 1]
+        whole = _joined(run)
+        start = whole.blocks[0].start
+        if former.covers(text, start, whole.blocks[-1].end, whole.heading_path):
+            longest = run
+    return longest
 
 
 def _are_related(one: _Section, other: _Section) -> bool:
@@ -207,11 +264,13 @@ def _common(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return one[:shared]
 
 
-def _cut_section(text: str, section: _Section, settings: ChunkerSettings) -> Iterator[Chunk]:
+def _cut_section(
+    text: str, section: _Section, settings: ChunkerSettings, former: Former | None
+) -> Iterator[Chunk]:
     atoms = [atom for block in section.blocks for atom in atoms_of(text, block)]
     if not atoms:
         return
-    cuts = [0, *_cuts(atoms, settings), len(atoms)]
+    cuts = [0, *_cuts_around(text, atoms, section, settings, former), len(atoms)]
     for first, last in itertools.pairwise(cuts):
         start = _overlap_start(text, atoms, first, settings) if first else atoms[first].start
         yield Chunk(
@@ -221,6 +280,30 @@ def _cut_section(text: str, section: _Section, settings: ChunkerSettings) -> Ite
             atoms[first].page,
             atoms[first].start,
         )
+
+
+def _cuts_around(
+    text: str,
+    atoms: Sequence[Atom],
+    section: _Section,
+    settings: ChunkerSettings,
+    former: Former | None,
+) -> list[int]:
+    """Returns the atoms before which to cut: as before where the text is, anew elsewhere."""
+    most = settings.max_words + _ANCHORED_SLACK_WORDS
+    spans = (
+        kept_spans(text, atoms, section.heading_path, former, most) if former is not None else []
+    )
+    if former is None or not spans:
+        return _cuts(atoms, settings)
+    sizes = PieceSizes(settings.min_words / 2, most)
+    cuts: list[int] = []
+    for first, last, is_long in pieces_between(text, atoms, spans, former, sizes):
+        if first:
+            cuts.append(first)
+        if is_long:
+            cuts.extend(first + place for place in _cuts(atoms[first:last], settings))
+    return cuts
 
 
 def _cuts(atoms: Sequence[Atom], settings: ChunkerSettings) -> list[int]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from services.ingestion.anchoring import Former
 from services.ingestion.chunker import (
     Chunk,
     ChunkerSettings,
@@ -68,7 +69,9 @@ class ChunkStage:
         """
         parsed = await work.load_parsed()
         model = await self._model(work)
-        chunks = await aside(len(parsed.text), chunk_document, parsed, self._settings)
+        before = await work.load_former(self._index)
+        former = Former(before.text, before.chunks) if before is not None else None
+        chunks = await aside(len(parsed.text), chunk_document, parsed, self._settings, former)
         prefix_limit = min(_MAX_PREFIX_CHARACTERS, model.max_tokens)
         while True:
             fitting = await self._fit(work, model, chunks, prefix_limit)

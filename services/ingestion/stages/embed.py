@@ -148,12 +148,9 @@ class EmbedStage:
             collection = await self._index.find_collection(work.scope, key.collection)
             if collection is None or collection.embedding_model_revision != plan.model_revision:
                 return {}
-            held = await self._index.get_documents(
-                work.readers, key.collection, [key.document_id], with_chunks=True
-            )
-        if not held:
+        former = await work.load_former(self._index)
+        if former is None:
             return {}
-        former = held[0]
         width = plan.dimensions * 4
         vectors = {
             _digest(

@@ -15,11 +15,13 @@ from services.ingestion.chunker import Chunk
 from services.ingestion.failures import FailureReason, Stage, StageFailedError
 from services.ingestion.jobs.checkpoints import Progress
 from services.ingestion.parsers.parsed import ParsedDocument, unpack
+from services.ingestion.stages.dependency import calling
 from services.rpc.scope import Scope, TenantClass
 
 if TYPE_CHECKING:
     from services.ingestion.jobs.model import Lease
     from services.ingestion.jobs.store import JobStore
+    from services.ingestion.ports import Index, IndexDocument
 
 PARSED, CHUNKS, VECTORS = "parsed", "chunks", "vectors"
 """Kinds of intermediate results."""
@@ -73,6 +75,8 @@ class Work:
     next_vector_part: int = 0
     parsed: ParsedDocument | None = None
     plan: ChunkPlan | None = None
+    former: IndexDocument | None = None
+    """The version in retrieval, once it was asked for."""
     plan_mark: bytes = b""
     """Hash of the plan: vectors belong to one."""
 
@@ -117,6 +121,21 @@ class Work:
             chunk_count=self.chunk_count,
             reused_chunk_count=self.reused_chunk_count,
         )
+
+    async def load_former(self, index: Index) -> IndexDocument | None:
+        """Returns the version that retrieval holds, with its chunks and vectors, if there is one.
+
+        Raises:
+            DependencyDownError: retrieval does not answer.
+        """
+        key = self.lease.job.key
+        if self.former is None and self.lease.indexed_version:
+            with calling("retrieval", FailureReason.INDEX_REFUSED):
+                held = await index.get_documents(
+                    self.readers, key.collection, [key.document_id], with_chunks=True
+                )
+            self.former = held[0] if held else None
+        return self.former
 
     async def load_parsed(self) -> ParsedDocument:
         """Returns the parsed document.

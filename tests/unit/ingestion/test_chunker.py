@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.ingestion.anchoring import Former
 from services.ingestion.atoms import weigh
 from services.ingestion.chunker import (
     Chunk,
@@ -210,3 +211,92 @@ def test_splitting_makes_shorter_chunks_until_one_character(text):
 def test_splitting_first_gives_up_the_overlap():
     (part,) = split_chunk("overlap body", Chunk(0, 12, body_start=8))
     assert (part.start, part.end) == (8, 12)
+
+
+# ── updates: the former version's cuts ────────────────────────────────────────────────────────────
+
+CHANGES = ["edit", "rewrite", "grow", "insert", "insert short", "delete"]
+
+
+def changed(parts: list[str], place: int, change: str, seed: int) -> list[str]:
+    new = list(parts)
+    if change == "edit":
+        spread = new[place].split(" ")
+        spread.insert(random.Random(seed).randrange(len(spread)), "edited")
+        new[place] = " ".join(spread)
+    elif change == "rewrite":
+        new[place] = paragraph(5000 + seed)
+    elif change == "grow":
+        new[place] += " " + paragraph(9000 + seed)
+    elif change == "insert":
+        new.insert(place, paragraph(7000 + seed))
+    elif change == "insert short":
+        new.insert(place, "A note of few words.")
+    else:
+        del new[place]
+    return new
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_update_touches_no_chunk_but_those_of_the_paragraph(change):
+    parts = [paragraph(n) for n in range(500)]
+    parsed = of_text("\n\n".join(parts))
+    old = chunk_document(parsed)
+    before = set(chunk_ids(parsed.text, old))
+    former = Former(parsed.text, old)
+    for place in range(3, 500, 43):
+        new = changed(parts, place, change, place)
+        again = of_text("\n\n".join(new))
+        chunks = chunk_document(again, former=former)
+        start = sum(len(part) + 2 for part in parts[:place])
+        # Where it stands now; a paragraph that is gone, where it stood.
+        now, then = (again, chunks), (parsed, old)
+        text_parts, (_, looked_at) = (new, now) if change != "delete" else (parts, then)
+        end = start + len(text_parts[place])
+        touched = [chunk for chunk in looked_at if chunk.start < end and chunk.end > start]
+        ids = chunk_ids(again.text, chunks)
+        embedded = [c for c, i in zip(chunks, ids, strict=True) if i not in before]
+        assert len(embedded) <= len(touched)
+        if change != "delete":
+            assert set(embedded) <= set(touched)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data())
+def test_many_updates_in_a_row_leave_chunks_of_the_usual_size_that_cover_the_text(data):
+    parts = [paragraph(n) for n in range(40)]
+    former = None
+    for step in range(12):
+        parsed = of_text("\n\n".join(parts))
+        chunks = chunk_document(parsed, former=former)
+        covered = {place for chunk in chunks for place in range(chunk.start, chunk.end)}
+        assert all(place in covered for place, char in enumerate(parsed.text) if not char.isspace())
+        most = SIZES.max_words + 12 + SIZES.overlap_words * 1.5 + 1
+        assert all(weigh(parsed.text[each.start : each.end]) <= most for each in chunks)
+        former = Former(parsed.text, chunks)
+        change = data.draw(st.sampled_from(CHANGES))
+        parts = changed(parts, data.draw(st.integers(0, len(parts) - 1)), change, step)
+        if not parts:
+            return
+
+
+def test_an_unchanged_text_is_cut_as_before_even_after_edits():
+    parts = [paragraph(n) for n in range(100)]
+    former = None
+    for step in range(5):
+        parsed = of_text("\n\n".join(parts))
+        chunks = chunk_document(parsed, former=former)
+        former = Former(parsed.text, chunks)
+        assert chunk_document(parsed, former=former) == chunks
+        parts = changed(parts, step * 19, CHANGES[step], step)
+
+
+def test_tiny_sections_that_were_joined_stay_joined():
+    names = [f"## Call {n}\n\nReturns the number {n} to whoever asks." for n in range(60)]
+    parsed = markdown.parse(("# API\n\n" + "\n\n".join(names)).encode())
+    old = chunk_document(parsed)
+    before = set(chunk_ids(parsed.text, old))
+    names[7] += " And a few more words than that, so that the joined sections are cut elsewhere."
+    again = markdown.parse(("# API\n\n" + "\n\n".join(names)).encode())
+    chunks = chunk_document(again, former=Former(parsed.text, old))
+    assert len(set(chunk_ids(again.text, chunks)) - before) <= 3
