@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
 from services.retrieval.administration import Administration
+from services.retrieval.backend import Backend
 from services.retrieval.library import Library
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
@@ -45,23 +49,16 @@ async def serve(settings: RetrievalSettings) -> None:
     telemetry = start_telemetry("retrieval", settings)
     url = settings.database_url.get_secret_value()
     url = url or sqlite_url(settings.data_dir / "retrieval" / "retrieval.db")
-    shape = Shape(graph_rows=settings.graph_rows)
-    keeping = KeeperSettings(settings.poll_seconds, settings.max_view_bytes, shape)
     try:
         async with (
             await _open_store(url, settings) as store,
-            Keeper(store, keeping) as keeper,
+            _BACKENDS[settings.backend](store, settings) as backend,
         ):
-            searcher = Searcher(
-                store, keeper, settings.search_threads, passage_bytes=settings.passage_cache_bytes
-            )
-            default_quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
-            library = Library(store, keeper, default_quota=default_quota)
             servicer = RetrievalServicer(
-                library,
-                searcher,
-                Administration(store, keeper, default_quota=default_quota),
-                Exporter(store, keeper),
+                backend.library,
+                backend.searcher,
+                backend.administration,
+                backend.exporter,
                 Admission(settings.max_queries, "retrieval_queries"),
                 Admission(settings.max_write_bytes, "retrieval_write_bytes"),
             )
@@ -75,24 +72,66 @@ async def serve(settings: RetrievalSettings) -> None:
             metrics_port = serve_metrics(settings.host, settings.metrics_port)
             await server.start()
             get_logger().info("metrics", metrics_port=metrics_port)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    upkeep = [
-                        tasks.create_task(library.expire()),
-                        tasks.create_task(_end_when_broken(store)),
-                    ]
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(settings.preload_seconds):
-                            await keeper.preload(settings.max_view_bytes)
-                    server.set_ready(True)
-                    get_logger().info("ready")
-                    await server.wait_for_signal_then_drain()
-                    for task in upkeep:
-                        task.cancel()
-            finally:
-                await searcher.close()
+            async with asyncio.TaskGroup() as tasks:
+                upkeep = [
+                    tasks.create_task(backend.library.expire()),
+                    tasks.create_task(_end_when_broken(store)),
+                ]
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(settings.preload_seconds):
+                        await backend.preload()
+                server.set_ready(True)
+                get_logger().info("ready")
+                await server.wait_for_signal_then_drain()
+                for task in upkeep:
+                    task.cancel()
     finally:
         await asyncio.to_thread(telemetry.shutdown)
+
+
+@contextlib.asynccontextmanager
+async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Backend]:
+    """Opens views in this process."""
+    quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
+    shape = Shape(graph_rows=settings.graph_rows)
+    keeping = KeeperSettings(settings.poll_seconds, settings.max_view_bytes, shape)
+    async with Keeper(store, keeping) as keeper:
+        searcher = Searcher(
+            store, keeper, settings.search_threads, passage_bytes=settings.passage_cache_bytes
+        )
+        try:
+            yield Backend(
+                Library(store, keeper, default_quota=quota),
+                searcher,
+                Administration(store, keeper, default_quota=quota),
+                Exporter(store, keeper),
+                partial(keeper.preload, settings.max_view_bytes),
+            )
+        finally:
+            await searcher.close()
+
+
+@contextlib.asynccontextmanager
+async def _milvus(store: Store, settings: RetrievalSettings) -> AsyncIterator[Backend]:
+    """Connects to Milvus."""
+    from services.retrieval.milvus import opening  # noqa: PLC0415 - only who uses it loads it
+
+    place = opening.Place(
+        settings.milvus_uri or str(settings.data_dir / "retrieval" / "milvus.db"),
+        settings.milvus_token.get_secret_value(),
+        settings.milvus_prefix,
+    )
+    quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
+    async with opening.opened(
+        store, place, settings.poll_seconds, settings.search_threads, quota
+    ) as backend:
+        yield backend
+
+
+_BACKENDS: dict[str, Callable[[Store, RetrievalSettings], AbstractAsyncContextManager[Backend]]] = {
+    "local": _local,
+    "milvus": _milvus,
+}
 
 
 async def _end_when_broken(store: Store) -> None:

@@ -25,9 +25,9 @@ from services.rpc.telemetry import span
 if TYPE_CHECKING:
     from services.filters.ast import Filter
     from services.retrieval.administration import Administration
+    from services.retrieval.backend import CollectionSearcher
     from services.retrieval.library import Library
     from services.retrieval.queries import Answer, SearchOptions
-    from services.retrieval.search import Searcher
     from services.retrieval.transfer import Exporter
     from services.rpc.admission import Admission
 
@@ -50,7 +50,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
     def __init__(
         self,
         library: Library,
-        searcher: Searcher,
+        searcher: CollectionSearcher,
         administration: Administration,
         exporter: Exporter,
         queries: Admission,
@@ -104,7 +104,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         with_codes = request.include_chunks and request.include_token_codes
         with_vectors = request.include_chunks and request.include_vectors
         async with self._queries.admit(1):
-            collection, found = await self._library.read(
+            _, found = await self._library.read(
                 reach,
                 name,
                 ids,
@@ -112,12 +112,9 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
                 with_chunks=request.include_chunks,
                 with_vectors=with_vectors or with_codes,
             )
-        dimensions = collection.settings.dimensions
         return pb.GetDocumentsResponse(
             documents=[
-                to_proto.document(
-                    each, dimensions=dimensions, with_vectors=with_vectors, with_codes=with_codes
-                )
+                to_proto.document(each, with_vectors=with_vectors, with_codes=with_codes)
                 for each in found
             ]
         )
@@ -133,21 +130,23 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         async with self._queries.admit(1):
             if request.unit == pb.SCROLL_UNIT_CHUNK:
                 chunks = await self._library.scroll_chunks(
-                    reach, name, tree, size, request.page_token
+                    reach,
+                    name,
+                    tree,
+                    size,
+                    request.page_token,
+                    with_vectors=request.include_vectors,
                 )
-                return pb.ScrollResponse(
-                    passages=[
-                        to_proto.passage(each, chunks.collection) for each in chunks.passages
-                    ],
-                    next_page_token=chunks.next_token,
-                )
-            page = await self._library.scroll_documents(reach, name, tree, size, request.page_token)
-        return pb.ScrollResponse(
-            documents=[
-                to_proto.document(each, dimensions=0, with_vectors=False) for each in page.documents
-            ],
-            next_page_token=page.next_token,
-        )
+                return to_proto.passage_page(chunks, omit_text=request.omit_text)
+            page = await self._library.scroll_documents(
+                reach,
+                name,
+                tree,
+                size,
+                request.page_token,
+                with_vectors=request.include_vectors,
+            )
+        return to_proto.document_page(page, with_vectors=request.include_vectors)
 
     async def Count(self, request: pb.CountRequest, context: Any) -> Any:
         """Counts documents and chunks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -23,6 +23,16 @@ class RetrievalSettings(ServiceSettings):
     share one database."""
     disk_reserve_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = 64 << 20
     """Space kept free beside a SQLite database so that deletes work on a full disk; 0: none."""
+    backend: Literal["local", "milvus"] = "local"
+    """What finds chunks: views in this process, or Milvus. The truth is in the database anyhow."""
+    milvus_uri: str = ""
+    """`http://host:19530` of a Milvus server, or a file for Milvus Lite; empty: a file in the data
+    directory."""
+    milvus_token: SecretStr = SecretStr("")
+    """`user:password` or API key for Milvus; empty: none."""
+    milvus_prefix: Annotated[str, Field(pattern="^[A-Za-z][A-Za-z0-9_]{0,31}$")] = "cairn"
+    """First part of the names of this installation's collections in Milvus, which others may
+    share."""
     search_threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Searches that run at once; about two for each core."""
     max_queries: Annotated[int, Field(ge=1, le=100_000)] = 512

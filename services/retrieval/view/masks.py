@@ -25,7 +25,15 @@ from services.filters.ast import (
     Range,
     invalid_filter,
 )
-from services.filters.values import FieldType, Timestamp, Value, parse_timestamp, type_of
+from services.filters.values import (
+    INT64_MAX,
+    INT64_MIN,
+    FieldType,
+    Timestamp,
+    Value,
+    parse_timestamp,
+    type_of,
+)
 from services.retrieval.vectors.allowed import Allowed
 from services.retrieval.view.columns import KeywordColumn, NumberColumn, TagsColumn
 from services.retrieval.view.texts import ABSENT
@@ -251,7 +259,7 @@ class _Evaluator:
                 mask[self._having(column, value)] = True
         elif isinstance(column, NumberColumn):
             numbers = column.values(self._last)[self._first :]
-            exact = [v for v in fitted if kind is not FieldType.INTEGER or v == int(v)]
+            exact = [v for v in fitted if kind is not FieldType.INTEGER or _is_int64(v)]
             mask = np.isin(numbers, np.array(exact, numbers.dtype))
             mask &= self._present(column)
         return mask
@@ -370,6 +378,11 @@ class _Evaluator:
 
     def _none(self) -> NDArray[np.bool_]:
         return np.zeros(self._count, np.bool_)
+
+
+def _is_int64(value: float) -> bool:
+    """Returns whether an integer field can hold the value."""
+    return INT64_MIN <= value <= INT64_MAX and value == int(value)
 
 
 def _is_within(text: str, bounds: Range) -> bool:
