@@ -21,6 +21,8 @@ from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.logs import exception_fields, get_logger
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
     from services.filters.ast import Filter
@@ -71,6 +73,8 @@ class PassagePage:
     collection: str
     passages: list[Passage]
     next_token: str
+    vectors: NDArray[np.float32] | None = None
+    """(passages, dimensions), when they were asked for."""
 
 
 class Library:
@@ -282,9 +286,16 @@ class Library:
         return await asyncio.to_thread(work)
 
     async def scroll_documents(
-        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+        self,
+        reach: Reach,
+        name: str,
+        tree: Filter | None,
+        size: int,
+        token: str,
+        *,
+        with_vectors: bool = False,
     ) -> DocumentPage:
-        """Returns a page of documents, without text or chunks."""
+        """Returns a page of documents, without text; with chunks if their vectors are wanted."""
         view = await self._view(reach, name)
         published = view.published
         key = browse.page_key("documents", published.collection.id, tree)
@@ -303,14 +314,22 @@ class Library:
                 may_read=partial(_shares, frozenset(reach.principals)),
                 now_micros=now_micros(),
                 with_text=False,
-                with_chunks=False,
+                with_chunks=with_vectors,
+                with_vectors=with_vectors,
             )
         )
         is_full = len(ids) == size
         return DocumentPage(found, browse.encode_token(Place(ids[-1]), key) if is_full else "")
 
     async def scroll_chunks(
-        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+        self,
+        reach: Reach,
+        name: str,
+        tree: Filter | None,
+        size: int,
+        token: str,
+        *,
+        with_vectors: bool = False,
     ) -> PassagePage:
         """Returns a page of chunks."""
         view = await self._view(reach, name)
@@ -328,12 +347,14 @@ class Library:
             return passages.fetch(connection, published.collection.id, wanted, with_metadata=True)
 
         found = await self._store.read(fetch) if wanted else []
+        whole = [each for each in found if each is not None]
+        vectors = None
+        if with_vectors:
+            vectors = await asyncio.to_thread(browse.vectors_of, published.snapshot, whole)
         next_token = ""
         if len(wanted) == size:
             next_token = browse.encode_token(Place(wanted[-1].document_id, wanted[-1].ordinal), key)
-        return PassagePage(
-            published.collection.name, [each for each in found if each is not None], next_token
-        )
+        return PassagePage(published.collection.name, whole, next_token, vectors)
 
     async def expire(self) -> None:
         """Deletes what is invisible already: documents past their time, dropped collections.
