@@ -133,8 +133,10 @@ EXPECTED: dict[str, Ready | Refused] = {
     "pdf__pdf-bad-color-space.pdf": Ready(
         PDF,
         (
-            "The United Nations Intergovernmental Panel on Climate Change is unequivocal: climate "
-            "change is an urgent threat to human well-being and the health of the planet.",
+            (
+                "The United Nations Intergovernmental Panel on Climate Change is unequivocal: climate "
+                "change is an urgent threat to human well-being and the health of the planet."
+            ),
             "At Google, we’re working to accelerate the transition to a carbon-free future.",
             "operate our data centers and office campuses on 24/7",
         ),
@@ -293,8 +295,10 @@ EXPECTED: dict[str, Ready | Refused] = {
             ("requires the standing trustee to maintain a bond", "E. SURETY BONDS"),
             (
                 "requires the standing trustee to maintain a bond",
-                "CHAPTER 2 – APPOINTMENT, QUALIFICATIONS, PERCENTAGE FEE AND COMPENSATION OF THE "
-                "STANDING TRUSTEE",
+                (
+                    "CHAPTER 2 – APPOINTMENT, QUALIFICATIONS, PERCENTAGE FEE AND COMPENSATION OF THE "
+                    "STANDING TRUSTEE"
+                ),
             ),
         ),
     ),

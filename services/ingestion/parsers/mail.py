@@ -204,9 +204,9 @@ def _payload(part: Message) -> bytes:
         data = part.get_payload(decode=True)
     except (ValueError, LookupError, AssertionError):
         data = None
-    if isinstance(data, bytes):
-        return data
     raw = part.get_payload()
+    if isinstance(data, bytes) and (data or not raw):
+        return data
     return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else b""
 
 

@@ -327,8 +327,10 @@ class _Reader:
             self._end_cell(is_nested=word == "nestcell")
         elif word == "row":
             self._end_row()
-        elif word in {"page", "pagebb"} and self._has_pages and word == "page":
+        elif word == "page":
             self._end_paragraph()
+            self._end_table()
+            self._end_list()
             self._writer.page += 1
 
     def _take_text(self) -> str:
