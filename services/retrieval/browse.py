@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import hashlib
-import heapq
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from services.rpc.errors import InvalidArgumentError, Reason
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from services.retrieval.queries import Passage
     from services.retrieval.view.rows import Snapshot
     from services.retrieval.view.view import Published
 
@@ -107,12 +108,32 @@ def document_page(
     snapshot: Snapshot, documents: NDArray[np.bool_], after: Place | None, size: int
 ) -> list[str]:
     """Returns the next document ids in their order."""
-    ids = snapshot.rows.ids
-    found = (ids[row] for row in np.flatnonzero(documents).tolist())
-    if after is not None:
-        last = after.document_id
-        found = (each for each in found if each > last)
-    return heapq.nsmallest(size, found)
+    ids, rows = snapshot.masks.get("ids in order", lambda: _ids_in_order(snapshot))
+    first = 0 if after is None else bisect.bisect_right(ids, after.document_id)
+    places = np.flatnonzero(documents[rows[first:]])[:size] + first
+    return [ids[place] for place in places.tolist()]
+
+
+def _ids_in_order(snapshot: Snapshot) -> tuple[list[str], NDArray[np.int64]]:
+    """Returns the ids of the live documents in their order, and the rows of each."""
+    rows = np.flatnonzero(snapshot.live)
+    known = snapshot.rows.ids
+    pairs = sorted(zip((known[row] for row in rows.tolist()), rows.tolist(), strict=True))
+    return [each for each, _ in pairs], np.array([row for _, row in pairs], np.int64)
+
+
+def vectors_of(snapshot: Snapshot, passages: Sequence[Passage]) -> NDArray[np.float32]:
+    """Returns the vectors of passages found in a snapshot; zeros where one is not there."""
+    rows = np.full(len(passages), -1, np.int64)
+    for place, each in enumerate(passages):
+        row = snapshot.row_of(each.document_id)
+        if row is not None and each.ordinal < len(snapshot.chunks_of(row)):
+            rows[place] = snapshot.chunks_of(row)[each.ordinal]
+    vectors = np.zeros((len(passages), snapshot.rows.dimensions), np.float32)
+    is_here = rows >= 0
+    if is_here.any():
+        vectors[is_here] = snapshot.vectors_of(rows[is_here])
+    return vectors
 
 
 def chunk_page(

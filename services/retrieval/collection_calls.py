@@ -40,17 +40,10 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
         scope = scope_from_proto(request.scope)
         name = checks.collection_name(request.name, "name")
         collection, stats = await self._library.describe(scope.tenant, name)
+        figures = await self._administration.index_figures(collection)
         return pb.GetCollectionResponse(
             collection=to_proto.collection(collection),
-            stats=pb.CollectionStats(
-                document_count=stats.documents,
-                chunk_count=stats.chunks,
-                tombstone_count=stats.tombstones,
-                view_bytes=stats.view_bytes,
-                committed_seq=stats.committed_seq,
-                visible_seq=stats.visible_seq,
-                index_description=stats.index,
-            ),
+            stats=to_proto.stats(stats, figures),
         )
 
     async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> Any:
@@ -106,8 +99,20 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
         self, request: pb.OptimizeCollectionRequest, context: Any
     ) -> AsyncIterator[pb.OptimizeCollectionResponse]:
         """Builds the index anew, telling how far it has come."""
-        _not_built(request, request.name)
-        yield  # a stream, as the contract says
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.name, "name")
+        change = settings_proto.index_change(request)
+        async for progress in self._administration.optimize(scope.tenant, name, change):
+            answer = pb.OptimizeCollectionResponse(
+                stage=progress.stage,  # pyright: ignore[reportArgumentType]
+                fraction=progress.fraction,
+                message=progress.message,
+            )
+            if progress.stage == pb.OPTIMIZE_STAGE_DONE:
+                collection, stats = await self._library.describe(scope.tenant, name)
+                figures = await self._administration.index_figures(collection)
+                answer.stats.CopyFrom(to_proto.stats(stats, figures))
+            yield answer
 
     async def CheckCollection(self, request: pb.CheckCollectionRequest, context: Any) -> Any:
         """Compares this replica's view with the store."""

@@ -1,23 +1,22 @@
-"""Passages found lately: a version of a document never changes, so neither do its passages."""
+"""Passages found lately: a row of a view is of one version of a document, which never changes."""
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from services.retrieval.queries import Passage
-
-Key: TypeAlias = tuple[str, int, int]
-"""Document id, version and ordinal of a chunk."""
+    from services.retrieval.view.rows import Rows
 
 _OVERHEAD_BYTES = 900
 """About what a passage takes beside its text, with what is made of it to be sent."""
 
 
 class FoundPassages:
-    """Keeps passages by what they are, the oldest leaving first.
+    """Keeps passages by their rows, the oldest leaving first; rows that are gone take theirs along.
 
     It says nothing about whether they may still be read: that is asked of the view for each search.
 
@@ -27,38 +26,39 @@ class FoundPassages:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._bytes = 0
-        self._kept: dict[tuple[int, bool], dict[Key, Passage]] = {}
+        self._kept: dict[bool, weakref.WeakKeyDictionary[Rows, dict[int, Passage]]] = {
+            with_metadata: weakref.WeakKeyDictionary() for with_metadata in (False, True)
+        }
         self._lock = threading.Lock()
+        self._added = 0
+        """Bytes added since the sizes were last counted."""
 
-    def of(self, collection_id: int, *, with_metadata: bool) -> dict[Key, Passage]:
-        """Returns the passages of a collection: look them up, do not change them."""
-        return self._kept.get((collection_id, with_metadata), {})
+    def of(self, rows: Rows, *, with_metadata: bool) -> dict[int, Passage]:
+        """Returns the passages of a view's rows: look them up, do not change them."""
+        return self._kept[with_metadata].get(rows, {})
 
     def keep(
-        self, collection_id: int, found: Iterable[tuple[Key, Passage]], *, with_metadata: bool
+        self, rows: Rows, found: Iterable[tuple[int, Passage]], *, with_metadata: bool
     ) -> None:
-        """Adds passages of a collection."""
+        """Adds passages of a view's rows."""
         with self._lock:
-            kept = self._kept.setdefault((collection_id, with_metadata), {})
-            for key, passage in found:
-                if key not in kept:
-                    kept[key] = passage
-                    self._bytes += _size(passage)
-            while self._bytes > self._max_bytes:
-                self._evict()
+            kept = self._kept[with_metadata].setdefault(rows, {})
+            for row, passage in found:
+                kept[row] = passage
+                self._added += _size(passage)
+            if self._added > self._max_bytes // 8:
+                self._added = 0
+                self._shrink()
 
-    def _evict(self) -> None:
-        """Drops a sixteenth of the largest collection's passages, the oldest."""
-        owner, kept = max(self._kept.items(), key=lambda pair: len(pair[1]))
-        if not kept:
-            self._kept.clear()
-            self._bytes = 0
-            return
-        for key in list(kept)[: max(1, len(kept) // 16)]:
-            self._bytes -= _size(kept.pop(key))
-        if not kept:
-            del self._kept[owner]
+    def _shrink(self) -> None:
+        """Counts what is kept; drops the older half of each view's where it is too much."""
+        views = [each for group in self._kept.values() for each in group.values()]
+        while sum(_size(each) for kept in views for each in list(kept.values())) > (
+            self._max_bytes * 7 // 8
+        ):
+            for kept in views:
+                for row in list(kept)[: -(-len(kept) // 2)]:
+                    del kept[row]
 
 
 def _size(passage: Passage) -> int:

@@ -53,6 +53,8 @@ def search(
     compared = 0
     for part in snapshot.parts:
         began = time.perf_counter()
+        if part.first == part.last:
+            continue
         inside = allowed.part(part.first, part.last)
         found = part.segment.search(queries, inside, count, recall)
         if part.first:
@@ -81,8 +83,13 @@ def search(
         return Nearest(none, np.zeros(none.shape, np.float32), steps, compared)
     rows, scores = np.concatenate(all_rows, axis=1), np.concatenate(all_scores, axis=1)
     # Equal scores in row order, so that the same search twice gives the same list.
-    order = np.lexsort((rows, np.where(rows < 0, np.inf, -scores)), axis=1)[:, :count]
-    rows = np.take_along_axis(rows, order, axis=1)
+    # Where there is no row the score is lowest of all.
+    if len(queries) == 1:
+        order = np.lexsort((rows[0], -scores[0]))[:count]
+        rows, scores = rows[:, order], scores[:, order]
+    else:
+        order = np.lexsort((rows, -scores), axis=1)[:, :count]
+        rows = np.take_along_axis(rows, order, axis=1)
+        scores = np.take_along_axis(scores, order, axis=1)
     # Rounding can lead a little beyond 1.
-    scores = np.clip(np.take_along_axis(scores, order, axis=1), -1.0, 1.0)
-    return Nearest(rows, scores, steps, compared)
+    return Nearest(rows, np.clip(scores, -1.0, 1.0), steps, compared)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from services.retrieval.found_passages import FoundPassages, Key
+from services.retrieval.found_passages import FoundPassages
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
@@ -86,8 +86,6 @@ class _Ranked:
     """Whether the view stood where the log stood when the search began: then it is the truth."""
     rankings: list[Ranking]
     allowed: Allowed
-    keys: list[list[Key]]
-    """Chunks of each ranking."""
 
 
 class Searcher:
@@ -228,7 +226,8 @@ class Searcher:
         """Returns the view to search; None when the name stands for another collection by now."""
         try:
             if is_first:
-                return await self._keeper.view(collection, options.min_seq)
+                ready = self._keeper.ready(collection, options.min_seq)
+                return ready or await self._keeper.view(collection, options.min_seq)
             return await self._keeper.current_view(collection)
         except NotFoundError:
             self._store.forget_catalog()
@@ -275,19 +274,19 @@ class Searcher:
                 if not is_last:
                     return None
         is_current = newest is not None and newest.seq == published.snapshot.seq
-        rankings, allowed = run(published)
-        keys = [_keys(published.snapshot, ranking.hits.rows) for ranking in rankings]
-        return _Ranked(published, is_current, rankings, allowed, keys)
+        return _Ranked(published, is_current, *run(published))
 
     def _known(self, ranked: _Ranked, options: SearchOptions) -> list[Answer] | None:
         """Answers from memory; None when the store has to be read."""
         if not ranked.is_current or options.token_codes_top_k:
             return None
         known = self._passages.of(
-            ranked.published.collection.id, with_metadata=options.include_metadata
+            ranked.published.snapshot.rows, with_metadata=options.include_metadata
         )
         try:
-            found = [[known[key] for key in keys] for keys in ranked.keys]
+            found = [
+                [known[row] for row in ranking.hits.rows.tolist()] for ranking in ranked.rankings
+            ]
         except KeyError:
             return None
         return [
@@ -297,10 +296,10 @@ class Searcher:
 
     def _complete(self, ranked: _Ranked, options: SearchOptions) -> list[Answer]:
         """Reads what is missing, leaving out what is not the truth any more."""
-        found = self._found(ranked, {key: None for each in ranked.keys for key in each}, options)
+        found = self._found(ranked, options)
         answers = []
-        for ranking, keys in zip(ranked.rankings, ranked.keys, strict=True):
-            passages = [found[key] for key in keys]
+        for ranking in ranked.rankings:
+            passages = [found[row] for row in ranking.hits.rows.tolist()]
             whole = [passage for passage in passages if passage is not None]
             gone = len(passages) - len(whole)
             if gone:
@@ -312,29 +311,30 @@ class Searcher:
             self._add_token_codes(ranked.published, answers, options.token_codes_top_k)
         return answers
 
-    def _found(
-        self, state: _Ranked, wanted: dict[Key, None], options: SearchOptions
-    ) -> dict[Key, Passage | None]:
-        """Returns the passages of chunks; None for those that are not the truth any more."""
-        collection_id = state.published.collection.id
+    def _found(self, ranked: _Ranked, options: SearchOptions) -> dict[int, Passage | None]:
+        """Returns the passages of the rows found; None for what is not the truth any more."""
+        published, snapshot = ranked.published, ranked.published.snapshot
         with_metadata = options.include_metadata
-        known = self._passages.of(collection_id, with_metadata=with_metadata)
+        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
+        rows = {row for ranking in ranked.rankings for row in ranking.hits.rows.tolist()}
         # A view that is behind proves nothing: every chunk is looked up in the store.
-        found: dict[Key, Passage | None] = {
-            key: known.get(key) if state.is_current else None for key in wanted
+        found: dict[int, Passage | None] = {
+            row: known.get(row) if ranked.is_current else None for row in rows
         }
-        missing = [key for key, passage in found.items() if passage is None]
+        missing = [row for row, passage in found.items() if passage is None]
         if missing:
+            wanted = _wanted(snapshot, np.array(missing, np.int64))
 
             def read(connection: Connection) -> list[Passage | None]:
-                chunks = [Wanted(*key) for key in missing]
-                return fetch(connection, collection_id, chunks, with_metadata=with_metadata)
+                return fetch(
+                    connection, published.collection.id, wanted, with_metadata=with_metadata
+                )
 
             fresh = dict(zip(missing, self._store.reader.run_here(read), strict=True))
             found.update(fresh)
             self._passages.keep(
-                collection_id,
-                [(key, each) for key, each in fresh.items() if each is not None],
+                snapshot.rows,
+                [(row, each) for row, each in fresh.items() if each is not None],
                 with_metadata=with_metadata,
             )
         return found
@@ -407,13 +407,13 @@ def _allowed(published: Published, reach: Reach, options: SearchOptions) -> Allo
     )
 
 
-def _keys(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[Key]:
+def _wanted(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[Wanted]:
     """Returns what the chunk rows are in the store."""
     documents = snapshot.document_of[rows]
     versions = snapshot.rows.versions.rows(snapshot.document_count)[documents].tolist()
     ids = snapshot.rows.ids
     return [
-        (ids[document], version, ordinal)
+        Wanted(ids[document], version, ordinal)
         for document, version, ordinal in zip(
             documents.tolist(), versions, snapshot.ordinals[rows].tolist(), strict=True
         )

@@ -131,6 +131,26 @@ def settings_change(
     return change
 
 
+def index_change(
+    request: pb.OptimizeCollectionRequest,
+) -> Callable[[CollectionSettings], CollectionSettings] | None:
+    """Returns what changes the kind of index and its parameters; None when neither is given."""
+    kind = index_type(request.index_type, "index_type")
+    has_parameters = request.HasField("index_parameters")
+    if kind is IndexType.AUTO and not has_parameters:
+        return None
+
+    def change(old: CollectionSettings) -> CollectionSettings:
+        parameters = old.index_parameters
+        if has_parameters:
+            parameters = index_parameters(
+                request.index_parameters, old.dimensions, "index_parameters"
+            )
+        return replace(old, index_type=kind or old.index_type, index_parameters=parameters)
+
+    return change
+
+
 def _with_declared(
     known: Mapping[str, FieldType], declared: Mapping[str, FieldType]
 ) -> dict[str, FieldType]:

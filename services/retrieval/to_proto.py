@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.filters.proto import value_to_proto
-from services.retrieval.collections import IndexParameters, TierPolicy
+from services.retrieval.collections import IndexParameters, Tier, TierPolicy
 
 if TYPE_CHECKING:
-    from services.retrieval.administration import Consistency
+    from services.retrieval.administration import Consistency, IndexFigures
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Chunk, Document
+    from services.retrieval.library import DocumentPage, PassagePage, Stats
     from services.retrieval.queries import Answer, Group, Passage
     from services.retrieval.store.counts import Quota
 
@@ -67,6 +69,58 @@ def _duration(seconds: float | None) -> Duration | None:
     return duration
 
 
+def stats(value: Stats, figures: Sequence[IndexFigures]) -> pb.CollectionStats:
+    """Returns the message of a collection's figures on this replica."""
+    sealed = [each for each in figures if each.spec is not None]
+    rows = sum(each.rows for each in figures)
+    resident = sum(each.resident_bytes for each in figures)
+    largest = max(sealed or figures, key=lambda each: each.rows, default=None)
+    losses = [each for each in sealed if each.recall_loss is not None]
+    covered = sum(each.rows for each in losses)
+    loss = sum((each.recall_loss or 0.0) * each.rows for each in losses)
+    return pb.CollectionStats(
+        document_count=value.documents,
+        chunk_count=value.chunks,
+        tombstone_count=value.tombstones,
+        view_bytes=value.view_bytes,
+        committed_seq=value.committed_seq,
+        visible_seq=value.visible_seq,
+        index_description=value.index,
+        index_type=0 if largest is None else int(largest.index_type),  # pyright: ignore[reportArgumentType]
+        bytes_per_vector=resident / rows if rows else 0.0,
+        recall_loss=loss / covered if covered else None,
+        segment_count=len(sealed),
+        memtable_row_count=sum(each.rows for each in figures if each.spec is None),
+        tier=int(largest.tier) if largest else int(Tier.COLD),  # pyright: ignore[reportArgumentType]
+        disk_bytes=sum(each.disk_bytes for each in figures),
+        indexes=[_index(each) for each in figures],
+    )
+
+
+def _index(value: IndexFigures) -> pb.IndexStats:
+    spec = value.spec
+    parameters = None
+    if spec is not None:
+        parameters = pb.IndexParameters(
+            links=spec.links,
+            build_candidates=spec.build_effort,
+            lists=spec.lists,
+            code_bytes=spec.code_bytes,
+        )
+    return pb.IndexStats(
+        segment=value.segment,
+        index_type=int(value.index_type),  # pyright: ignore[reportArgumentType]
+        parameters=parameters,
+        row_count=value.rows,
+        tombstone_count=value.tombstones,
+        bytes_per_vector=value.bytes_per_vector,
+        recall_loss=value.recall_loss,
+        resident_bytes=value.resident_bytes,
+        disk_bytes=value.disk_bytes,
+        tier=int(value.tier),  # pyright: ignore[reportArgumentType]
+    )
+
+
 def consistency(value: Consistency) -> pb.ConsistencyCheck:
     """Returns the message of a comparison."""
     stored, viewed = value.stored, value.viewed
@@ -88,14 +142,11 @@ def quota(value: Quota) -> pb.Quota:
     return pb.Quota(max_vectors=value.max_vectors, max_bytes=value.max_bytes)
 
 
-def document(
-    value: Document, *, dimensions: int, with_vectors: bool, with_codes: bool = False
-) -> pb.Document:
+def document(value: Document, *, with_vectors: bool, with_codes: bool = False) -> pb.Document:
     """Returns a document's message with what was read of it.
 
     Args:
         value: The document.
-        dimensions: Numbers in a vector.
         with_vectors: Whether chunks carry their vectors.
         with_codes: Whether they carry their token codes.
     """
@@ -107,8 +158,7 @@ def document(
         metadata={name: value_to_proto(each) for name, each in value.metadata.items()},
         acl=value.acl,
         chunks=[
-            _chunk(each, dimensions, with_vectors=with_vectors, with_codes=with_codes)
-            for each in value.chunks
+            _chunk(each, with_vectors=with_vectors, with_codes=with_codes) for each in value.chunks
         ],
         content_hash=value.content_hash,
         version=value.version,
@@ -154,6 +204,23 @@ def passage(value: Passage, name: str, *, omit_text: bool = False) -> passage_pb
     )
 
 
+def passage_page(value: PassagePage, *, omit_text: bool) -> pb.ScrollResponse:
+    """Returns the message of a page of chunks."""
+    found = [passage(each, value.collection, omit_text=omit_text) for each in value.passages]
+    if value.vectors is not None:
+        for message, row in zip(found, value.vectors, strict=True):
+            message.vector.CopyFrom(_vector(row.astype("<f4", copy=False).tobytes()))
+    return pb.ScrollResponse(passages=found, next_page_token=value.next_token)
+
+
+def document_page(value: DocumentPage, *, with_vectors: bool) -> pb.ScrollResponse:
+    """Returns the message of a page of documents."""
+    return pb.ScrollResponse(
+        documents=[document(each, with_vectors=with_vectors) for each in value.documents],
+        next_page_token=value.next_token,
+    )
+
+
 def group(value: Group) -> pb.DocumentGroup:
     """Returns the message of a group of passages."""
     return pb.DocumentGroup(
@@ -190,20 +257,21 @@ def timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
-def _chunk(value: Chunk, dimensions: int, *, with_vectors: bool, with_codes: bool) -> pb.Chunk:
-    vector = None
-    if with_vectors:
-        vector = vector_pb2.Vector(
-            data=value.vector,
-            element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
-            dimensions=dimensions,
-        )
+def _vector(data: bytes) -> vector_pb2.Vector:
+    return vector_pb2.Vector(
+        data=data,
+        element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
+        dimensions=len(data) // 4,
+    )
+
+
+def _chunk(value: Chunk, *, with_vectors: bool, with_codes: bool) -> pb.Chunk:
     return pb.Chunk(
         chunk_id=value.chunk_id,
         start=value.start,
         end=value.end,
         heading_path=value.heading_path,
         page=value.page,
-        vector=vector,
+        vector=_vector(value.vector) if with_vectors else None,
         token_codes=value.token_codes if with_codes else b"",
     )

@@ -52,13 +52,10 @@ class TransferCalls(rpc.RetrievalServiceServicer):
             yield pb.ExportCollectionResponse(
                 collection=to_proto.collection(collection), resume_token=request.resume_token
             )
-            dimensions = collection.settings.dimensions
             async for batch in batches:
                 yield pb.ExportCollectionResponse(
                     documents=[
-                        to_proto.document(
-                            each, dimensions=dimensions, with_vectors=True, with_codes=True
-                        )
+                        to_proto.document(each, with_vectors=True, with_codes=True)
                         for each in batch.documents
                     ],
                     resume_token=batch.token,

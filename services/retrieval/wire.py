@@ -28,6 +28,8 @@ _DENSE, _KEYWORD, _FUSED, _FINAL = b"\x0d", b"\x15", b"\x1d", b"\x2d"
 _VECTOR = b"\x72"
 _TOKEN_CODES = b"\x7a"
 _STREAM_ANSWER = b"\x12"
+_FIGURES = b"\x22%b%b\x28%b\x30%b"
+"""Fields usage, generation and visible_seq of an answer."""
 _PAIR = struct.Struct("<3sf1sf")
 _FLOAT = struct.Struct("<f")
 _WHOLE, _BARE = "whole", "bare"
@@ -36,6 +38,14 @@ _LENGTHS = [bytes([each]) for each in range(128)]
 
 def answer(value: Answer, options: SearchOptions, *, explain: bool) -> bytes:
     """Returns a SearchResponse."""
+    found = passages(value, options)
+    if not explain and not value.groups and not value.degraded:
+        return found + _FIGURES % (
+            _length(len(scanned := b"\x30" + _length(value.vectors_scanned))),
+            scanned,
+            _length(value.generation),
+            _length(value.visible_seq),
+        )
     rest = pb.SearchResponse(
         explanation=to_proto.explanation(value) if explain else None,
         degraded=value.degraded,
@@ -44,7 +54,7 @@ def answer(value: Answer, options: SearchOptions, *, explain: bool) -> bytes:
         visible_seq=value.visible_seq,
         groups=[to_proto.group(each) for each in value.groups],
     )
-    return passages(value, options) + rest.SerializeToString()
+    return found + rest.SerializeToString()
 
 
 def batch(answers: Sequence[bytes]) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from cairn.types.v1 import scope_pb2
 
 from services.rpc.errors import InvalidArgumentError, PermissionDeniedError, Reason
@@ -13,6 +15,8 @@ MAX_PRINCIPALS = 1000
 """Bounds the access-list test of each document read."""
 MAX_PRINCIPAL_CHARACTERS = 256
 MAX_ACTOR_CHARACTERS = 256
+_REMEMBERED_BYTES = 2048
+"""Scopes up to this size are remembered as they were read."""
 
 
 def scope_from_proto(message: scope_pb2.Scope, field: str = "scope") -> Scope:
@@ -26,6 +30,22 @@ def scope_from_proto(message: scope_pb2.Scope, field: str = "scope") -> Scope:
         PermissionDeniedError: No tenant.
         InvalidArgumentError: A name is malformed, too long, or the class is unknown.
     """
+    serialised = message.SerializeToString()
+    if len(serialised) > _REMEMBERED_BYTES:
+        scope = _read(message, field)
+    else:
+        scope = _remembered(serialised, field)
+    bind_tenant(scope.tenant)
+    return scope
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(serialised: bytes, field: str) -> Scope:
+    """Reads a scope once: the same callers come again and again."""
+    return _read(scope_pb2.Scope.FromString(serialised), field)
+
+
+def _read(message: scope_pb2.Scope, field: str) -> Scope:
     if not message.tenant:
         raise PermissionDeniedError(
             Reason.SCOPE_MISSING,
@@ -42,14 +62,12 @@ def scope_from_proto(message: scope_pb2.Scope, field: str = "scope") -> Scope:
         )
     for index, principal in enumerate(message.principals):
         _check_name(principal, f"{field}.principals[{index}]", MAX_PRINCIPAL_CHARACTERS)
-    scope = Scope(
+    return Scope(
         tenant=message.tenant,
         principals=tuple(dict.fromkeys(message.principals)),
         actor=message.actor,
         tenant_class=_tenant_class(message.tenant_class, f"{field}.tenant_class"),
     )
-    bind_tenant(scope.tenant)
-    return scope
 
 
 def scope_to_proto(scope: Scope) -> scope_pb2.Scope:

@@ -309,8 +309,10 @@ async def test_every_element_type_finds_the_same(service):
         ({"tier": 99}, "INVALID_ARGUMENT"),
         ({"fields": {"a": 99}}, "INVALID_ARGUMENT"),
         ({"fields": {"uri": 1}}, "INVALID_ARGUMENT"),
-        ({"index_type": pb.INDEX_TYPE_IVF_PQ}, "UNIMPLEMENTED"),
-        ({"tier": pb.TIER_COLD}, "UNIMPLEMENTED"),
+        ({"index_parameters": pb.IndexParameters(links=3)}, "INVALID_ARGUMENT"),
+        ({"index_parameters": pb.IndexParameters(code_bytes=3)}, "INVALID_ARGUMENT"),
+        ({"schema_policy": 99}, "INVALID_ARGUMENT"),
+        ({"tier_policy": pb.TierPolicy(warm_after={"seconds": -1})}, "INVALID_ARGUMENT"),
     ],
 )
 async def test_wrong_settings_are_refused(service, settings, code):

@@ -70,7 +70,10 @@ class Upkeep:
         found: list[Coroutine[Any, Any, None]] = []
         if not kept.may_work:
             return found
-        if view.wants_segment and not kept.is_sealing:
+        snapshot = view.published.snapshot
+        # Who asks for one segment wants the newest rows in it.
+        is_asked = kept.wants_merge and snapshot.chunk_count > snapshot.memtable.first
+        if (view.wants_segment or is_asked) and not kept.is_sealing:
             kept.is_sealing = True
             found.append(self._seal(kept, view))
         if not kept.is_maintained:
@@ -105,7 +108,7 @@ class Upkeep:
         run = view.run_to_merge(is_quiet=kept.is_quiet, everything=kept.wants_merge)
         if run is not None:
             return self._merge(kept, view, run)
-        if kept.wants_merge and view.published.snapshot.segments:
+        if kept.wants_merge and not kept.is_sealing:
             kept.wants_merge = False
         tier = self._rules.wanted(kept, view)
         if tier is not None and tier is not view.tier:
@@ -205,8 +208,7 @@ class Upkeep:
         VIEWS_DIFFERENT.inc()
 
     async def _move(self, view: View, tier: Tier) -> None:
-        if not view.is_saved:
-            await self.save(view)
+        await self.save(view)
         await self._load_and_switch(view, tier)
         VIEWS_MOVED.labels(tier=str(tier)).inc()
         get_logger().info("view moved", collection_id=view.published.collection.id, tier=str(tier))
