@@ -13,6 +13,8 @@ _SCORE_BYTES = 512 * 1024
 """Scores of one step on a CPU: half of a usual second-level cache."""
 _SMALLEST_SUM, _LARGEST_SUM = 1e-32, 1e34
 """Sums of powers outside of this may have lost terms."""
+_SMALLEST_DIFFERENCE = 1e-2
+"""Least sum that may be left of one that padding was in: it keeps four digits in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Group:
     """Places in the padded order that hold real tokens, where lengths differ."""
     mask: torch.Tensor | None
     """(texts, 1, 1, length): 0 for tokens, -inf for padding, where lengths differ."""
+    padding_rows: torch.Tensor | None
+    """Places in the padded order that hold no tokens, where lengths differ."""
+    padding_counts: torch.Tensor | None
+    """(texts, 1, 1, 1) float32: how many those are in each text."""
 
 
 def plan_groups(
@@ -62,7 +68,9 @@ def _group(
 ) -> Group:
     longest, total = max(lengths), sum(lengths)
     if total == longest * len(lengths):
-        return Group(first_row, first_row + total, len(lengths), longest, None, None, None)
+        return Group(
+            first_row, first_row + total, len(lengths), longest, None, None, None, None, None
+        )
     counts = torch.tensor(lengths)
     places = torch.arange(longest).expand(len(lengths), longest)
     is_token = places < counts[:, None]
@@ -77,6 +85,8 @@ def _group(
         rows.reshape(-1).to(device),
         is_token.reshape(-1).nonzero().squeeze(1).to(device),
         mask[:, None, None, :].to(device),
+        (~is_token).reshape(-1).nonzero().squeeze(1).to(device),
+        (longest - counts).float()[:, None, None, None].to(device),
     )
 
 
@@ -108,45 +118,61 @@ def attend(qkv: torch.Tensor, groups: Sequence[Group], heads: int) -> torch.Tens
 
 def _attend_group(qkv: torch.Tensor, group: Group, heads: int) -> torch.Tensor:
     padded = qkv if group.padded_rows is None else qkv.index_select(0, group.padded_rows)
+    if group.padding_rows is not None and uses_powers_of_two(qkv.dtype, qkv.device):
+        padded.index_fill_(0, group.padding_rows, 0)
     hidden = qkv.shape[1] // 3
-    q, k, v = padded.view(group.texts, group.length, 3, heads, hidden // heads).permute(
-        2, 0, 3, 1, 4
-    )
+    size = hidden // heads
+    parts = padded.view(group.texts, group.length, 3, heads, size).permute(2, 0, 3, 1, 4)
     if qkv.device.type == "cpu":
-        context = _attend_by_bmm(q, k, v, group.mask)
+        context = _attend_by_bmm(parts, group)
     else:
+        q, k, v = parts
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=group.mask, scale=1.0)
     rows = context.transpose(1, 2).reshape(group.texts * group.length, hidden)
     return rows if group.kept_rows is None else rows.index_select(0, group.kept_rows)
 
 
-def _attend_by_bmm(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
-    """Twice as fast as the fused operator on CPUs, as long as the scores fit the cache."""
-    texts, heads, length, size = q.shape
-    flat = (texts * heads, length, size)
-    scores = torch.bmm(q.reshape(flat), k.reshape(flat).transpose(1, 2))
-    if mask is not None:
-        scores.view(texts, heads, length, length).add_(mask)
-    v = v.reshape(flat)
+def _attend_by_bmm(parts: torch.Tensor, group: Group) -> torch.Tensor:
+    """Twice as fast as the fused operator on CPUs, as long as the scores fit the cache.
+
+    Args:
+        parts: (3, texts, heads, length, size): queries, keys, values.
+        group: The texts.
+    """
+    _, texts, heads, length, size = parts.shape
+    q, k, v = parts.reshape(3, texts * heads, length, size)  # one copy for the three
+    scores = torch.bmm(q, k.transpose(1, 2))
     if uses_powers_of_two(q.dtype, q.device):
-        context = _weigh_by_powers_of_two(scores, v)
+        context = _weigh_by_powers_of_two(scores, v, group, heads)
     else:
+        _leave_out_padding(scores, group, heads)
         context = torch.bmm(torch.softmax(scores, dim=-1), v)
     return context.view(texts, heads, length, size)
 
 
-def _weigh_by_powers_of_two(scores: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+def _leave_out_padding(scores: torch.Tensor, group: Group, heads: int) -> None:
+    if group.mask is not None:
+        scores.view(group.texts, heads, group.length, group.length).add_(group.mask)
+
+
+def _weigh_by_powers_of_two(
+    scores: torch.Tensor, v: torch.Tensor, group: Group, heads: int
+) -> torch.Tensor:
     """Returns softmax(scores * ln 2) v, with the division after the product.
 
     torch's softmax of bfloat16 takes as long as both products together; without looking for the
-    largest score of each row it takes less than half. Should a row leave the range of numbers,
-    it is done the long way.
+    largest score of each row it takes less than half. Padding needs no mask: its keys and values
+    are zero, so that each adds nothing to the product and exactly one to the sum. Should a row
+    leave the range of numbers, it is done the long way.
     """
     powers = torch.exp2(scores)
-    sums = powers.sum(dim=-1, keepdim=True)
+    sums = powers.sum(dim=-1, keepdim=True, dtype=torch.float32)
+    smallest = _SMALLEST_SUM
+    if group.padding_counts is not None:
+        sums.view(group.texts, heads, group.length, 1).sub_(group.padding_counts)
+        smallest = _SMALLEST_DIFFERENCE
     least, most = torch.aminmax(sums)
-    if least > _SMALLEST_SUM and most < _LARGEST_SUM:
+    if least > smallest and most < _LARGEST_SUM:
         return torch.bmm(powers, v).div_(sums)
+    _leave_out_padding(scores, group, heads)
     return torch.bmm(torch.softmax(scores.float() * math.log(2), dim=-1).to(v.dtype), v)

@@ -136,7 +136,8 @@ class BertEncoder:
             raise RuntimeError("the encoder is closed")
         ids = torch.from_numpy(np.concatenate(batch)).long().to(self._device)
         positions = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
-        x = weights.words[ids] + weights.positions[positions.to(self._device)]
+        x = F.embedding(ids, weights.words)
+        x.add_(F.embedding(positions.to(self._device), weights.positions))
         x = weights.norm(x).to(self._dtype)
         groups = plan_groups(lengths, self._config.heads, self._dtype, self._device)
         for layer in weights.layers:
