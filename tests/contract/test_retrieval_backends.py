@@ -337,6 +337,10 @@ async def test_pages_hold_everything_once_in_order(backend):
         if not token:
             break
     assert chunks == [(f"d{n:02}", ordinal) for n in range(7) for ordinal in (0, 1)]
+    page = await backend.library.scroll_chunks(
+        EVERYONE, "docs", parse('document_id = "d03"'), 5, "", with_vectors=True
+    )
+    assert page.vectors == pytest.approx(np.stack([direction(3), direction(4)]), abs=1e-5)
     assert await count(backend) == (8, 14)
 
 

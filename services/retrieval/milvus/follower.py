@@ -198,8 +198,9 @@ class Follower:
             # The database was put back to an older state than Milvus has seen.
             server.drop(collection)
             after = -1
+        if after < 0:
+            server.create(collection)
         if after < position.seq:
-            server.ensure(collection)
             self._write_after(connection, collection, max(after, 0))
             server.set_position(collection, position.seq)
         return Applied(collection, position.seq, position.tenant_seq)

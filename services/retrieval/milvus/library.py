@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from services.filters.values import FieldType
 from services.retrieval import browse
 from services.retrieval.browse import Place
@@ -19,10 +21,12 @@ from services.retrieval.milvus.server import index_name
 from services.retrieval.store import catalog, contents, counts, passages
 from services.retrieval.store.passages import Wanted
 from services.retrieval.store.store import now_micros
+from services.retrieval.vectors import unit
 from services.rpc.errors import InvalidArgumentError, ServiceError
 from services.rpc.logs import exception_fields, get_logger
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
     from services.filters.ast import Filter
@@ -121,20 +125,34 @@ class MilvusLibrary(Library):
         return sorted(counter.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]  # pyright: ignore[reportArgumentType]
 
     async def scroll_documents(
-        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+        self,
+        reach: Reach,
+        name: str,
+        tree: Filter | None,
+        size: int,
+        token: str,
+        *,
+        with_vectors: bool = False,
     ) -> DocumentPage:
-        """Returns a page of documents, without text or chunks."""
+        """Returns a page of documents, without text; with chunks if their vectors are wanted."""
         collection = await self._store.resolve_afresh(reach.tenant, name)
         key = browse.page_key("documents", collection.id, tree)
         after = browse.decode_token(token, key)
         applied, held = await self._visible(reach, name, tree)
         ids = _next_ids(held, after, size)
-        found = await self._documents(reach, applied.collection, ids)
+        found = await self._documents(reach, applied.collection, ids, with_vectors=with_vectors)
         is_full = len(ids) == size
         return DocumentPage(found, browse.encode_token(Place(ids[-1]), key) if is_full else "")
 
     async def scroll_chunks(
-        self, reach: Reach, name: str, tree: Filter | None, size: int, token: str
+        self,
+        reach: Reach,
+        name: str,
+        tree: Filter | None,
+        size: int,
+        token: str,
+        *,
+        with_vectors: bool = False,
     ) -> PassagePage:
         """Returns a page of chunks."""
         collection = await self._store.resolve_afresh(reach.tenant, name)
@@ -151,7 +169,24 @@ class MilvusLibrary(Library):
         if len(wanted) == size:
             next_token = browse.encode_token(Place(wanted[-1].document_id, wanted[-1].ordinal), key)
         there = [each for each in found if each is not None]
-        return PassagePage(applied.collection.name, there, next_token)
+        vectors = None
+        if with_vectors:
+            vectors = await self._vectors(reach, applied.collection, there)
+        return PassagePage(applied.collection.name, there, next_token, vectors)
+
+    async def _vectors(
+        self, reach: Reach, collection: Collection, wanted: Sequence[Passage]
+    ) -> NDArray[np.float32]:
+        """Returns the unit vectors of chunks, from SQL."""
+        ids = list(dict.fromkeys(each.document_id for each in wanted))
+        found = await self._documents(reach, collection, ids, with_vectors=True)
+        held = {each.document_id: each for each in found}
+        vectors = np.zeros((len(wanted), collection.settings.dimensions), np.float32)
+        for place, each in enumerate(wanted):
+            document = held.get(each.document_id)
+            if document is not None and each.ordinal < len(document.chunks):
+                vectors[place] = unit(np.frombuffer(document.chunks[each.ordinal].vector, "<f4"))
+        return vectors
 
     async def _visible(
         self, reach: Reach, name: str, tree: Filter | None
@@ -196,7 +231,12 @@ class MilvusLibrary(Library):
         return await asyncio.to_thread(work)
 
     async def _documents(
-        self, reach: Reach, collection: Collection, ids: Sequence[str]
+        self,
+        reach: Reach,
+        collection: Collection,
+        ids: Sequence[str],
+        *,
+        with_vectors: bool = False,
     ) -> list[Document]:
         readers = frozenset(reach.principals)
         return await self._store.read(
@@ -207,7 +247,8 @@ class MilvusLibrary(Library):
                 may_read=lambda acl: not readers.isdisjoint(acl),
                 now_micros=now_micros(),
                 with_text=False,
-                with_chunks=False,
+                with_chunks=with_vectors,
+                with_vectors=with_vectors,
             )
         )
 

@@ -102,18 +102,16 @@ class Server:
         """Returns the name of a collection in Milvus: no other one ever has it."""
         return f"{self._prefix}_{collection.id}_{collection.created_micros}"
 
-    def ensure(self, collection: Collection) -> None:
-        """Creates a collection's rows and indexes where they are missing."""
+    def create(self, collection: Collection) -> None:
+        """Creates a collection's rows and indexes anew; what is left of an attempt goes."""
         name = self.name_of(collection)
         if self._call("has_collection", name):
-            return
-        self._call(
-            "create_collection",
-            name,
-            schema=self._schema(collection.settings.dimensions),
-            index_params=self._indexes(collection),
-            consistency_level="Session",
-        )
+            self._call("drop_collection", name)
+        schema = self._schema(collection.settings.dimensions)
+        self._call("create_collection", name, schema=schema, consistency_level="Session")
+        # Waiting for indexes over no rows would cost half a second each.
+        self._call("create_index", name, self._indexes(collection), sync=False)
+        self._call("load_collection", name)
 
     def drop(self, collection: Collection) -> None:
         """Removes a collection with its position."""
