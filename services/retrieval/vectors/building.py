@@ -1,7 +1,8 @@
-"""Builds segments: codes, graphs and lists over vectors, written to a folder."""
+"""Builds segments: codes, graphs and lists over vectors, measured and written to a folder."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -9,32 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.retrieval.vectors import files, graph, quantiser
-from services.retrieval.vectors.opening import CODED, GRAPHS
-from services.retrieval.vectors.spec import BuildSpec, IndexKind
+from services.retrieval.vectors import (
+    faiss_lists,
+    files,
+    graph,
+    lists,
+    measuring,
+    planner,
+    quantiser,
+)
+from services.retrieval.vectors.graph_index import GraphIndex
+from services.retrieval.vectors.kernels.registry import REGISTRY
+from services.retrieval.vectors.planner import CODED, COMPRESSED, GRAPHS, LISTS, Rung
+from services.retrieval.vectors.scan import CodedScan, FloatScan
+from services.retrieval.vectors.spec import BuildSpec, RecallClass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from services.retrieval.vectors.segment import Index
+
 _ROWS_PER_STEP = 8_192
-
-
-class _Writer:
-    """Writes arrays and remembers their shapes for the manifest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
-
-    def write(self, name: str, array: NDArray[Any]) -> None:
-        files.write_array(self.folder, name, array)
-        self.arrays[name] = (array.dtype.str, array.shape)
-
-    def new(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        self.arrays[name] = (np.dtype(dtype).str, shape)
-        return files.new_array(self.folder, name, shape, dtype)
+_MAX_LISTS = 65_536
 
 
 def build(
@@ -50,68 +49,161 @@ def build(
     Args:
         vectors: (n, dimensions) float32, may be mapped.
         spec: What to build.
-        folder: Where to; an empty folder there is replaced.
+        folder: Where to; a folder that is there is replaced.
         progress: Told now and then the share done, 0 to 1.
-        threads: Threads for building graphs.
+        threads: Threads for graphs and lists.
 
     Raises:
         ValueError: the vectors do not have the dimensions of the specification.
     """
     if vectors.ndim != 2 or vectors.shape[1] != spec.dimensions:
         raise ValueError(f"vectors have shape {vectors.shape}, not (n, {spec.dimensions})")
-    tell = progress or (lambda _share: None)
-    began = time.monotonic()
     made = folder.with_name(f"{folder.name}.tmp")
     if made.exists():
         shutil.rmtree(made)
     made.mkdir(parents=True)
-    writer = _Writer(made)
-    about: dict[str, Any] = {"spec": spec.to_json(), "measured": {}}
-    kept = writer.new("vectors", vectors.shape, "<f4")
-    for start in range(0, len(vectors), _ROWS_PER_STEP):
-        kept[start : start + _ROWS_PER_STEP] = vectors[start : start + _ROWS_PER_STEP]
-    tell(0.02)
-    if spec.kind in CODED:
-        codes = writer.new("codes", (len(vectors), quantiser.width(spec.dimensions)), np.uint8)
-        found = quantiser.encode(quantiser.train(kept), kept, codes)
-        writer.write("quantiser", np.stack([found.low, found.step]))
-        about["quantiser"] = {
+    _Building(vectors, spec, made, progress or _say_nothing, threads).run()
+    files.publish(made, folder)
+
+
+def _say_nothing(_share: float) -> None:
+    """Stands in for a progress nobody wants."""
+
+
+class _Building:
+    """One segment under construction in its folder."""
+
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        spec: BuildSpec,
+        folder: Path,
+        tell: Callable[[float], None],
+        threads: int,
+    ) -> None:
+        self._given = vectors
+        self._spec = spec
+        self._folder = folder
+        self._tell = tell
+        self._threads = threads
+        self._arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
+        self._about: dict[str, Any] = {"spec": spec.to_json()}
+
+    def run(self) -> None:
+        """Writes all files, the manifest last."""
+        began = time.monotonic()
+        kind, rows = self._spec.kind, len(self._given)
+        vectors, longest = self._copy()
+        self._about["longest"] = longest
+        scan: CodedScan | FloatScan = FloatScan(vectors)
+        if kind in CODED:
+            scan = self._encode(vectors)
+        index: Index | None = None
+        if kind in GRAPHS:
+            index = GraphIndex(self._link(vectors), scan, longest)
+        elif kind in LISTS and rows:
+            index = self._compress(vectors) if kind in COMPRESSED else self._group(vectors, scan)
+        self._tell(0.9)
+        self._measure(vectors, scan, index, began)
+        files.seal(self._folder, self._arrays, self._about)
+        self._tell(1.0)
+
+    def _copy(self) -> tuple[NDArray[np.float32], float]:
+        kept = self._new("vectors", self._given.shape, "<f4")
+        longest = 0.0
+        for start in range(0, len(self._given), _ROWS_PER_STEP):
+            block = np.asarray(self._given[start : start + _ROWS_PER_STEP], np.float32)
+            kept[start : start + len(block)] = block
+            longest = max(longest, float(np.linalg.norm(block, axis=1).max()))
+        self._tell(0.02)
+        return kept, longest
+
+    def _encode(self, vectors: NDArray[np.float32]) -> CodedScan:
+        shape = (len(vectors), quantiser.width(self._spec.dimensions))
+        codes = self._new("codes", shape, np.uint8)
+        found = quantiser.encode(quantiser.train(vectors), vectors, codes)
+        self._write("quantiser", np.stack([found.low, found.step]))
+        self._about["quantiser"] = {
             "max_residual": found.max_residual,
             "mean_residual": found.mean_residual,
         }
-    tell(0.05)
-    if spec.kind in GRAPHS:
-        links = _graph(kept, spec, threads, tell)
+        self._tell(0.05)
+        return CodedScan(codes, found, vectors)
+
+    def _link(self, vectors: NDArray[np.float32]) -> graph.Graph:
+        """Links float vectors: it costs no more than linking codes, and links better."""
+        faiss, spec, rows = faiss_lists.library(), self._spec, len(vectors)
+        faiss.omp_set_num_threads(self._threads)
+        index = faiss.IndexHNSWFlat(spec.dimensions, spec.links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = spec.build_effort
+        for start in range(0, rows, _ROWS_PER_STEP):
+            index.add(np.ascontiguousarray(vectors[start : start + _ROWS_PER_STEP]))
+            self._tell(0.05 + 0.85 * min(1.0, (start + _ROWS_PER_STEP) / rows))
+        links = graph.from_faiss(index.hnsw, rows, faiss) if rows else graph.empty(spec.links)
         for name, array in links.arrays.items():
-            writer.write(name, array)
-        about["most_links"] = links.most_links
-    about["measured"]["seconds"] = round(time.monotonic() - began, 3)
-    files.seal(made, writer.arrays, about)
-    files.publish(made, folder)
-    tell(1.0)
+            self._write(name, array)
+        self._about["most_links"] = links.most_links
+        return links
+
+    def _group(self, vectors: NDArray[np.float32], scan: CodedScan | FloatScan) -> lists.ListIndex:
+        means, assigned = faiss_lists.centroids(vectors, self._list_count(), self._threads)
+        made = lists.group(assigned, means)
+        self._write("centroids", made.centroids)
+        self._write("starts", made.starts)
+        self._write("members", made.members)
+        return lists.ListIndex(made, scan)
+
+    def _compress(self, vectors: NDArray[np.float32]) -> faiss_lists.FaissLists:
+        spec = self._spec
+        size = spec.code_bytes or _code_bytes(spec.dimensions)
+        made = faiss_lists.make(spec.kind, vectors, self._list_count(), size, self._threads)
+        faiss_lists.write(made, self._folder)
+        return faiss_lists.FaissLists(spec.kind, made, FloatScan(vectors))
+
+    def _list_count(self) -> int:
+        rows = len(self._given)
+        wanted = self._spec.lists or int(4 * math.sqrt(rows))
+        # Fewer than a few dozen rows in a list do not make a centroid.
+        return max(1, min(wanted, rows // 32, _MAX_LISTS))
+
+    def _measure(
+        self,
+        vectors: NDArray[np.float32],
+        scan: CodedScan | FloatScan,
+        index: Index | None,
+        began: float,
+    ) -> None:
+        """Adds the ladder of efforts and the figures that statistics show."""
+        spec = self._spec
+        ladder: tuple[Rung, ...] = ()
+        if index is not None and REGISTRY.wait(scan.width) is not None:
+            count = self._list_count() if spec.kind in LISTS else 0
+            ladder = measuring.climb(vectors, index, spec.sample, count)
+        self._about["ladder"] = [(each.effort, each.recall, each.compared) for each in ladder]
+        profile = planner.Profile(spec.kind, len(vectors), scan.width, len(vectors), ladder)
+        measured = {"seconds": round(time.monotonic() - began, 3)}
+        for recall in (RecallClass.HIGH, RecallClass.FAST):
+            effort = profile.effort(recall, measuring.COUNT)
+            found = next((each.recall for each in ladder if each.effort >= effort), None)
+            if ladder and found is not None:
+                measured[f"recall_{recall.name.lower()}"] = found
+                measured[f"recall_loss_{recall.name.lower()}"] = round(1 - found, 4)
+                measured[f"effort_{recall.name.lower()}"] = effort
+        held = sum(path.stat().st_size for path in self._folder.iterdir())
+        kept_out = vectors.nbytes if spec.kind in CODED | COMPRESSED else 0
+        measured["bytes_per_vector"] = round((held - kept_out) / max(1, len(vectors)), 1)
+        measured["bytes_on_disk_per_vector"] = round(held / max(1, len(vectors)), 1)
+        self._about["measured"] = measured
+
+    def _write(self, name: str, array: NDArray[Any]) -> None:
+        files.write_array(self._folder, name, array)
+        self._arrays[name] = (array.dtype.str, array.shape)
+
+    def _new(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        self._arrays[name] = (np.dtype(dtype).str, shape)
+        return files.new_array(self._folder, name, shape, dtype)
 
 
-def _graph(
-    vectors: NDArray[np.float32], spec: BuildSpec, threads: int, tell: Callable[[float], None]
-) -> graph.Graph:
-    """Returns a graph over float vectors: it costs no more than over codes, and links better."""
-    import faiss  # noqa: PLC0415 - only builders need it
-
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexHNSWFlat(spec.dimensions, spec.links, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = spec.build_effort
-    for start in range(0, len(vectors), _ROWS_PER_STEP):
-        index.add(np.ascontiguousarray(vectors[start : start + _ROWS_PER_STEP]))
-        tell(0.05 + 0.85 * (start + _ROWS_PER_STEP) / len(vectors))
-    if not len(vectors):
-        return graph.Graph(
-            np.zeros(1, np.int64),
-            np.zeros((32, 1), np.int32),
-            np.empty((0, 2), np.int32),
-            np.empty((0, spec.links), np.int32),
-            0,
-        )
-    return graph.from_faiss(index.hnsw, len(vectors), faiss)
-
-
-__all__ = ["IndexKind", "build"]
+def _code_bytes(dimensions: int) -> int:
+    """Returns the greatest divisor of the dimensions up to a quarter of them."""
+    return next(size for size in range(max(1, dimensions // 4), 0, -1) if dimensions % size == 0)

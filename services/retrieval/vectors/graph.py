@@ -16,8 +16,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SEEDS = 32
-"""Allowed rows that a filtered walk starts from, besides where the upper levels lead to."""
 NO_BITS = np.empty(0, np.uint8)
 NO_ROWS = np.empty(0, np.int32)
 
@@ -60,20 +58,36 @@ class Visits:
         self._rows = rows
         self._free: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] = []
         self._lock = threading.Lock()
-        self.made = 0
+        self._made = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all marks."""
+        return self._made * self._rows
 
     def take(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Returns (marks, the last mark used); give them back afterwards."""
         with self._lock:
             if self._free:
                 return self._free.pop()
-            self.made += 1
+            self._made += 1
         return np.zeros(self._rows, np.uint8), np.zeros(1, np.int64)
 
     def give_back(self, lent: tuple[NDArray[np.uint8], NDArray[np.int64]]) -> None:
         """Takes back what `take` lent."""
         with self._lock:
             self._free.append(lent)
+
+
+def empty(links: int) -> Graph:
+    """Returns the graph of no rows."""
+    return Graph(
+        np.zeros(1, np.int64),
+        np.zeros((32, 1), np.int32),
+        np.empty((0, 2), np.int32),
+        np.empty((0, links), np.int32),
+        0,
+    )
 
 
 def from_faiss(hnsw: Any, rows: int, faiss: Any) -> Graph:

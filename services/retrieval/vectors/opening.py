@@ -5,20 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.retrieval.vectors import files
+import numpy as np
+
+from services.retrieval.vectors import faiss_lists, files, quantiser
+from services.retrieval.vectors.faiss_lists import FaissLists
 from services.retrieval.vectors.files import DamagedSegmentError
 from services.retrieval.vectors.graph import Graph
-from services.retrieval.vectors.planner import Costs
+from services.retrieval.vectors.graph_index import GraphIndex
+from services.retrieval.vectors.lists import ListIndex, Lists
+from services.retrieval.vectors.planner import CODED, COMPRESSED, GRAPHS, LISTS, Profile, Rung
+from services.retrieval.vectors.quantiser import Quantiser
 from services.retrieval.vectors.scan import CodedScan, FloatScan
-from services.retrieval.vectors.segment import Segment, quantiser_of
-from services.retrieval.vectors.spec import BuildSpec, IndexKind, Tier
+from services.retrieval.vectors.segment import Index, Parts, Segment
+from services.retrieval.vectors.spec import BuildSpec, Tier
 
 if TYPE_CHECKING:
-    from services.retrieval.vectors.spec import VectorSegment
+    from numpy.typing import NDArray
 
-CODED = {IndexKind.FLAT, IndexKind.HNSW_SQ8, IndexKind.IVF_SQ8}
-"""Kinds that hold 8-bit codes."""
-GRAPHS = {IndexKind.HNSW, IndexKind.HNSW_SQ8}
+    from services.retrieval.vectors.spec import VectorSegment
 
 
 def open_segment(folder: Path, *, tier: Tier = Tier.HOT, is_checked: bool = True) -> VectorSegment:
@@ -38,36 +42,68 @@ def open_segment(folder: Path, *, tier: Tier = Tier.HOT, is_checked: bool = True
         files.check_file(folder, name, manifest, is_deep=is_checked)
     try:
         spec = BuildSpec.from_json(manifest["spec"])
-        return _open(folder, manifest, spec, tier)
-    except (KeyError, ValueError, TypeError) as error:
-        raise DamagedSegmentError(
-            f"{files.MANIFEST} does not describe a segment: {error}"
-        ) from error
+        return _Opening(folder, manifest, spec, is_mapped=tier is Tier.WARM).open()
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise DamagedSegmentError(f"{files.MANIFEST} describes no segment: {error}") from error
 
 
-def _open(folder: Path, manifest: dict[str, Any], spec: BuildSpec, tier: Tier) -> Segment:
-    is_mapped = tier is Tier.WARM
-    resident = 0
+class _Opening:
+    """Opens one segment, and counts the bytes that it reads into memory."""
 
-    def read(name: str, *, must_map: bool = False) -> Any:
-        nonlocal resident
-        mapped = is_mapped or must_map
-        array = files.open_array(folder, name, manifest, is_mapped=mapped)
-        resident += 0 if mapped else array.nbytes
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], spec: BuildSpec, *, is_mapped: bool
+    ) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._spec = spec
+        self._is_mapped = is_mapped
+        self._resident = 0
+
+    def open(self) -> Segment:
+        manifest, spec = self._manifest, self._spec
+        # A graph and lists over floats read them all the time; elsewhere few rows are wanted.
+        is_coded = spec.kind in CODED
+        vectors = self._read("vectors", must_map=is_coded or spec.kind in COMPRESSED)
+        scan: CodedScan | FloatScan = FloatScan(vectors)
+        if is_coded:
+            bounds, about = self._read("quantiser"), manifest["quantiser"]
+            low, step = np.ascontiguousarray(bounds[0]), np.ascontiguousarray(bounds[1])
+            made = Quantiser(low, step, about["max_residual"], about["mean_residual"])
+            scan = CodedScan(self._read("codes"), made, vectors)
+        index, lists = self._index(scan, vectors)
+        sizes = sum(each["bytes"] for each in manifest["files"].values())
+        profile = Profile(
+            spec.kind,
+            len(vectors),
+            quantiser.width(spec.dimensions),
+            lists,
+            tuple(Rung(int(e), float(r), float(c)) for e, r, c in manifest["ladder"]),
+        )
+        parts = Parts(vectors, scan, index, manifest["measured"], sizes, self._resident)
+        return Segment(spec, profile, parts)
+
+    def _index(
+        self, scan: CodedScan | FloatScan, vectors: NDArray[np.float32]
+    ) -> tuple[Index | None, int]:
+        kind = self._spec.kind
+        if kind in GRAPHS:
+            graph = Graph(
+                self._read("starts"), self._read("links"), self._read("upper"),
+                self._read("upper_links"), int(self._manifest["most_links"]),
+            )  # fmt: skip
+            return GraphIndex(graph, scan, float(self._manifest["longest"])), 0
+        if kind in COMPRESSED and isinstance(scan, FloatScan) and len(vectors):
+            if not self._is_mapped:
+                self._resident += self._manifest["files"][faiss_lists.FILE]["bytes"]
+            found = faiss_lists.read(self._folder, is_mapped=self._is_mapped)
+            return FaissLists(kind, found, scan), int(found.nlist)
+        if kind in LISTS and len(vectors):
+            found = Lists(self._read("centroids"), self._read("starts"), self._read("members"))
+            return ListIndex(found, scan), len(found.centroids)
+        return None, 0
+
+    def _read(self, name: str, *, must_map: bool = False) -> Any:
+        is_mapped = self._is_mapped or must_map
+        array = files.open_array(self._folder, name, self._manifest, is_mapped=is_mapped)
+        self._resident += 0 if is_mapped else array.nbytes
         return array
-
-    is_coded = spec.kind in CODED
-    vectors = read("vectors", must_map=is_coded)
-    if is_coded:
-        found = quantiser_of(manifest, read("quantiser"))
-        scan: CodedScan | FloatScan = CodedScan(read("codes"), found, vectors)
-    else:
-        scan = FloatScan(vectors)
-    graph = None
-    if spec.kind in GRAPHS:
-        graph = Graph(
-            read("starts"), read("links"), read("upper"), read("upper_links"),
-            int(manifest["most_links"]),
-        )  # fmt: skip
-    size = sum(each["bytes"] for each in manifest["files"].values())
-    return Segment(spec, vectors, scan, graph, manifest["measured"], size, resident, Costs())

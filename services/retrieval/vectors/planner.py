@@ -1,32 +1,89 @@
-"""Decides how a segment is searched, by what each way is expected to cost."""
+"""Decides how a segment is searched, by what each way is expected to cost.
+
+What a search must do is known: the exact number of allowed rows, and how many rows a walk or a
+visit of lists compares for which recall, measured when the segment was built (`Profile`). What it
+costs is known for this machine (`Costs`, from `calibration`).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from services.retrieval.vectors.spec import IndexKind, RecallClass
 
 EXACT, GRAPH, FILTERED_GRAPH, IVF, SKIP = "exact", "graph", "filtered_graph", "ivf", "skip"
-EFFORT = {RecallClass.HIGH: 112, RecallClass.FAST: 56}
-"""Rows kept in sight on the way through a graph, for ten results."""
+TARGETS = {RecallClass.HIGH: 0.992, RecallClass.FAST: 0.975}
+"""Recall@10 wanted of a segment's sample: a little more than the .99 and .97 that are meant."""
 EXACT_ROWS = 50_000
 """Allowed rows of a narrow filter up to which class `high` finds all."""
-_GRAPHS = {IndexKind.HNSW, IndexKind.HNSW_SQ8}
-_LISTS = {IndexKind.IVF_FLAT, IndexKind.IVF_SQ8, IndexKind.IVF_PQ, IndexKind.RABITQ}
+_WIDE_SHARE = 0.45
+"""Share of allowed rows from which a filter is not narrow."""
+GRAPHS = frozenset({IndexKind.HNSW, IndexKind.HNSW_SQ8})
+LISTS = frozenset({IndexKind.IVF_FLAT, IndexKind.IVF_SQ8, IndexKind.IVF_PQ, IndexKind.RABITQ})
+COMPRESSED = frozenset({IndexKind.IVF_PQ, IndexKind.RABITQ})
+CODED = frozenset({IndexKind.FLAT, IndexKind.HNSW_SQ8, IndexKind.IVF_SQ8})
+"""Kinds that hold 8-bit codes."""
+_HOP_NANOSECONDS = 6.0
+"""Looking at one second neighbour that a filter stops."""
+_DEFAULT_EFFORT = {RecallClass.HIGH: 192, RecallClass.FAST: 96}
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Nanoseconds of what searches consist of, on this machine."""
+    """Nanoseconds of what searches consist of."""
 
     row: float = 9.0
     """One row of 384 codes compared in a scan."""
-    far_row: float = 14.0
-    """The same when the scan does not fit the processor's cache."""
-    step: float = 80.0
-    """One row compared in a walk of a graph."""
+    far_row: float = 13.0
+    """The same when the rows do not fit the processor's cache."""
+    step: float = 130.0
+    """One row of 384 codes compared in a walk of a graph."""
     base: float = 4_000.0
     """One search, whatever it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What an effort gave on the segment's sample."""
+
+    effort: int
+    recall: float
+    """Recall@10."""
+    compared: float
+    """Rows compared for a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a planner knows of a segment."""
+
+    kind: IndexKind
+    rows: int
+    width: int
+    """Bytes of a row of codes."""
+    lists: int = 0
+    """Lists of an IVF kind."""
+    ladder: tuple[Rung, ...] = ()
+    """Efforts that were tried, ascending."""
+
+    def effort(self, recall: RecallClass, count: int) -> int:
+        """Returns the least effort that found enough of the sample, for `count` rows."""
+        target = TARGETS.get(recall, 1.0)
+        fits = (rung.effort for rung in self.ladder if rung.recall >= target)
+        last = self.ladder[-1].effort if self.ladder else _DEFAULT_EFFORT.get(recall, 256)
+        found = next(fits, last)
+        if self.kind in GRAPHS:
+            return max(found, found // 2 + 2 * count)
+        return max(1, min(self.lists, found + (found * (count - 10)) // 100))
+
+    def compared(self, effort: int) -> float:
+        """Returns about how many rows a search of some effort compares."""
+        if not self.ladder:
+            return 1_800.0 * (effort / 128) ** 0.6
+        nearest = min(self.ladder, key=lambda rung: abs(math.log(rung.effort / effort)))
+        power = 0.65 if self.kind in GRAPHS else 1.0
+        return nearest.compared * (effort / nearest.effort) ** power
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,65 +96,71 @@ class Plan:
     """Rows kept in sight on a graph, lists visited of an IVF."""
 
 
-def choose(
-    kind: IndexKind,
-    rows: int,
-    allowed: int,
-    count: int,
-    recall: RecallClass,
-    code_width: int,
-    costs: Costs,
-) -> Plan:
+def choose(profile: Profile, allowed: int, count: int, recall: RecallClass, costs: Costs) -> Plan:
     """Returns the cheapest plan that is good enough.
 
     Args:
-        kind: What the segment has.
-        rows: Vectors in it.
-        allowed: How many may be returned.
+        profile: The segment.
+        allowed: How many of its rows may be returned.
         count: Rows wanted.
         recall: How much of the truth must be found.
-        code_width: Bytes of a code.
         costs: What things cost here.
     """
     if allowed == 0:
         return Plan(SKIP, "nothing is allowed here")
     if recall == RecallClass.EXACT:
         return Plan(EXACT, "the recall class is exact")
-    if kind is IndexKind.FLAT:
+    if profile.kind is IndexKind.FLAT:
         return Plan(EXACT, "the segment has no index")
-    lines = code_width / 384
-    exact = costs.base + allowed * lines * (costs.row if allowed < 20_000 else costs.far_row)
-    if kind in _GRAPHS:
-        return _graph(rows, allowed, count, recall, lines, exact, costs)
-    return Plan(IVF, "lists", 32)
+    if allowed <= count:
+        return Plan(EXACT, "no more rows are allowed than wanted")
+    if profile.kind in GRAPHS:
+        return _choose_graph(profile, allowed, count, recall, costs)
+    return _choose_lists(profile, allowed, count, recall, costs)
 
 
-def _graph(
-    rows: int,
-    allowed: int,
-    count: int,
-    recall: RecallClass,
-    lines: float,
-    exact: float,
-    costs: Costs,
+def exact_cost(profile: Profile, allowed: int, costs: Costs) -> float:
+    """Returns the nanoseconds of comparing all allowed rows."""
+    share = profile.width / 384 * (1 if profile.kind in CODED else 3)
+    return costs.base + allowed * share * (costs.row if allowed < 20_000 else costs.far_row)
+
+
+def _choose_graph(
+    profile: Profile, allowed: int, count: int, recall: RecallClass, costs: Costs
 ) -> Plan:
-    effort = max(EFFORT[recall], count + count // 2 + 16)
-    wide = int(effort * rows / allowed)
-    walked = costs.base + walk_steps(rows, wide) * lines * costs.step
-    gated = costs.base + 2.0 * walk_steps(rows, effort) * lines * costs.step
-    share = allowed / rows
-    if share < 0.45 and allowed <= EXACT_ROWS and recall == RecallClass.HIGH:
+    share = allowed / profile.rows
+    is_narrow = share < _WIDE_SHARE
+    exact = exact_cost(profile, allowed, costs)
+    if is_narrow and allowed <= EXACT_ROWS and recall == RecallClass.HIGH:
         return Plan(EXACT, f"{allowed} rows are allowed: few enough to compare all")
-    best = min(exact, walked, gated)
-    ways = (("exact", exact), ("graph", walked), ("filtered graph", gated))
-    said = "expected µs: " + ", ".join(f"{name} {cost / 1e3:.0f}" for name, cost in ways)
-    if best == exact:
-        return Plan(EXACT, said)
-    if best == walked:
-        return Plan(GRAPH, said, wide)
-    return Plan(FILTERED_GRAPH, said, effort)
+    step = costs.step * profile.width / 384 * (1 if profile.kind in CODED else 1.5)
+    effort = profile.effort(recall, count)
+    # Of what is kept in sight only a share is allowed. Links lead to near rows of all kinds, so
+    # somewhat less than the inverse share gives the same recall.
+    wide = min(profile.rows, int(effort * share**-0.8))
+    # A filter may leave islands that are far from the query: they take more effort.
+    narrow = effort * (2 if is_narrow else 1)
+    walked = costs.base + profile.compared(wide) * step
+    gated = costs.base + 1.3 * profile.compared(narrow) * (step + _HOP_NANOSECONDS / share)
+    if share == 1.0:
+        gated = math.inf
+    ways = {EXACT: exact, GRAPH: walked, FILTERED_GRAPH: gated}
+    best = min(ways, key=lambda name: ways[name])
+    said = ", ".join(f"{name} {cost / 1e3:.0f} µs" for name, cost in ways.items() if cost < 1e12)
+    return Plan(best, f"expected: {said}", {GRAPH: wide, FILTERED_GRAPH: narrow}.get(best, 0))
 
 
-def walk_steps(rows: int, effort: int) -> float:
-    """Returns about how many rows a walk compares (measured at 100,000 and 300,000 rows)."""
-    return 1_300.0 * (effort / 64) ** 0.6 * (max(rows, 1_000) / 100_000) ** 0.2
+def _choose_lists(
+    profile: Profile, allowed: int, count: int, recall: RecallClass, costs: Costs
+) -> Plan:
+    share = allowed / profile.rows
+    exact = exact_cost(profile, allowed, costs)
+    if share < _WIDE_SHARE and allowed <= EXACT_ROWS and recall == RecallClass.HIGH:
+        return Plan(EXACT, f"{allowed} rows are allowed: few enough to compare all")
+    # Lists shrink with the filter: more of them for as many rows, but not for all of the effort.
+    effort = min(profile.lists, math.ceil(profile.effort(recall, count) * share**-0.5))
+    row = costs.far_row * profile.width / 384 * (1 if profile.kind in CODED else 3)
+    visited = costs.base * 3 + profile.lists * 20 + profile.compared(effort) * share * row
+    if exact <= visited:
+        return Plan(EXACT, f"expected: exact {exact / 1e3:.0f} µs, lists {visited / 1e3:.0f} µs")
+    return Plan(IVF, f"expected: lists {visited / 1e3:.0f} µs, exact {exact / 1e3:.0f} µs", effort)

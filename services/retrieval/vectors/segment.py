@@ -1,30 +1,63 @@
-"""An open segment: its arrays, and searches by whichever plan is cheapest."""
+"""An open segment: its vectors, its index, and searches by whichever plan is cheapest."""
 
 from __future__ import annotations
 
 import mmap
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from services.retrieval.vectors import planner
-from services.retrieval.vectors.graph import NO_BITS, NO_ROWS, SEEDS, Graph, Visits
+from services.retrieval.vectors import calibration, planner
+from services.retrieval.vectors.allowed import Allowed
+from services.retrieval.vectors.graph import NO_BITS
 from services.retrieval.vectors.kernels.registry import REGISTRY
-from services.retrieval.vectors.planner import Costs, Plan
-from services.retrieval.vectors.quantiser import Quantiser
-from services.retrieval.vectors.scan import CodedScan, FloatScan, scratch
+from services.retrieval.vectors.planner import Plan, Profile
+from services.retrieval.vectors.scan import CodedScan, FloatScan
 from services.retrieval.vectors.spec import RecallClass, SegmentFound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from services.retrieval.vectors.allowed import Allowed
     from services.retrieval.vectors.spec import BuildSpec
 
-_ALL_CONNECTED = 8
-"""Neighbours that must pass a filter before second neighbours are left alone."""
 _PLANS = 64
+"""Plans remembered; a new filter is planned anew in 5 µs."""
+
+
+class Index(Protocol):
+    """What narrows down the rows to compare: a graph, or lists."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that searches made."""
+        ...
+
+    def search(
+        self,
+        queries: NDArray[np.float32],
+        allowed: Allowed | None,
+        plan: Plan,
+        recall: RecallClass,
+        rows: NDArray[np.int64],
+        scores: NDArray[np.float32],
+    ) -> int:
+        """Writes what it finds near each query to rows and scores; returns the rows compared."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a segment is made of."""
+
+    vectors: NDArray[np.float32]
+    """(n, d), may be mapped."""
+    scan: CodedScan | FloatScan
+    index: Index | None = None
+    measured: dict[str, float] = field(default_factory=dict)
+    bytes_on_disk: int = 0
+    resident: int = 0
+    """Bytes of arrays that are in memory."""
 
 
 class Segment:
@@ -32,37 +65,20 @@ class Segment:
 
     Args:
         spec: How it was built.
-        vectors: (n, d) float32.
-        scan: Compares given rows.
-        graph: Links, of a graph kind.
-        measured: Figures taken at build time.
-        bytes_on_disk: Of its files.
-        resident: Arrays that are in memory.
-        costs: What things cost on this machine.
+        profile: What its planner knows.
+        parts: What it is made of.
     """
 
-    def __init__(
-        self,
-        spec: BuildSpec,
-        vectors: NDArray[np.float32],
-        scan: CodedScan | FloatScan,
-        graph: Graph | None,
-        measured: dict[str, float],
-        bytes_on_disk: int,
-        resident: int,
-        costs: Costs,
-    ) -> None:
+    def __init__(self, spec: BuildSpec, profile: Profile, parts: Parts) -> None:
         self.spec = spec
-        self.measured = measured
-        self.bytes_on_disk = bytes_on_disk
-        self._vectors = vectors
-        self._scan = scan
-        self._graph = graph
-        self._resident = resident
-        self._costs = costs
-        self._visits = Visits(len(vectors))
+        self.profile = profile
+        self.measured = parts.measured
+        self.bytes_on_disk = parts.bytes_on_disk
+        self._parts = parts
+        self._vectors = parts.vectors
+        self._scan = parts.scan
         self._all: NDArray[np.int32] | None = None
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._plans: dict[Any, Plan] = {}
 
     @property
     def rows(self) -> int:
@@ -77,8 +93,9 @@ class Segment:
     @property
     def nbytes(self) -> int:
         """Bytes held in memory, without pages of mapped files."""
-        everything = 0 if self._all is None else self._all.nbytes
-        return self._resident + everything + self._visits.made * self.rows
+        index = self._parts.index
+        made = 0 if index is None else index.nbytes
+        return self._parts.resident + made + (0 if self._all is None else self._all.nbytes)
 
     def search(
         self,
@@ -88,23 +105,40 @@ class Segment:
         recall: RecallClass = RecallClass.HIGH,
     ) -> SegmentFound:
         """Returns for each query the k allowed rows nearest to it; see `VectorSegment`."""
-        number = len(queries)
-        rows = np.empty((number, k), np.int64)
-        scores = np.empty((number, k), np.float32)
+        if not (queries.flags.c_contiguous and queries.flags.writeable):
+            # Code is compiled for one form of arrays; others would be compiled on the spot.
+            queries = queries.copy()
         total = len(self._vectors)
-        if allowed is not None and allowed.count == total:
+        count = total if allowed is None else allowed.count
+        if count == total:
             allowed = None
-        plan = self.plan(total if allowed is None else allowed.count, k, recall)
-        if plan.name == planner.EXACT:
-            ids = self._everything() if allowed is None else allowed.ids
-            bits = NO_BITS if allowed is None else allowed.bits
-            compared = self._scan.search(queries, ids, bits, recall, rows, scores)
-        elif plan.name == planner.SKIP:
+        return self.search_by(self.plan(count, k, recall), queries, allowed, k, recall)
+
+    def search_by(
+        self,
+        plan: Plan,
+        queries: NDArray[np.float32],
+        allowed: Allowed | None,
+        k: int,
+        recall: RecallClass,
+    ) -> SegmentFound:
+        """Searches by a given plan: for builders that measure, and for tests."""
+        rows = np.empty((len(queries), k), np.int64)
+        scores = np.empty((len(queries), k), np.float32)
+        index = self._parts.index
+        if plan.name == planner.SKIP:
             rows.fill(-1)
             scores.fill(-np.inf)
-            compared = 0
-        else:
-            compared = self._walk(queries, allowed, plan, recall, rows, scores)
+            return SegmentFound(rows, scores, plan.name, plan.why, 0)
+        if plan.name == planner.EXACT or index is None:
+            compared = self._compare_all(queries, allowed, recall, rows, scores)
+            return SegmentFound(rows, scores, planner.EXACT, plan.why, compared)
+        compared = index.search(queries, allowed, plan, recall, rows, scores)
+        wanted = min(k, self.rows if allowed is None else allowed.count)
+        for at in np.flatnonzero(rows[:, wanted - 1] < 0):
+            # A filter can cut a graph to pieces: whoever asked for k rows gets them.
+            one = slice(at, at + 1)
+            compared += self._compare_all(queries[one], allowed, recall, rows[one], scores[one])
         return SegmentFound(rows, scores, plan.name, plan.why, compared)
 
     def plan(self, allowed: int, k: int, recall: RecallClass) -> Plan:
@@ -112,13 +146,13 @@ class Segment:
         key = (allowed, k, recall)
         found = self._plans.get(key)
         if found is None:
-            found = planner.choose(
-                self.spec.kind, self.rows, allowed, k, recall, self._scan.width, self._costs
-            )
-            if found.name != planner.EXACT and REGISTRY.get(self._scan.width) is None:
+            found = planner.choose(self.profile, allowed, k, recall, calibration.current())
+            if found.name in {planner.GRAPH, planner.FILTERED_GRAPH} and not REGISTRY.get(
+                self._scan.width
+            ):
                 return Plan(planner.EXACT, "no compiled code is ready for the graph")
             if len(self._plans) >= _PLANS:
-                self._plans.popitem(last=False)
+                self._plans = {}
             self._plans[key] = found
         return found
 
@@ -136,74 +170,18 @@ class Segment:
 
     def close(self) -> None:
         """Lets go of memory and files; searches that run hold what they need until they end."""
-        self._plans.clear()
+        self._plans = {}
 
-    def _everything(self) -> NDArray[np.int32]:
-        if self._all is None:
-            self._all = np.arange(self.rows, dtype=np.int32)
-        return self._all
-
-    def _walk(
+    def _compare_all(
         self,
         queries: NDArray[np.float32],
         allowed: Allowed | None,
-        plan: Plan,
         recall: RecallClass,
         rows: NDArray[np.int64],
         scores: NDArray[np.float32],
     ) -> int:
-        graph, scan = self._graph, self._scan
-        kernels = REGISTRY.get(scan.width)
-        if graph is None or kernels is None:
-            raise RuntimeError("a graph was planned where there is none")
-        bits = NO_BITS if allowed is None else allowed.bits
-        gate, seeds = NO_BITS, NO_ROWS
-        if plan.name == planner.FILTERED_GRAPH and allowed is not None:
-            gate, seeds = bits, _seeds(allowed)
-        own = scratch()
-        own.fit(0, scan.width, plan.effort, graph.most_links)
-        entries = np.zeros(len(queries), np.int64)
-        visited, epoch = lent = self._visits.take()
-        try:
-            if isinstance(scan, CodedScan):
-                if len(graph.upper):
-                    kernels.descend(
-                        scan.codes, graph.upper, graph.upper_links, scan.steps, queries,
-                        own.quantised, entries,
-                    )  # fmt: skip
-                return kernels.search_graph(
-                    scan.codes, self._vectors, graph.starts, graph.links, entries, seeds, gate,
-                    bits, scan.steps, queries, scan.slacks[recall], plan.effort, _ALL_CONNECTED,
-                    visited, epoch, own.quantised, own.pool, own.fresh, rows, scores,
-                )  # fmt: skip
-            if len(graph.upper):
-                kernels.descend_floats(
-                    self._vectors, graph.upper, graph.upper_links, queries, entries
-                )
-            return kernels.search_float_graph(
-                self._vectors, graph.starts, graph.links, entries, seeds, gate, bits, queries,
-                1.0, plan.effort, _ALL_CONNECTED, visited, epoch, own.pool, own.fresh, rows,
-                scores,
-            )  # fmt: skip
-        finally:
-            self._visits.give_back(lent)
-
-
-def _seeds(allowed: Allowed) -> NDArray[np.int32]:
-    """Returns some allowed rows, spread evenly, to start a filtered walk from."""
-    found = allowed.known.get("seeds")
-    if found is None:
-        ids = allowed.ids
-        found = allowed.known["seeds"] = ids[:: max(1, len(ids) // SEEDS)][:SEEDS].copy()
-    return found
-
-
-def quantiser_of(manifest: dict[str, Any], bounds: NDArray[np.float32]) -> Quantiser:
-    """Returns the quantiser of a segment from its files."""
-    about = manifest["quantiser"]
-    return Quantiser(
-        np.ascontiguousarray(bounds[0]),
-        np.ascontiguousarray(bounds[1]),
-        float(about["max_residual"]),
-        float(about["mean_residual"]),
-    )
+        if allowed is not None:
+            return self._scan.search(queries, allowed.ids, allowed.bits, recall, rows, scores)
+        if self._all is None:
+            self._all = np.arange(self.rows, dtype=np.int32)
+        return self._scan.search(queries, self._all, NO_BITS, recall, rows, scores)

@@ -64,7 +64,7 @@ class BuildSpec:
     """Lists of an IVF kind; 0: four times the root of the row count."""
     code_bytes: int = 0
     """Bytes of a product-quantised vector; 0: a quarter of the dimensions."""
-    sample: int = 100
+    sample: int = 200
     """Rows used as queries to measure the recall of what was built; 0: none."""
 
     def to_json(self) -> str:

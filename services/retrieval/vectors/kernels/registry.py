@@ -14,9 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from services.retrieval.vectors import calibration
 from services.retrieval.vectors.quantiser import LINE
 
 _SMALL_ROWS = 65_536
+SEEDS = 256
+"""Most allowed rows that a filtered walk starts from."""
 _BESIDE = Path(__file__).parent / "__pycache__"
 
 
@@ -83,16 +86,21 @@ class KernelRegistry:
                 made = self._compile(width, is_cached=True)
         except ImportError as error:
             self.failure = f"numba cannot be used: {error}"
+            return
         except Exception:  # noqa: BLE001 - a cache that is damaged or cannot be written
             try:
                 with self._compiling:
                     made = self._compile(width, is_cached=False)
             except Exception as error:  # noqa: BLE001 - numpy serves instead
                 self.failure = f"cannot compile: {type(error).__name__}: {error}"
-            else:
-                self._ready[width] = made
-        else:
-            self._ready[width] = made
+                return
+        self._calibrate(made, width)
+        self._ready[width] = made
+
+    def _calibrate(self, made: Kernels, width: int) -> None:
+        if width == calibration.WIDTH:
+            folder = (self._folder or _BESIDE) / _sources_digest()
+            calibration.use(calibration.load_or_measure(made, folder))
 
     def _compile(self, width: int, *, is_cached: bool) -> Kernels:
         # Takes memory and time that only segments need.
@@ -173,7 +181,7 @@ class Scratch(threading.local):
         self.four_scores = np.empty((4, 1), np.int32)
         self.four_quantised = np.empty((4, LINE), np.int16)
         self.pool = np.empty(1024, np.int64)
-        self.fresh = np.empty((2, 256), np.int32)
+        self.fresh = np.empty((2, 512), np.int32)
         self.entries = np.empty(1, np.int64)
 
     def fit(self, rows: int, width: int, effort: int = 0, links: int = 0) -> None:
@@ -185,8 +193,8 @@ class Scratch(threading.local):
             self.quantised = np.empty(width, np.int16)
         if len(self.pool) < effort:
             self.pool = np.empty(effort, np.int64)
-        if self.fresh.shape[1] < links * 2 + 128:
-            self.fresh = np.empty((2, links * 2 + 128), np.int32)
+        if self.fresh.shape[1] < links * 2 + SEEDS + 64:
+            self.fresh = np.empty((2, links * 2 + SEEDS + 64), np.int32)
 
     def fit_four(self, rows: int, width: int) -> None:
         """Grows the buffers for four queries at once; they are let go when far too large."""
