@@ -94,7 +94,16 @@ async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Bac
     """Opens views in this process."""
     quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
     shape = Shape(graph_rows=settings.graph_rows)
-    keeping = KeeperSettings(settings.poll_seconds, settings.max_view_bytes, shape)
+    keeping = KeeperSettings(
+        settings.poll_seconds,
+        settings.max_view_bytes,
+        shape,
+        folder=settings.data_dir / "retrieval" / "views",
+        build_threads=settings.build_threads,
+        warm_after_seconds=settings.warm_after_seconds,
+        cold_after_seconds=settings.cold_after_seconds,
+        hot_uses=settings.hot_searches,
+    )
     async with Keeper(store, keeping) as keeper:
         searcher = Searcher(
             store, keeper, settings.search_threads, passage_bytes=settings.passage_cache_bytes

@@ -30,3 +30,10 @@ VIEWS_DIFFERENT = Counter(
     "cairn_retrieval_views_different_total",
     "Views that held other documents than the store, and were loaded anew.",
 )
+SNAPSHOTS = Counter(
+    "cairn_retrieval_snapshots_total", "Snapshots created, restored and deleted.", ["done"]
+)
+SNAPSHOTS_DAMAGED = Counter(
+    "cairn_retrieval_snapshots_damaged_total",
+    "Snapshots whose files were not what was written, found when they were to be restored.",
+)

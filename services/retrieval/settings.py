@@ -43,6 +43,18 @@ class RetrievalSettings(ServiceSettings):
     """Between two looks at the log of other replicas' writes: bounds how late they are seen."""
     max_view_bytes: Annotated[int, Field(ge=1 << 20)] = 4 << 30
     """Memory for views of collections; the longest unused is dropped first and loads again."""
+    warm_after_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    """Without a search for so long, a large view moves from memory to mapped files, unless its
+    collection says otherwise."""
+    cold_after_seconds: Annotated[float, Field(ge=0)] = 604_800.0
+    """Without a search for so long, a view is dropped; its files stay, and it loads when asked
+    for."""
+    hot_searches: Annotated[int, Field(ge=1)] = 30
+    """Searches within a minute that bring a view back from mapped files to memory."""
+    build_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of the process of low priority that builds indexes."""
+    max_snapshots: Annotated[int, Field(ge=1, le=1000)] = 16
+    """Snapshots of one collection; more are refused until one is deleted or past its time."""
     preload_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """Time given to loading views before the service says it is ready; others load when asked."""
     scan_rows: Annotated[int, Field(ge=0)] = 20_000

@@ -222,7 +222,7 @@ class ViewFolder:
                 state = files.read_manifest(self._states / name)["state"]
                 needed |= {each["name"] for each in state["segments"]}
             except (DamagedSegmentError, KeyError, TypeError):
-                self.discard(name)
+                continue  # who loads it finds out, and says so
         with contextlib.suppress(FileNotFoundError):
             for each in self._segments.iterdir():
                 if each.name.split(".")[0] not in needed:
@@ -230,7 +230,7 @@ class ViewFolder:
 
     def clean(self) -> None:
         """Removes what an interrupted process left half written; before anything is opened."""
-        for folder in (self._segments, self._states):
+        for folder in (self.path, self._segments, self._states):
             with contextlib.suppress(FileNotFoundError):
                 for each in folder.iterdir():
                     if each.suffix in {_TEMPORARY, ".json"}:

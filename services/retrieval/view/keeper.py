@@ -205,6 +205,11 @@ class Keeper:
         if kept is not None:
             kept.required_seq = max(kept.required_seq, seq)
 
+    def follow(self, collection: Collection) -> None:
+        """Makes searches see a write of this process that did not come by `take_in`."""
+        self.require(collection.id, collection.seq)
+        self.wake()
+
     def loaded(self, collection_id: int) -> View | None:
         """Returns the view of a collection if it is loaded."""
         kept = self._kept.get(collection_id)
@@ -306,9 +311,14 @@ class Keeper:
 
     async def _poll(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.poll_seconds):
-                    await self._wake.wait()
+            # Sooner when another process says that it wrote, or this one that it restored.
+            woken = asyncio.ensure_future(self._wake.wait())
+            changed = asyncio.ensure_future(self._store.changed(self._settings.poll_seconds))
+            try:
+                await asyncio.wait((woken, changed), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
+                changed.cancel()
             self._wake.clear()
             try:
                 await self._look()

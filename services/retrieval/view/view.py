@@ -119,6 +119,7 @@ class View:
         self.saved_seq = 0
         """Newest write in the saved files."""
         self._saved_chunks = 0
+        self._saved_parts: tuple[str, ...] = ()
         self._saved_at = time.monotonic()
         self.published = self._load(connection, collection, tier)
 
@@ -186,7 +187,11 @@ class View:
     def wants_save(self) -> bool:
         """Whether its files are so old that a restart would take longer than it should."""
         snapshot = self.published.snapshot
-        if snapshot.seq == self.saved_seq or snapshot.chunk_count < _SMALL:
+        if snapshot.chunk_count < _SMALL:
+            return False
+        if _names(snapshot) != self._saved_parts:
+            return True
+        if snapshot.seq == self.saved_seq:
             return False
         if abs(snapshot.chunk_count - self._saved_chunks) >= self._shape.saved_rows:
             return True
@@ -279,6 +284,7 @@ class View:
         identity = identity_of(published.collection)
         name = self.folder.save(frozen.files(), frozen.about, placed, identity)
         self.saved_seq, self._saved_chunks = snapshot.seq, snapshot.chunk_count
+        self._saved_parts = _names(snapshot)
         self._saved_at = time.monotonic()
         self.sweep()
         return name
@@ -396,6 +402,7 @@ class View:
         if published.snapshot.checksum != position.checksum:
             raise DamagedSegmentError("the files hold other documents than the store")
         self.saved_seq, self._saved_chunks = loaded.seq, snapshot.chunk_count
+        self._saved_parts = _names(snapshot)
         return published
 
     def _open(self, name: str, first: int, last: int) -> Part:
@@ -419,6 +426,10 @@ class View:
         size = snapshot.rows.tail_size
         if size > _TAIL and size > snapshot.chunk_count // _TAIL_SHARE:
             snapshot.rows.seal()
+
+
+def _names(snapshot: Snapshot) -> tuple[str, ...]:
+    return tuple(part.name for part in snapshot.segments)
 
 
 def identity_of(collection: Collection) -> Identity:
