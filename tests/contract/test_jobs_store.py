@@ -11,7 +11,7 @@ import pytest
 from services.ingestion.document import DocumentKey, Priority, content_of
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
 from services.ingestion.jobs.checkpoints import Progress
-from services.ingestion.jobs.claims import MAX_ATTEMPTS
+from services.ingestion.jobs.claims import MAX_ATTEMPTS, Wanted
 from services.ingestion.jobs.indexing import IndexWindow, WindowBusy
 from services.ingestion.jobs.model import JobState, NewJob
 from services.ingestion.jobs.queries import JobFilter
@@ -594,3 +594,128 @@ async def test_the_principals_of_a_collection_are_known(store):
     await submit(store, "b", acl_json=json.dumps(["user:bob"]))
     await submit(store, "c", acl_json=json.dumps(["user:eve"]), collection="other")
     assert await store.principals_of("t", "c") == {"user:ada", "group:x", "user:bob"}
+
+
+async def test_what_died_with_others_runs_with_few_and_then_alone(store, clock):
+    for n in range(6):
+        await submit(store, f"d{n}")
+    seen = []
+    for _ in range(MAX_ATTEMPTS):
+        leases = await store.claim_some("w", Wanted(most=100))
+        seen.append((len(leases), leases[0].job.attempt_count))
+        await store.complete_stage(leases[-1], progress(Stage.PARSED))
+        clock.move(LEASE_SECONDS + 1)
+    # Each time the last one got on; the others are suspected more and more.
+    assert [count for count, _ in seen[:2]] == [6, 6]
+    assert seen[-1][0] <= 2
+    assert (await store.stats("t")).dead_letter_count == 0
+
+
+async def test_suspects_wait_until_the_worker_has_nothing_else(store, clock):
+    await submit(store, "bad")
+    for _ in range(2):
+        await store.claim("w")
+        clock.move(LEASE_SECONDS + 1)
+    await submit(store, "good")
+    assert await store.claim_some("w", Wanted(most=5, is_alone=False)) == []
+    (suspect,) = await store.claim_some("w", Wanted(most=5))
+    assert (suspect.job.key.document_id, suspect.job.attempt_count) == ("bad", 3)
+    (other,) = await store.claim_some("w", Wanted(most=5, is_alone=False))
+    assert other.job.key.document_id == "good"
+
+
+async def test_a_claim_shares_its_room_between_tenants_and_keeps_to_its_bytes(store):
+    for n in range(4):
+        await submit(store, f"d{n}", tenant="noisy")
+    await submit(store, "one", tenant="quiet")
+    leases = await store.claim_some("w", Wanted(most=4))
+    assert sorted(lease.job.key.tenant for lease in leases) == ["noisy", "noisy", "quiet"]
+    assert await store.claim_some("w", Wanted(most=4, except_tenants=["noisy"])) == []
+    assert len(await store.claim_some("w", Wanted(most=4))) == 2
+    for n in range(2):
+        await submit(store, f"large{n}", tenant="quiet", size_bytes=100)
+    leases = await store.claim_some("w", Wanted(most=4, most_bytes=10, except_tenants=["noisy"]))
+    assert [lease.job.key.document_id for lease in leases] == ["large0"]
+
+
+async def test_a_tenant_whose_oldest_job_waits_too_long_may_submit_no_more(database_url, clock):
+    bounds = QueueBounds(6, 8, retry_after_seconds=3.0, max_age_seconds=60.0)
+    async with (
+        await JobStore.open(database_url, bounds, clock=clock) as store,
+        await JobStore.open(database_url, bounds, clock=clock) as other,
+    ):
+        await submit(store, "old")
+        clock.move(59)
+        await other.check_room("t")
+        clock.move(2)
+        with pytest.raises(ResourceExhaustedError) as caught:
+            await store.check_room("t", 5)
+        assert caught.value.metadata["scope"] == "queue age"
+        assert caught.value.retry_after_seconds == 3.0
+        await store.check_room("other")
+        # What a worker has begun, or what failed and waits, is not behind.
+        await store.postpone(await store.claim("w"), failure(), 5.0)
+        await store.check_room("t", 5)
+
+
+async def test_a_request_that_does_not_fit_is_refused_whole(store):
+    await store.check_room("t", 6)
+    with pytest.raises(ResourceExhaustedError):
+        await store.check_room("u", 7)
+
+
+async def test_checkpoints_of_many_jobs_fail_each_for_itself(store, clock):
+    for n in range(4):
+        await submit(store, f"d{n}")
+    leases = await store.claim_some("w", Wanted(most=4))
+    await submit(store, "d1", b"newer")
+    results = await asyncio.gather(
+        *(
+            store.complete_stage(lease, progress(Stage.PARSED), ("parsed", b"p"))
+            for lease in leases
+        ),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, LeaseLostError) for result in results] == [False, True, False, False]
+    windows = await asyncio.gather(
+        *(store.begin_indexing(lease, 5.0, is_bulk=True) for lease in leases),
+        return_exceptions=True,
+    )
+    assert [isinstance(each, IndexWindow) for each in windows] == [True, False, True, True]
+    ended = await asyncio.gather(
+        *(store.finish_indexing(lease, progress(Stage.INDEXED), 3) for lease in leases)
+    )
+    assert ended == [True, False, True, True]
+    assert (await store.stats("t")).ready_count == 3
+
+
+async def test_submissions_at_once_are_each_answered_for_themselves(store):
+    results = await asyncio.gather(
+        store.submit(new_job("a", idempotency_key="k"), content_of(b"text")),
+        store.submit(new_job("b", b"other", idempotency_key="k"), content_of(b"other")),
+        store.submit(new_job("c", b"1"), content_of(b"1")),
+        store.submit(new_job("c", b"2"), content_of(b"2")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[1], AlreadyExistsError)
+    first, second = results[2].job, results[3].job
+    assert (await store.get("t", first.job_id)).state is JobState.SUPERSEDED
+    assert (await store.get_by_document(second.key)).job_id == second.job_id
+    assert await store.read_content(second.job_id) == [b"2"]
+
+
+async def test_a_worker_of_a_document_that_was_deleted_and_came_again_is_late(store, clock):
+    await submit(store)
+    stale = await store.claim("w1")
+    await store.begin_indexing(stale, 1.0)
+    await store.delete_documents("t", "c", ["d"], 30.0)
+    clock.move(31)
+    await store.finish_purges([DocumentKey("t", "c", "d")])
+    await submit(store)
+    fresh = await store.claim("w2")
+    assert not await store.finish_indexing(stale, progress(Stage.INDEXED), 9)
+    with pytest.raises(LeaseLostError):
+        await store.complete_stage(stale, progress(Stage.PARSED))
+    window = await store.begin_indexing(fresh, 5.0)
+    assert isinstance(window, IndexWindow)
+    assert window.known_version == 0

@@ -5,11 +5,11 @@ Every write proves by its fencing token that the worker still has the job.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, Row, exists, select, update
 
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
 from services.ingestion.jobs.model import JobState, Lease
@@ -19,6 +19,10 @@ from services.ingestion.jobs.tables import documents, jobs, turns
 MAX_ATTEMPTS = 5
 """Attempts on one stage; the last failure ends the job."""
 
+SUSPECT_ATTEMPTS = 2
+"""Attempts on one stage after which a job is a suspect: what it ran with may have died of it. It
+runs with few others, then alone, so that only the one to blame uses its attempts up."""
+_SUSPECTS_AT_ONCE = {2: 8, 3: 2}
 _TENANTS_PER_CLAIM = 8
 _EXPIRED_PER_CLAIM = 64
 
@@ -33,6 +37,8 @@ class Wanted:
     """Size of their documents together; the first is taken whatever its size."""
     except_tenants: Collection[str] = ()
     """Tenants whose jobs are not taken: the room left is for the others."""
+    is_alone: bool = True
+    """Whether the worker has nothing else in work: suspects are taken on this condition only."""
 
 
 def claim(
@@ -94,13 +100,18 @@ def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str
     for place, tenant in enumerate(waiting):
         share = -(-(wanted.most - len(numbers)) // (len(waiting) - place))
         found = connection.execute(
-            select(jobs.c.number, jobs.c.size_bytes)
+            select(jobs.c.number, jobs.c.size_bytes, jobs.c.attempt_count)
             .where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == tenant)
             .order_by(jobs.c.rank, jobs.c.number)
             .limit(share)
             .with_for_update(skip_locked=True)
         ).all()
+        if found and found[0].attempt_count >= SUSPECT_ATTEMPTS and not numbers:
+            # Not taken now, nothing is: the worker comes back when what it has is done.
+            return (_suspects(found), [tenant]) if wanted.is_alone else ([], [])
         for row in found:
+            if row.attempt_count >= SUSPECT_ATTEMPTS:
+                break
             size_bytes += row.size_bytes
             if numbers and size_bytes > wanted.most_bytes:
                 return numbers, tenants
@@ -110,6 +121,12 @@ def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str
         if len(numbers) >= wanted.most:
             break
     return numbers, tenants
+
+
+def _suspects(found: Sequence[Row[int, int, int]]) -> list[int]:
+    most = _SUSPECTS_AT_ONCE.get(found[0].attempt_count, 1)
+    alike = [row.number for row in found if row.attempt_count == found[0].attempt_count]
+    return alike[:most]
 
 
 def _recover_expired(connection: Connection, now_us: int) -> None:

@@ -150,7 +150,7 @@ def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: 
     """
     rows = lock_documents(connection, [each.lease for each in indexed])
     held = held_numbers(connection, [each.lease for each in indexed])
-    _record_documents(connection, indexed, rows)
+    _record_documents(connection, _still_known(connection, indexed, held), rows)
     done = [
         each
         for each in indexed
@@ -177,6 +177,19 @@ def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: 
             _drop_replaced(connection, rows[each.lease.document_key], each.lease)
     numbers = {each.lease.job.number for each in done}
     return [each.lease.job.number in numbers for each in indexed]
+
+
+def _still_known(
+    connection: Connection, indexed: Sequence[Indexed], held: set[int]
+) -> list[Indexed]:
+    """Returns those whose jobs exist: the others' documents were deleted, and may be new ones."""
+    lost = [each.lease.job.job_id for each in indexed if each.lease.job.number not in held]
+    if not lost:
+        return list(indexed)
+    there = set(connection.scalars(select(jobs.c.job_id).where(jobs.c.job_id.in_(lost))))
+    return [
+        each for each in indexed if each.lease.job.number in held or each.lease.job.job_id in there
+    ]
 
 
 def _record_documents(

@@ -17,7 +17,7 @@ from services.ingestion.failures import (
     Stage,
     StageFailedError,
 )
-from services.ingestion.jobs.claims import Wanted
+from services.ingestion.jobs.claims import SUSPECT_ATTEMPTS, Wanted
 from services.ingestion.jobs.model import JobState
 from services.ingestion.stages.backoff import attempt_delay_seconds, outage_delay_seconds
 from services.ingestion.tracing import continue_trace
@@ -146,11 +146,14 @@ class Workers:
     def _wanted(self) -> Wanted | None:
         """Returns what there is room for."""
         running = self._state.running.values()
+        if any(each.lease.job.attempt_count > SUSPECT_ATTEMPTS for each in running):
+            # It may end this process: nothing else is to go down with it.
+            return None
         free = self._capacity.jobs - len(running)
         size_bytes = sum(each.lease.job.size_bytes for each in running)
         left_bytes = self._capacity.most_bytes - size_bytes
         if free > 0 and (left_bytes > 0 or not running):
-            return Wanted(free, left_bytes)
+            return Wanted(free, left_bytes, is_alone=not running)
         # Full, perhaps of one tenant's documents: others' go past them.
         free = min(
             self._capacity.express_jobs - sum(each.is_express for each in running),
@@ -159,7 +162,7 @@ class Workers:
         if free <= 0:
             return None
         tenants = frozenset(each.lease.job.key.tenant for each in running)
-        return Wanted(free, self._capacity.most_bytes, tenants)
+        return Wanted(free, self._capacity.most_bytes, tenants, is_alone=False)
 
     def _start(self, lease: Lease) -> None:
         is_express = self._is_express(lease)
