@@ -19,6 +19,7 @@ from services.rpc.logs import get_logger
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+_WORTH_BYTES = 1 << 20
 _RETRY_SECONDS = 1.0
 """Between two attempts to put it back."""
 
@@ -74,13 +75,26 @@ class Ballast:
         except OSError:
             return False
 
+    def tidy(self) -> bool:
+        """Gives the disk what the log took and does not need; returns whether that was much."""
+        before = self._log_bytes
+        with contextlib.suppress(sqlite3.Error):
+            self._truncate_log()
+        return before - self._log_bytes >= _WORTH_BYTES
+
     def _truncate_log(self) -> None:
-        """Gives back what the log took that is in the database by now."""
         connection = self._engine.raw_connection()
         try:
             connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.close()
+
+    @property
+    def _log_bytes(self) -> int:
+        try:
+            return Path(f"{self._engine.url.database}-wal").stat().st_size
+        except OSError:
+            return 0
 
     def _allocate(self) -> None:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -48,6 +48,8 @@ class _Job:
     """`time.monotonic()` after which nobody waits any more."""
     frees_space: bool = False
     """Whether it may have the disk's reserve."""
+    was_full: bool = False
+    """Whether it found no space before."""
     result: Any = None
     error: BaseException | None = None
 
@@ -207,13 +209,19 @@ class GroupWriter:
     def _retries(self, job: _Job) -> bool:
         """Answers a job unless it is to be tried again, with space made for it if it frees some."""
         if job.error is not None:
-            if job.frees_space and self._ballast is not None and is_full(job.error):
-                if self._ballast.give():
+            if self._ballast is not None and is_full(job.error):
+                if self._finds_space(job, self._ballast):
                     return True
             elif is_retryable(job.error):
                 return True
         _answer(job)
         return False
+
+    def _finds_space(self, job: _Job, ballast: Ballast) -> bool:
+        """Makes space for a job that found none: what the log does not need, then the reserve."""
+        is_first = not job.was_full
+        job.was_full = True
+        return (is_first and ballast.tidy()) or (job.frees_space and ballast.give())
 
     def _admit(self, jobs: list[_Job]) -> list[_Job]:
         """Answers those that may not be written now; returns the others."""
