@@ -150,3 +150,31 @@ async def test_a_full_disk_refuses_writes_and_lets_reads_and_deletes_through(sma
         again = await fill(stub, 81_000)
         assert again - 81_000 > 60
         assert {each for each in await stored(stub) if each < "d8"} == expected - set(doomed)
+
+
+async def test_a_write_that_the_disk_does_not_confirm_is_never_acknowledged(tmp_path: Path):
+    flag = tmp_path / "failing"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with retrieval_process(folder, failing_sync=flag) as service:
+        stub = service.stub
+        await create(stub)
+        for number in range(5):
+            await upsert(stub, fat(number, 100))
+        flag.touch()
+        results = await asyncio.gather(
+            *(upsert(stub, fat(100 + number, 100)) for number in range(4)),
+            *(upsert(stub, fat(number, 200)) for number in range(5)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(each, grpc.aio.AioRpcError) for each in results)
+        assert {each.code() for each in results} == {grpc.StatusCode.UNAVAILABLE}
+        # The process ends by itself: its next syncs would say nothing about the lost one.
+        assert await asyncio.wait_for(service.process.wait(), 20) != 0
+        assert b"the disk did not confirm a write" in service.log.read_bytes()
+    flag.unlink()
+    async with retrieval_process(folder, failing_sync=flag) as service:
+        found = await stored(service.stub)
+        assert {f"d{number:05}" for number in range(5)} <= found
+        await upsert(service.stub, fat(7, 100))
+        assert await word_is_found(service.stub, 7)

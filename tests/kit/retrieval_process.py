@@ -32,11 +32,14 @@ class RetrievalProcess:
 
 
 @contextlib.asynccontextmanager
-async def retrieval_process(folder: Path, **settings: object) -> AsyncIterator[RetrievalProcess]:
+async def retrieval_process(
+    folder: Path, *, failing_sync: Path | None = None, **settings: object
+) -> AsyncIterator[RetrievalProcess]:
     """Runs `python -m services.retrieval` over a data directory until the block ends.
 
     Args:
         folder: The data directory.
+        failing_sync: While this file exists, no sync of the database succeeds.
         settings: Further settings by their names in the settings class.
     """
     port = free_port()
@@ -49,10 +52,13 @@ async def retrieval_process(folder: Path, **settings: object) -> AsyncIterator[R
         "CAIRN_RETRIEVAL_DISK_RESERVE_BYTES": "0",
         **{f"CAIRN_RETRIEVAL_{key.upper()}": str(value) for key, value in settings.items()},
     }
+    command = ["-m", "services.retrieval"]
+    if failing_sync is not None:
+        command = ["-m", "tests.kit.failing_sync", str(failing_sync), "services.retrieval"]
     log = folder.parent / f"{folder.name}-{port}.log"
     with log.open("wb") as stderr:
         running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.retrieval", cwd=ROOT, env=environment, stderr=stderr
+            sys.executable, *command, cwd=ROOT, env=environment, stderr=stderr
         )
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
