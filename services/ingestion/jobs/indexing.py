@@ -150,7 +150,7 @@ def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: 
     """
     rows = lock_documents(connection, [each.lease for each in indexed])
     held = held_numbers(connection, [each.lease for each in indexed])
-    _record_documents(connection, _still_known(connection, indexed, held), rows)
+    _record_documents(connection, indexed, rows, _still_known(connection, indexed, held))
     done = [
         each
         for each in indexed
@@ -179,21 +179,20 @@ def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: 
     return [each.lease.job.number in numbers for each in indexed]
 
 
-def _still_known(
-    connection: Connection, indexed: Sequence[Indexed], held: set[int]
-) -> list[Indexed]:
-    """Returns those whose jobs exist: the others' documents were deleted, and may be new ones."""
+def _still_known(connection: Connection, indexed: Sequence[Indexed], held: set[int]) -> set[str]:
+    """Returns the ids of jobs that exist: the others' documents were deleted, and may be new."""
+    known = {each.lease.job.job_id for each in indexed if each.lease.job.number in held}
     lost = [each.lease.job.job_id for each in indexed if each.lease.job.number not in held]
-    if not lost:
-        return list(indexed)
-    there = set(connection.scalars(select(jobs.c.job_id).where(jobs.c.job_id.in_(lost))))
-    return [
-        each for each in indexed if each.lease.job.number in held or each.lease.job.job_id in there
-    ]
+    if lost:
+        known |= set(connection.scalars(select(jobs.c.job_id).where(jobs.c.job_id.in_(lost))))
+    return known
 
 
 def _record_documents(
-    connection: Connection, indexed: Sequence[Indexed], rows: dict[int, Row[Any]]
+    connection: Connection,
+    indexed: Sequence[Indexed],
+    rows: dict[int, Row[Any]],
+    known: set[str],
 ) -> None:
     closed, changed = [], {}
     for each in indexed:
@@ -204,7 +203,8 @@ def _record_documents(
         if row.indexing_token == _window_token(lease):
             closed.append({"key": lease.document_key, "token": 0, "until_us": 0})
         newest = changed.get(lease.document_key, {}).get("generation_now", row.indexed_generation)
-        if not row.is_deleted and lease.generation > newest:
+        is_current = not row.is_deleted and lease.job.job_id in known
+        if is_current and lease.generation > newest:
             changed[lease.document_key] = {
                 "key": lease.document_key,
                 "generation_now": lease.generation,

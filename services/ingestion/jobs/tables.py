@@ -52,6 +52,8 @@ documents = Table(
         sqlite_where=text("purge_at_us > 0"),
         postgresql_where=text("purge_at_us > 0"),
     ),
+    # A key that was used is never used again, as in PostgreSQL.
+    sqlite_autoincrement=True,
 )
 
 jobs = Table(
@@ -113,6 +115,7 @@ jobs = Table(
     Index("ingestion_jobs_list", "tenant", "collection", "number"),
     Index("ingestion_jobs_state", "tenant", "state", "number"),
     Index("ingestion_jobs_idempotency", "tenant", "idempotency_key", unique=True),
+    sqlite_autoincrement=True,
 )
 
 contents = Table(
