@@ -75,7 +75,7 @@ async def serve(settings: RetrievalSettings) -> None:
             async with asyncio.TaskGroup() as tasks:
                 upkeep = [
                     tasks.create_task(backend.library.expire()),
-                    tasks.create_task(_end_when_broken(store)),
+                    tasks.create_task(_end_when_broken(store, server)),
                 ]
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(settings.preload_seconds):
@@ -143,9 +143,11 @@ _BACKENDS: dict[str, Callable[[Store, RetrievalSettings], AbstractAsyncContextMa
 }
 
 
-async def _end_when_broken(store: Store) -> None:
+async def _end_when_broken(store: Store, server: RpcServer) -> None:
     """Ends the process, by failing, when the disk did not confirm a write."""
-    raise RuntimeError("the disk failed") from await store.writer.broken()
+    error = await store.writer.broken()
+    await server.stop()
+    raise RuntimeError("the disk failed") from error
 
 
 async def _open_store(url: str, settings: RetrievalSettings) -> Store:
