@@ -34,10 +34,11 @@ from services.filters.lexer import Kind, Token, error_at, tokenize
 if TYPE_CHECKING:
     from services.filters.values import Value
 
-_RESERVED = {
+RESERVED = {
     *("AND", "OR", "NOT", "IN", "EXISTS", "IS", "NULL", "BETWEEN"),
     *("CONTAINS", "ANY", "ALL", "STARTS", "WITH", "PREFIX"),
 }
+"""Words that name no field unless they stand in backquotes."""
 
 
 def parse(text: str, field: str = "filter") -> Filter:
@@ -143,7 +144,7 @@ class _Parser:
 
     def _name(self) -> str:
         token = self._next
-        is_word = token.kind is Kind.WORD and token.text.upper() not in _RESERVED
+        is_word = token.kind is Kind.WORD and token.text.upper() not in RESERVED
         if not is_word and token.kind is not Kind.FIELD:
             raise self._expected("the name of a field")
         self._at += 1
