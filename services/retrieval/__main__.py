@@ -146,7 +146,7 @@ _BACKENDS: dict[str, Callable[[Store, RetrievalSettings], AbstractAsyncContextMa
 async def _end_when_broken(store: Store, server: RpcServer) -> None:
     """Ends the process, by failing, when the disk did not confirm a write."""
     error = await store.writer.broken()
-    await server.stop()
+    await server.drain()
     raise RuntimeError("the disk failed") from error
 
 

@@ -156,7 +156,7 @@ async def test_a_write_that_the_disk_does_not_confirm_is_never_acknowledged(tmp_
     flag = tmp_path / "failing"
     folder = tmp_path / "data"
     folder.mkdir()
-    async with retrieval_process(folder, failing_sync=flag) as service:
+    async with retrieval_process(folder, failing_sync=flag, drain_delay_seconds=1) as service:
         stub = service.stub
         await create(stub)
         for number in range(5):
