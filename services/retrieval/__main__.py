@@ -19,6 +19,7 @@ from services.retrieval.library import Library
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
 from services.retrieval.settings import RetrievalSettings
+from services.retrieval.snapshots.archive import Archive
 from services.retrieval.store.counts import Quota
 from services.retrieval.store.store import Store
 from services.retrieval.transfer import Exporter
@@ -61,6 +62,7 @@ async def serve(settings: RetrievalSettings) -> None:
                 backend.exporter,
                 Admission(settings.max_queries, "retrieval_queries"),
                 Admission(settings.max_write_bytes, "retrieval_write_bytes"),
+                backend.archive,
             )
             server = RpcServer(
                 settings,
@@ -77,6 +79,8 @@ async def serve(settings: RetrievalSettings) -> None:
                     tasks.create_task(backend.library.expire()),
                     tasks.create_task(_end_when_broken(store, server)),
                 ]
+                if backend.archive is not None:
+                    upkeep.append(tasks.create_task(backend.archive.expire()))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(settings.preload_seconds):
                         await backend.preload()
@@ -108,6 +112,13 @@ async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Bac
         searcher = Searcher(
             store, keeper, settings.search_threads, passage_bytes=settings.passage_cache_bytes
         )
+        archive = Archive(
+            store,
+            restored=keeper.follow,
+            folder=settings.data_dir / "retrieval" / "snapshots",
+            most=settings.max_snapshots,
+            default_quota=quota,
+        )
         try:
             yield Backend(
                 Library(store, keeper, default_quota=quota),
@@ -115,8 +126,10 @@ async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Bac
                 Administration(store, keeper, default_quota=quota),
                 Exporter(store, keeper),
                 partial(keeper.preload, settings.max_view_bytes),
+                archive,
             )
         finally:
+            await archive.close()
             await searcher.close()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.retrieval.library import Library
     from services.retrieval.queries import Answer, Query, SearchOptions
     from services.retrieval.search import Likeness, Reach
+    from services.retrieval.snapshots.archive import Archive
     from services.retrieval.transfer import Exporter
 
 
@@ -56,3 +57,5 @@ class Backend:
     exporter: Exporter
     preload: Callable[[], Awaitable[None]]
     """Makes ready what can be made ready before the first search."""
+    archive: Archive | None = None
+    """Snapshots; None: there are none."""

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
-from services.retrieval import checks, from_proto, settings_proto, to_proto
+from services.retrieval import checks, from_proto, limits, settings_proto, to_proto
 from services.retrieval.collections import Alias
 from services.rpc.errors import Reason, UnimplementedError
 from services.rpc.scope_proto import scope_from_proto
@@ -17,6 +17,7 @@ from services.rpc.scope_proto import scope_from_proto
 if TYPE_CHECKING:
     from services.retrieval.administration import Administration
     from services.retrieval.library import Library
+    from services.retrieval.snapshots.archive import Archive
 
 
 class CollectionCalls(rpc.RetrievalServiceServicer):
@@ -24,6 +25,7 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
 
     _library: Library
     _administration: Administration
+    _archive: Archive | None
 
     async def CreateCollection(self, request: pb.CreateCollectionRequest, context: Any) -> Any:
         """Creates a collection."""
@@ -58,7 +60,11 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
     async def DeleteCollection(self, request: pb.DeleteCollectionRequest, context: Any) -> Any:
         """Deletes a collection with everything in it."""
         scope = scope_from_proto(request.scope)
-        await self._library.drop(scope.tenant, checks.collection_name(request.name, "name"))
+        name = checks.collection_name(request.name, "name")
+        collection, _ = await self._library.describe(scope.tenant, name)
+        await self._library.drop(scope.tenant, name)
+        if self._archive is not None:
+            await self._archive.forget(collection.id)
         return pb.DeleteCollectionResponse()
 
     async def SetAlias(self, request: pb.SetAliasRequest, context: Any) -> Any:
@@ -123,19 +129,30 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
 
     async def CreateSnapshot(self, request: pb.CreateSnapshotRequest, context: Any) -> Any:
         """Writes a snapshot of a collection."""
-        _not_built(request, request.collection)
+        tenant, name = _named(request)
+        retention = None
+        if request.HasField("retention"):
+            retention = settings_proto.duration(request.retention, "retention")
+        record = await self._snapshots.create(tenant, name, retention)
+        return pb.CreateSnapshotResponse(snapshot=to_proto.snapshot(record))
 
     async def ListSnapshots(self, request: pb.ListSnapshotsRequest, context: Any) -> Any:
         """Lists the snapshots of a collection."""
-        _not_built(request, request.collection)
+        found = await self._snapshots.list(*_named(request))
+        return pb.ListSnapshotsResponse(snapshots=map(to_proto.snapshot, found))
 
     async def RestoreSnapshot(self, request: pb.RestoreSnapshotRequest, context: Any) -> Any:
         """Puts a collection back to a snapshot."""
-        _not_built(request, request.collection)
+        restored = await self._snapshots.restore(*_named(request), _snapshot_id(request))
+        return pb.RestoreSnapshotResponse(
+            collection=to_proto.collection(restored.collection),
+            replayed_delete_count=restored.replayed,
+        )
 
     async def DeleteSnapshot(self, request: pb.DeleteSnapshotRequest, context: Any) -> Any:
         """Deletes a snapshot."""
-        _not_built(request, request.collection)
+        await self._snapshots.delete(*_named(request), _snapshot_id(request))
+        return pb.DeleteSnapshotResponse()
 
     async def GetQuota(self, request: pb.GetQuotaRequest, context: Any) -> Any:
         """Returns what the tenant may store, and what it has stored."""
@@ -153,9 +170,22 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
         )
         return pb.SetQuotaResponse(quota=to_proto.quota(quota))
 
+    @property
+    def _snapshots(self) -> Archive:
+        if self._archive is None:
+            raise UnimplementedError(
+                Reason.NOT_SUPPORTED, "this deployment writes no snapshots: back up the database"
+            )
+        return self._archive
 
-def _not_built(request: Any, name: str | None) -> NoReturn:
-    scope_from_proto(request.scope)
-    if name is not None:
-        checks.collection_name(name, "name")
-    raise UnimplementedError(Reason.NOT_SUPPORTED, "this version does not do this")
+
+def _named(request: Any) -> tuple[str, str]:
+    """Returns the tenant and the collection or alias that a request names."""
+    scope = scope_from_proto(request.scope)
+    return scope.tenant, checks.collection_name(request.collection, "collection")
+
+
+def _snapshot_id(request: Any) -> str:
+    return checks.text(
+        request.snapshot_id, "snapshot_id", limits.MAX_SNAPSHOT_ID_CHARACTERS, is_required=True
+    )

@@ -41,6 +41,7 @@ MAX_MIXED = 16
 """Further vectors or texts mixed into one query."""
 MAX_QUERIES_PER_BATCH = 256
 MAX_PAGE_SIZE = 1000
+MAX_SNAPSHOT_ID_CHARACTERS = 256
 MAX_IDS = 1000
 """Document ids in one request."""
 MAX_FACET_VALUES = 1000

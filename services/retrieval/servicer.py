@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from services.retrieval.backend import CollectionSearcher
     from services.retrieval.library import Library
     from services.retrieval.queries import Answer, SearchOptions
+    from services.retrieval.snapshots.archive import Archive
     from services.retrieval.transfer import Exporter
     from services.rpc.admission import Admission
 
@@ -45,6 +46,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         exporter: Reads collections whole.
         queries: Bounds the queries in work.
         writes: Bounds the bytes of writes in work.
+        archive: Snapshots; None: there are none.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         exporter: Exporter,
         queries: Admission,
         writes: Admission,
+        archive: Archive | None = None,
     ) -> None:
         self._library = library
         self._administration = administration
         self._exporter = exporter
+        self._archive = archive
         self._searcher = searcher
         self._queries = queries
         self._writes = writes

@@ -57,8 +57,6 @@ class RetrievalSettings(ServiceSettings):
     """Snapshots of one collection; more are refused until one is deleted or past its time."""
     preload_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """Time given to loading views before the service says it is ready; others load when asked."""
-    scan_rows: Annotated[int, Field(ge=0)] = 20_000
-    """Allowed rows up to which vectors are scanned exactly (about 60 ns a row of 384 floats)."""
     graph_rows: Annotated[int, Field(ge=100)] = 20_000
     """Rows from which a graph is built over them."""
     passage_cache_bytes: Annotated[int, Field(ge=1 << 20)] = 64 << 20

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.retrieval.documents import Chunk, Document
     from services.retrieval.library import DocumentPage, PassagePage, Stats
     from services.retrieval.queries import Answer, Group, Passage
+    from services.retrieval.snapshots.archive import Record
     from services.retrieval.store.counts import Quota
 
 
@@ -134,6 +135,19 @@ def consistency(value: Consistency) -> pb.ConsistencyCheck:
         stored_hash=f"{stored.xor:016x}",
         view_hash=f"{viewed.xor:016x}",
         checked_at=timestamp(value.checked_micros),
+    )
+
+
+def snapshot(value: Record) -> pb.Snapshot:
+    """Returns the message of a snapshot."""
+    return pb.Snapshot(
+        snapshot_id=value.snapshot_id,
+        collection=value.collection,
+        seq=value.seq,
+        created_at=timestamp(value.created_micros),
+        size_bytes=value.size_bytes,
+        checksum=value.checksum,
+        retention=_duration(value.retention_seconds),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +23,7 @@ from services.retrieval.library import Library
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
 from services.retrieval.settings import RetrievalSettings
+from services.retrieval.snapshots.archive import Archive
 from services.retrieval.store.store import Store
 from services.retrieval.transfer import Exporter
 from services.retrieval.view.keeper import Keeper, KeeperSettings
@@ -47,7 +50,6 @@ async def retrieval_service(
     url: str,
     *,
     graph_rows: int = 20_000,
-    scan_rows: int = 20_000,
     max_queries: int = 512,
     poll_seconds: float = 0.02,
     max_bytes: int = 1 << 30,
@@ -58,6 +60,8 @@ async def retrieval_service(
     keeping = KeeperSettings(poll_seconds, max_bytes, Shape(graph_rows=graph_rows))
     async with await Store.open(url) as store, Keeper(store, keeping) as keeper:
         searcher = Searcher(store, keeper, 2)
+        files = tempfile.TemporaryDirectory(prefix="snapshots-")
+        archive = Archive(store, restored=keeper.follow, folder=Path(files.name), most=4)
         servicer = RetrievalServicer(
             Library(store, keeper),
             searcher,
@@ -65,6 +69,7 @@ async def retrieval_service(
             Exporter(store, keeper),
             Admission(max_queries, "retrieval_queries"),
             Admission(256 << 20, "retrieval_write_bytes"),
+            archive,
         )
         server = RpcServer(
             settings, telemetry, service_names=["cairn.retrieval.v1.RetrievalService"]
@@ -78,6 +83,8 @@ async def retrieval_service(
         finally:
             await server.stop()
             await searcher.close()
+            await archive.close()
+            files.cleanup()
             telemetry.shutdown()
 
 

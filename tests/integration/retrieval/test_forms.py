@@ -445,3 +445,35 @@ async def test_options_that_make_no_sense_are_refused(service, options, why):
     await create(service)
     with refused(why):
         await search(service, numbers=direction(0), **options)
+
+
+async def test_snapshots_are_written_listed_restored_and_deleted(service):
+    await create(service)
+    await upsert(service, document("a", ["granite"]), document("b", ["basalt"]))
+    named = {"scope": scope(), "collection": "docs"}
+    taken = await service.stub.CreateSnapshot(
+        pb.CreateSnapshotRequest(**named, retention=Duration(seconds=3600))
+    )
+    snapshot = taken.snapshot
+    assert (snapshot.collection, snapshot.retention.seconds) == ("docs", 3600)
+    assert snapshot.size_bytes > 0
+    assert snapshot.checksum
+    await upsert(service, document("a", ["marble"]))
+    await service.stub.Delete(pb.DeleteRequest(**named, document_ids=["b"]))
+    listed = await service.stub.ListSnapshots(pb.ListSnapshotsRequest(**named))
+    assert [each.snapshot_id for each in listed.snapshots] == [snapshot.snapshot_id]
+    which = {**named, "snapshot_id": snapshot.snapshot_id}
+    restored = await service.stub.RestoreSnapshot(pb.RestoreSnapshotRequest(**which))
+    assert restored.replayed_delete_count == 1
+    assert ids(await search(service, "granite")) == ["a"]
+    assert ids(await search(service, "marble")) == []
+    assert ids(await search(service, "basalt")) == []
+    await service.stub.DeleteSnapshot(pb.DeleteSnapshotRequest(**which))
+    for call, request in (
+        (service.stub.RestoreSnapshot, pb.RestoreSnapshotRequest(**which)),
+        (service.stub.DeleteSnapshot, pb.DeleteSnapshotRequest(**which)),
+    ):
+        with refused("SNAPSHOT_NOT_FOUND"):
+            await call(request)
+    with refused("INVALID_FIELD"):
+        await service.stub.DeleteSnapshot(pb.DeleteSnapshotRequest(**named))

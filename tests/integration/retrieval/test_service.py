@@ -529,18 +529,6 @@ async def test_filters_work_through_the_contract(service):
         assert sorted(ids(response)) == expected, text
 
 
-async def test_snapshots_are_said_to_be_missing(service):
-    await create(service)
-    for call in (
-        service.stub.CreateSnapshot(pb.CreateSnapshotRequest(scope=scope(), collection="docs")),
-        service.stub.ListSnapshots(pb.ListSnapshotsRequest(scope=scope(), collection="docs")),
-    ):
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert reason(caught.value) == "NOT_SUPPORTED"
-
-
 async def test_a_restart_keeps_everything(database_url):
     async with retrieval_service(database_url) as service:
         await create(service)

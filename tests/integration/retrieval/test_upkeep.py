@@ -66,7 +66,7 @@ async def test_a_view_with_many_dead_rows_is_rebuilt_while_it_serves(url):
 
 
 async def test_graphs_are_built_and_used_and_later_rows_are_found(url):
-    async with retrieval_service(url, graph_rows=300, scan_rows=0) as service:
+    async with retrieval_service(url, graph_rows=300) as service:
         await create(service)
         for start in range(0, 400, 100):
             await upsert(
