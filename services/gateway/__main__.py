@@ -17,6 +17,7 @@ from services.gateway.clients.generation_client import GenerationClient
 from services.gateway.clients.health_probe import HealthProbe
 from services.gateway.clients.ingestion_client import IngestionClient
 from services.gateway.clients.retrieval_client import RetrievalClient
+from services.gateway.clients.source_client import SourceClient
 from services.gateway.edge.console_files import ConsoleFiles
 from services.gateway.edge.door import Door
 from services.gateway.edge.exchange import Exchange
@@ -29,6 +30,7 @@ from services.gateway.operations import Operations
 from services.gateway.pipeline.rag import RagPipeline
 from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
+from services.gateway.source_operations import SourceOperations
 from services.gateway.store import tables
 from services.gateway.store.feedback import FeedbackStore
 from services.gateway.store.key_store import KeyStore
@@ -236,6 +238,7 @@ def _operations(
         ingestion=IngestionClient(channels["ingestion"]),
         ledger=stores.ledger,
         feedback=stores.feedback,
+        sources=SourceOperations(SourceClient(channels["ingestion"]), stores.ledger),
     )
 
 

@@ -20,7 +20,8 @@ class Role(enum.IntEnum):
     EDITOR = 2
     """Also brings documents in and takes them out."""
     OPERATOR = 3
-    """Also deletes collections and sees usage and every document's state."""
+    """Also deletes collections and many documents at once, manages sources, and sees usage and
+    every document's state."""
     ADMIN = 4
     """Also manages keys."""
 
@@ -45,6 +46,9 @@ class Operation(enum.Enum):
     READ_DOCUMENTS = ("read_documents", Role.VIEWER)
     INGEST = ("ingest", Role.EDITOR)
     DELETE_DOCUMENT = ("delete_document", Role.EDITOR)
+    DELETE_DOCUMENTS = ("delete_documents", Role.OPERATOR)
+    SYNC_SOURCE = ("sync_source", Role.EDITOR)
+    MANAGE_SOURCES = ("manage_sources", Role.OPERATOR)
     READ_COLLECTIONS = ("read_collections", Role.VIEWER)
     CREATE_COLLECTION = ("create_collection", Role.EDITOR)
     DELETE_COLLECTION = ("delete_collection", Role.OPERATOR)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from services.gateway.identity import Caller, Operation, Role
 from services.gateway.library import STATES, Collection, Document, Submission
+from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
+from services.gateway.submissions import check_accepted
 from services.gateway.texts import DEFAULT_COLLECTION, check_collection, check_range, check_text
 from services.gateway.usage import Usage
 from services.rpc.errors import (
-    FieldViolation,
     InvalidArgumentError,
     NotFoundError,
     Reason,
-    ResourceExhaustedError,
-    ServiceError,
 )
 
 if TYPE_CHECKING:
@@ -34,26 +33,12 @@ if TYPE_CHECKING:
     from services.gateway.library import NewCollection, StoredDocument
     from services.gateway.pipeline.rag import Emit, RagPipeline
     from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
+    from services.gateway.source_operations import SourceOperations
     from services.gateway.store.feedback import Feedback, FeedbackStore
     from services.gateway.store.ledger import Ledger, UsageRow
 
-T = TypeVar("T")
-
-MAX_PAGE_SIZE = 1_000
-_DEFAULT_PAGE_SIZE = 100
 _COLLECTION_CALLS = 8
 _MAX_EMBED_TEXTS = 256
-_FULL = frozenset({Reason.STORAGE_FULL, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED})
-"""Refusals of a document that are no fault of it."""
-_RETRY_AFTER_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Entries of a list and the token of the next page."""
-
-    entries: tuple[T, ...]
-    next_page_token: str
 
 
 class Operations:
@@ -66,6 +51,7 @@ class Operations:
         ingestion: The ingestion service.
         ledger: Meters.
         feedback: Keeps ratings.
+        sources: What callers may do with sources.
     """
 
     def __init__(
@@ -77,6 +63,7 @@ class Operations:
         ingestion: IngestionClient,
         ledger: Ledger,
         feedback: FeedbackStore,
+        sources: SourceOperations,
     ) -> None:
         self._pipeline = pipeline
         self._embedding = embedding
@@ -84,6 +71,7 @@ class Operations:
         self._ingestion = ingestion
         self._ledger = ledger
         self._feedback = feedback
+        self.sources = sources
 
     async def query(self, caller: Caller, question: Question, emit: Emit | None = None) -> Answer:
         """Answers a question; see `RagPipeline.answer`."""
@@ -151,12 +139,43 @@ class Operations:
             _refusal(refused[index]) if index in refused else next(taken)
             for index in range(len(documents))
         )
-        if all(each.document is None for each in submissions):
-            raise _none_accepted(submissions)
+        check_accepted(submissions)
         for each in submissions:
             if each.document is not None:
                 self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
         return submissions
+
+    async def upload(
+        self,
+        caller: Caller,
+        collection: str,
+        document: NewDocument,
+        content: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,
+        sha256: str = "",
+    ) -> Submission:
+        """Hands a document to ingestion as its bytes come.
+
+        Args:
+            caller: Who sends it.
+            collection: Where it goes.
+            document: What is known of it; its content is not looked at.
+            content: Its bytes.
+            size_bytes: How many come; None: not known.
+            sha256: Their hash; empty: not known.
+
+        Raises:
+            InvalidArgumentError: something about it is wrong.
+        """
+        caller.require(Operation.INGEST)
+        collection = check_collection(collection)
+        document.check_header("header.document")
+        submission = await self._ingestion.upload(
+            caller.scope, collection, document, content, size_bytes=size_bytes, sha256=sha256
+        )
+        self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
+        return submission
 
     async def get_document(
         self, caller: Caller, collection: str, document_id: str, *, with_text: bool = True
@@ -196,7 +215,7 @@ class Operations:
                 raise InvalidArgumentError.for_field(
                     f"states[{index}]", f"must be one of {', '.join(STATES)}"
                 )
-        size = _page_size(page_size)
+        size = page_size_of(page_size)
         check_text("page_token", page_token, limit=2_048)
         if caller.role < Role.EDITOR:
             if states and "ready" not in states:
@@ -263,7 +282,7 @@ class Operations:
         caller.require(Operation.READ_COLLECTIONS)
         check_text("page_token", page_token, limit=2_048)
         found, token = await self._retrieval.list_collections(
-            caller.scope, _page_size(page_size), page_token
+            caller.scope, page_size_of(page_size), page_token
         )
         gate = asyncio.Semaphore(_COLLECTION_CALLS)
 
@@ -363,22 +382,6 @@ def _refusal(error: InvalidArgumentError) -> Submission:
     return Submission(None, error_reason=error.reason.value, error_message=error.message)
 
 
-def _none_accepted(submissions: Sequence[Submission]) -> ServiceError:
-    first = submissions[0]
-    known = first.error_reason in Reason.__members__
-    is_full = all(each.error_reason in _FULL for each in submissions)
-    error = ResourceExhaustedError if is_full else InvalidArgumentError
-    return error(
-        Reason(first.error_reason) if known else Reason.INVALID_FIELD,
-        first.error_message or "no document was accepted",
-        violations=[
-            FieldViolation(f"documents[{index}]", f"{each.error_reason}: {each.error_message}")
-            for index, each in enumerate(submissions)
-        ],
-        retry_after_seconds=_RETRY_AFTER_SECONDS if is_full else None,
-    )
-
-
 def _no_document() -> NotFoundError:
     return NotFoundError(
         Reason.DOCUMENT_NOT_FOUND, "there is no such document, or none this key may read"
@@ -389,10 +392,6 @@ def _collection_name(name: str) -> str:
     if not name:
         raise InvalidArgumentError.for_field("name", "must not be empty")
     return check_collection(name, "name")
-
-
-def _page_size(page_size: int) -> int:
-    return check_range("page_size", page_size, 0, MAX_PAGE_SIZE) or _DEFAULT_PAGE_SIZE
 
 
 def _day(field: str, text: str) -> str:

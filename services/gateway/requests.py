@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from services.filters.parser import parse
 from services.gateway.texts import check_collection, check_range, check_text
@@ -235,6 +235,19 @@ class RecommendAsk:
         )
 
 
+class UploadedFile(Protocol):
+    """A file that was sent and lies on disk."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Yields its bytes, from the beginning."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class NewDocument:
     """A document to take in."""
@@ -248,12 +261,31 @@ class NewDocument:
     metadata: Metadata = field(default_factory=dict)
     acl: tuple[str, ...] = ()
     idempotency_key: str = ""
+    file: UploadedFile | None = None
+    """Where its bytes are when they are too many for memory; `content` is empty then."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has."""
+        return len(self.content) if self.file is None else self.file.size_bytes
 
     def check(self, path: str) -> None:
         """Passes a document that ingestion may judge.
 
         Args:
             path: Its place in the request, such as "documents[3]".
+
+        Raises:
+            InvalidArgumentError: a field is wrong; the violation names it.
+        """
+        self.check_header(path)
+        if not self.size_bytes:
+            raise InvalidArgumentError.for_field(
+                f"{path}.content", "must not be empty", Reason.EMPTY_TEXT
+            )
+
+    def check_header(self, path: str) -> None:
+        """Passes a document whose bytes are still to come.
 
         Raises:
             InvalidArgumentError: a field is wrong; the violation names it.
@@ -267,10 +299,6 @@ class NewDocument:
         check_range(f"{path}.acl (entries)", len(self.acl), 0, MAX_PRINCIPALS)
         for index, principal in enumerate(self.acl):
             check_text(f"{path}.acl[{index}]", principal, limit=256, required=True)
-        if not self.content:
-            raise InvalidArgumentError.for_field(
-                f"{path}.content", "must not be empty", Reason.EMPTY_TEXT
-            )
         for name, value in self.metadata.items():
             check_text(f"{path}.metadata", name, limit=128, required=True)
             for text in value if isinstance(value, frozenset) else (value,):

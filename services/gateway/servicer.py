@@ -32,6 +32,7 @@ from services.gateway.requests import (
     Turn,
     Verification,
 )
+from services.gateway.sources import DeleteAsk
 from services.gateway.store.feedback import Feedback
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError
@@ -161,6 +162,54 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             ]
             submissions = await self._operations.submit(caller, request.collection, documents)
             return pb.SubmitDocumentsResponse(submissions=map(_submission, submissions))
+
+    async def UploadDocument(  # noqa: N802 - the contract's name
+        self,
+        request_iterator: AsyncIterator[pb.UploadDocumentRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> pb.UploadDocumentResponse:
+        """Accepts one large document as its bytes come."""
+        async with self._entered(context) as caller:
+            header = await _upload_header(request_iterator)
+            submission = await self._operations.upload(
+                caller,
+                header.collection,
+                _new_document(header.document, "header.document"),
+                _upload_content(request_iterator),
+                size_bytes=header.size_bytes if header.HasField("size_bytes") else None,
+                sha256=header.sha256,
+            )
+            return pb.UploadDocumentResponse(submission=_submission(submission))
+
+    async def FetchDocuments(  # noqa: N802 - the contract's name
+        self, request: pb.FetchDocumentsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.FetchDocumentsResponse:
+        """Fetches documents by their URLs and accepts them."""
+        async with self._entered(context) as caller:
+            submissions = await self._operations.sources.fetch(
+                caller,
+                request.collection,
+                request.urls,
+                metadata_from_proto(request.metadata, "metadata"),
+                request.acl,
+            )
+            return pb.FetchDocumentsResponse(submissions=map(_submission, submissions))
+
+    async def DeleteDocuments(  # noqa: N802 - the contract's name
+        self, request: pb.DeleteDocumentsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.DeleteDocumentsResponse:
+        """Deletes documents by filter, source or owner."""
+        async with self._entered(context) as caller:
+            ask = DeleteAsk(request.filter, request.source, request.owner)
+            deleted = await self._operations.sources.delete_documents(
+                caller, request.collection, ask
+            )
+            return pb.DeleteDocumentsResponse(
+                deleted_count=deleted.deleted_count,
+                stopped_job_count=deleted.stopped_job_count,
+                remaining_count=deleted.remaining_count,
+                is_verified=deleted.is_verified,
+            )
 
     async def GetDocument(  # noqa: N802 - the contract's name
         self, request: pb.GetDocumentRequest, context: grpc.aio.ServicerContext
@@ -299,6 +348,29 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             context.set_trailing_metadata((("x-trace-id", trace_id),))
         with deadline_in(self._timeout_seconds):
             yield admitted.caller
+
+
+async def _upload_header(messages: AsyncIterator[pb.UploadDocumentRequest]) -> pb.UploadHeader:
+    async for message in messages:
+        if message.WhichOneof("part") != "header":
+            break
+        if message.header.document.content:
+            raise InvalidArgumentError.for_field(
+                "header.document.content", "must be empty: the bytes come in the messages after it"
+            )
+        return message.header
+    raise InvalidArgumentError.for_field("header", "must be the first message of an upload")
+
+
+async def _upload_content(
+    messages: AsyncIterator[pb.UploadDocumentRequest],
+) -> AsyncIterator[bytes]:
+    async for message in messages:
+        if message.WhichOneof("part") != "content":
+            raise InvalidArgumentError.for_field(
+                "content", "must follow the header: an upload has one header"
+            )
+        yield message.content
 
 
 def _known(table: Mapping[Any, T], number: Any, field: str) -> T:

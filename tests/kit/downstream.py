@@ -279,6 +279,10 @@ class FakeIngestion(ingestion_rpc.IngestionServiceServicer):
     def __init__(self) -> None:
         self.submit = Fault()
         self.jobs: dict[str, Any] = {}
+        self.uploads: list[tuple[Any, list[int]]] = []
+        """Header and message sizes of each upload."""
+        self.sources: dict[str, Any] = {}
+        self.enrichment: dict[str, Any] = {}
 
     async def SubmitDocuments(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.submit.meet("SubmitDocuments", request)
@@ -305,7 +309,98 @@ class FakeIngestion(ingestion_rpc.IngestionServiceServicer):
     async def DeleteDocuments(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.submit.meet("DeleteDocuments", request)
         count = sum(self.jobs.pop(each, None) is not None for each in request.document_ids)
-        return ingestion.DeleteDocumentsResponse(deleted_count=count)
+        return ingestion.DeleteDocumentsResponse(deleted_count=count, is_verified=True)
+
+    async def UploadDocument(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
+        header, sizes = None, []
+        async for message in request_iterator:
+            if message.WhichOneof("part") == "header":
+                header = message.header
+            else:
+                sizes.append(len(message.content))
+        await self.submit.meet("UploadDocument", header)
+        self.uploads.append((header, sizes))
+        assert header is not None
+        document = ingestion.DocumentInput(header=header.document)
+        return ingestion.UploadDocumentResponse(
+            submission=self._submission(header.collection, document)
+        )
+
+    async def FetchDocuments(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("FetchDocuments", request)
+        return ingestion.FetchDocumentsResponse(
+            submissions=[
+                self._submission(
+                    request.collection,
+                    ingestion.DocumentInput(header=ingestion.DocumentHeader(document_id=url)),
+                )
+                for url in request.urls
+            ]
+        )
+
+    async def PutSource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("PutSource", request)
+        is_created = request.source.name not in self.sources
+        self.sources[request.source.name] = request.source
+        return ingestion.PutSourceResponse(
+            source=request.source, status=self._status(), is_created=is_created
+        )
+
+    async def GetSource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("GetSource", request)
+        if request.name not in self.sources:
+            raise NotFoundError(Reason.SOURCE_NOT_FOUND, "no such source")
+        return ingestion.GetSourceResponse(source=self.sources[request.name], status=self._status())
+
+    async def ListSources(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("ListSources", request)
+        return ingestion.ListSourcesResponse(
+            sources=[
+                ingestion.SourceEntry(source=each, status=self._status())
+                for each in self.sources.values()
+            ]
+        )
+
+    async def ListSourceItems(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("ListSourceItems", request)
+        failure = ingestion.JobFailure(reason="TOO_LARGE", message="is too large")
+        item = ingestion.SourceItem(path="a.md", collection="docs", failure=failure)
+        return ingestion.ListSourceItemsResponse(items=[item])
+
+    async def SyncSource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("SyncSource", request)
+        return ingestion.SyncSourceResponse(sync_number=2, status=self._status())
+
+    async def DeleteSource(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("DeleteSource", request)
+        return ingestion.DeleteSourceResponse(deleted_count=3)
+
+    async def GetEnrichment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("GetEnrichment", request)
+        own = self.enrichment.get(request.collection)
+        return ingestion.GetEnrichmentResponse(
+            settings=own or ingestion.EnrichmentSettings(personal_data=1, on_hook_failure=1),
+            is_own=own is not None,
+            available_hooks=["invoices"],
+        )
+
+    async def SetEnrichment(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("SetEnrichment", request)
+        if request.HasField("settings"):
+            self.enrichment[request.collection] = request.settings
+        else:
+            self.enrichment.pop(request.collection, None)
+        return ingestion.SetEnrichmentResponse(settings=request.settings)
+
+    @staticmethod
+    def _status() -> Any:
+        status = ingestion.SourceStatus(
+            state=ingestion.SYNC_STATE_IDLE,
+            report=ingestion.SyncReport(sync_number=1, item_count=4, failed_count=1),
+            requested_sync_number=1,
+        )
+        status.created_at.GetCurrentTime()
+        return status
 
     def _submission(self, collection: str, document: Any) -> Any:
         header = document.header

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from cairn.ingestion.v1 import ingestion_service_pb2 as pb
@@ -11,6 +11,11 @@ from cairn.types.v1 import metadata_pb2
 
 from services.filters.proto import value_to_proto
 from services.gateway.library import Document, Submission
+from services.rpc.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+)
 from services.rpc.scope_proto import scope_to_proto
 
 if TYPE_CHECKING:
@@ -21,6 +26,10 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 10.0
 _SUBMIT_TIMEOUT_SECONDS = 60.0
+_TOGETHER_BYTES = 4 * 1024 * 1024
+"""Larger documents go as streams of their own."""
+_REQUEST_BYTES = 16 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 _STATES = {
     pb.JOB_STATE_QUEUED: "queued",
     pb.JOB_STATE_RUNNING: "running",
@@ -54,18 +63,83 @@ class IngestionClient:
     ) -> tuple[Submission, ...]:
         """Hands documents over; one result each, in order.
 
+        Small ones go together, large ones as streams of their own.
+
         Raises:
             ServiceError: the service does not answer, or refuses them as a whole.
         """
-        response = await self._stub.SubmitDocuments(
-            pb.SubmitDocumentsRequest(
-                scope=scope_to_proto(scope),
-                collection=collection,
-                documents=[_input(document) for document in documents],
-            ),
-            timeout=_SUBMIT_TIMEOUT_SECONDS,
-        )
-        return tuple(_submission(each) for each in response.submissions)
+        results: dict[int, Submission] = {}
+        for group in _groups(documents):
+            if len(group) == 1 and documents[group[0]].size_bytes > _TOGETHER_BYTES:
+                (place,) = group
+                results[place] = await self._upload_one(scope, collection, documents[place])
+                continue
+            sent = [await _input(documents[place]) for place in group]
+            response = await self._stub.SubmitDocuments(
+                pb.SubmitDocumentsRequest(
+                    scope=scope_to_proto(scope), collection=collection, documents=sent
+                ),
+                timeout=_SUBMIT_TIMEOUT_SECONDS,
+            )
+            results.update(
+                zip(group, map(submission_from_proto, response.submissions), strict=True)
+            )
+        return tuple(results[place] for place in range(len(documents)))
+
+    async def _upload_one(self, scope: Scope, collection: str, document: NewDocument) -> Submission:
+        content = _pieces(document.content) if document.file is None else document.file.pieces()
+        try:
+            return await self.upload(
+                scope, collection, document, content, size_bytes=document.size_bytes
+            )
+        except (AlreadyExistsError, FailedPreconditionError, InvalidArgumentError) as error:
+            # This document's fault: the others stand.
+            return Submission(None, error_reason=error.reason.value, error_message=error.message)
+
+    async def upload(
+        self,
+        scope: Scope,
+        collection: str,
+        document: NewDocument,
+        content: AsyncIterator[bytes],
+        *,
+        size_bytes: int | None = None,
+        sha256: str = "",
+    ) -> Submission:
+        """Hands one document over as its bytes come.
+
+        Raises:
+            ServiceError: the service does not answer, or refuses it.
+        """
+        broken: list[BaseException] = []
+
+        async def messages() -> AsyncIterator[pb.UploadDocumentRequest]:
+            yield pb.UploadDocumentRequest(
+                header=pb.UploadHeader(
+                    scope=scope_to_proto(scope),
+                    collection=collection,
+                    document=_header(document),
+                    size_bytes=size_bytes,
+                    sha256=sha256,
+                )
+            )
+            try:
+                async for piece in content:
+                    for start in range(0, len(piece), _PIECE_BYTES):
+                        yield pb.UploadDocumentRequest(content=piece[start : start + _PIECE_BYTES])
+            except Exception as error:  # noqa: BLE001 - raised again below
+                # Ending the stream here would make half a document a whole one.
+                broken.append(error)
+                call.cancel()
+
+        call = self._stub.UploadDocument(messages(), timeout=_SUBMIT_TIMEOUT_SECONDS)
+        try:
+            response = await call
+        except BaseException:
+            if broken:
+                raise broken[0] from None
+            raise
+        return submission_from_proto(response.submission)
 
     async def get_job(self, scope: Scope, collection: str, document_id: str) -> Document:
         """Returns the newest job of a document.
@@ -150,23 +224,48 @@ class IngestionClient:
         return response.deleted_count
 
 
-def _input(document: NewDocument) -> pb.DocumentInput:
-    return pb.DocumentInput(
-        header=pb.DocumentHeader(
-            document_id=document.document_id,
-            uri=document.uri,
-            title=document.title,
-            content_type=document.content_type,
-            file_name=document.file_name,
-            metadata={name: value_to_proto(value) for name, value in document.metadata.items()},
-            acl=document.acl,
-            idempotency_key=document.idempotency_key,
-        ),
-        content=document.content,
+def _groups(documents: Sequence[NewDocument]) -> list[list[int]]:
+    """Returns the places of documents that are handed over together, in order."""
+    groups: list[list[int]] = []
+    size_bytes = 0
+    for place, document in enumerate(documents):
+        is_full = size_bytes + document.size_bytes > _REQUEST_BYTES
+        if not groups or is_full or document.size_bytes > _TOGETHER_BYTES:
+            groups.append([])
+            size_bytes = 0
+        groups[-1].append(place)
+        size_bytes += document.size_bytes
+        if document.size_bytes > _TOGETHER_BYTES:
+            size_bytes = _REQUEST_BYTES + 1
+    return groups
+
+
+async def _input(document: NewDocument) -> pb.DocumentInput:
+    content = document.content
+    if document.file is not None:
+        content = b"".join([piece async for piece in document.file.pieces()])
+    return pb.DocumentInput(header=_header(document), content=content)
+
+
+def _header(document: NewDocument) -> pb.DocumentHeader:
+    return pb.DocumentHeader(
+        document_id=document.document_id,
+        uri=document.uri,
+        title=document.title,
+        content_type=document.content_type,
+        file_name=document.file_name,
+        metadata={name: value_to_proto(value) for name, value in document.metadata.items()},
+        acl=document.acl,
+        idempotency_key=document.idempotency_key,
     )
 
 
-def _submission(message: pb.Submission) -> Submission:
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def submission_from_proto(message: pb.Submission) -> Submission:
+    """Returns what became of a submitted document."""
     return Submission(
         document=_document(message.job) if message.HasField("job") else None,
         is_duplicate=message.is_duplicate,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_span_id, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Gauge, Histogram
 
+from services.gateway.edge.body import Body
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
@@ -148,9 +149,13 @@ class Exchange:
         limit = MAX_UPLOAD_BYTES if is_upload else MAX_BODY_BYTES
         declared = _declared_length(scope, limit)
         bytes_at_once = (declared or limit) if is_upload else 0
-        async with self._admission.admit(1), self._uploads.admit(bytes_at_once):
-            body = await _read_body(receive, limit)
-            if body is None:
+        async with (
+            self._admission.admit(1),
+            self._uploads.admit(bytes_at_once),
+            contextlib.AsyncExitStack() as stack,
+        ):
+            body = stack.enter_context(Body())
+            if not await _read_body(receive, limit, body):
                 answer.status = _CLIENT_LEFT
                 return
             answer.is_body_read = True
@@ -161,8 +166,8 @@ class Exchange:
             if work.cancelled():
                 answer.status = _CLIENT_LEFT
 
-    async def _run(self, scope: Scope, body: bytes, answer: _Answer) -> None:
-        await self._app(scope, _replay(body), answer.send)
+    async def _run(self, scope: Scope, body: Body, answer: _Answer) -> None:
+        await self._app(scope, body.replay(), answer.send)
 
     def _deadline_seconds(self, scope: Scope) -> float:
         text = _header(scope, _TIMEOUT_HEADER)
@@ -256,47 +261,30 @@ def _declared_length(scope: Scope, limit: int) -> int | None:
     return length
 
 
-async def _read_body(receive: Receive, limit: int) -> bytes | None:
-    """Returns the whole body, or None when the client left.
+async def _read_body(receive: Receive, limit: int, body: Body) -> bool:
+    """Reads the whole body; returns False when the client left.
 
     Raises:
         HttpError: 413 or 408.
     """
     started = time.monotonic()
-    chunks: list[bytes] = []
-    size = 0
     while True:
-        allowed = started + BODY_SECONDS + size / SLOWEST_BYTES_PER_SECOND - time.monotonic()
+        seconds = BODY_SECONDS + body.size_bytes / SLOWEST_BYTES_PER_SECOND
         try:
-            async with asyncio.timeout(allowed):
+            async with asyncio.timeout(started + seconds - time.monotonic()):
                 message = await receive()
         except TimeoutError:
             raise HttpError(
                 408, Reason.DEADLINE_EXCEEDED, "the request's body came too slowly"
             ) from None
         if message["type"] == "http.disconnect":
-            return None
+            return False
         chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
+        if body.size_bytes + len(chunk) > limit:
             raise _too_large(limit)
-        chunks.append(chunk)
+        await body.add(chunk)
         if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
-def _replay(body: bytes) -> Receive:
-    """Returns a receive function that gives the body, then nothing more."""
-    messages: list[MutableMapping[str, Any]] = [
-        {"type": "http.request", "body": body, "more_body": False}
-    ]
-
-    async def receive() -> Message:
-        if messages:
-            return messages.pop()
-        return await asyncio.get_running_loop().create_future()  # cancelled with the request
-
-    return receive
+            return True
 
 
 async def _cancel_when_left(receive: Receive, work: asyncio.Task[None]) -> None:

@@ -13,12 +13,14 @@ from starlette.routing import Match, Route
 
 from services.gateway.edge.account_routes import account_routes
 from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
+from services.gateway.edge.collection_routes import collection_routes
 from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
-from services.gateway.edge.document_routes import collection_routes, document_routes
+from services.gateway.edge.document_routes import document_routes
 from services.gateway.edge.openai import openai_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
+from services.gateway.edge.source_routes import source_routes
 from services.gateway.edge.validation import validation_error
 from services.gateway.edge.views import HealthView, OpenAiErrorView, ProblemView, ReadyView
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
@@ -52,6 +54,7 @@ def http_app(
         query_routes(operations),
         document_routes(operations),
         collection_routes(operations),
+        source_routes(operations),
         account_routes(operations, keys),
         openai_routes(operations),
     )

@@ -118,8 +118,8 @@ def render_document(document: Document) -> Json:
         "attempt_count": document.attempt_count,
         "failure_reason": document.failure_reason,
         "failure_message": document.failure_message,
-        "created_at": _time(document.created_at),
-        "updated_at": _time(document.updated_at),
+        "created_at": render_time(document.created_at),
+        "updated_at": render_time(document.updated_at),
         "version": document.version,
         "text": document.text,
         "metadata": render_metadata(document.metadata),
@@ -149,7 +149,7 @@ def render_collection(collection: Collection) -> Json:
         "is_acl_required": collection.is_acl_required,
         "language": collection.language,
         "description": collection.description,
-        "created_at": _time(collection.created_at),
+        "created_at": render_time(collection.created_at),
         "document_count": collection.document_count,
         "chunk_count": collection.chunk_count,
         "index_description": collection.index_description,
@@ -175,9 +175,9 @@ def render_key(key: ApiKey) -> Json:
         "name": key.name,
         "role": key.role.name.lower(),
         "principals": list(key.principals),
-        "created_at": _time(key.created_at),
-        "expires_at": _time(key.expires_at),
-        "revoked_at": _time(key.revoked_at),
+        "created_at": render_time(key.created_at),
+        "expires_at": render_time(key.expires_at),
+        "revoked_at": render_time(key.revoked_at),
     }
 
 
@@ -198,7 +198,8 @@ def _value(value: Value | None) -> Any:
     return value
 
 
-def _time(moment: datetime | None) -> str | None:
+def render_time(moment: datetime | None) -> str | None:
+    """Returns a point in time as RFC 3339 text, in UTC."""
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)

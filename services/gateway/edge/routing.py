@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from services.gateway.edge.problem import HttpError, encode
@@ -51,6 +51,15 @@ class Parameters(BaseModel):
     """Query parameters; unknown ones are refused."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class ListParameters(Parameters):
+    """Page of a list."""
+
+    page_size: int = Field(default=0, ge=0, le=1_000)
+    """Entries at most; 0: 100."""
+    page_token: str = ""
+    """Where the former page ended; empty: the beginning."""
 
 
 class JsonResponse(Response):

@@ -219,7 +219,7 @@ async def test_routes_methods_types_and_sizes(gw: RunningGateway) -> None:
         assert "GET" in wrong["detail"]
         for path, methods in {
             "/v1/query": "POST",
-            "/v1/documents": "GET, POST",
+            "/v1/documents": "DELETE, GET, POST",
             "/v1/documents/a/b": "DELETE, GET",
             "/healthz": "GET, HEAD",
         }.items():
