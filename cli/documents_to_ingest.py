@@ -13,7 +13,54 @@ from typing import Any
 from cli.errors import CliError
 
 _FOLDER_SUFFIXES = frozenset(
-    {".md", ".markdown", ".html", ".htm", ".xhtml", ".txt", ".text", ".pdf"}
+    f".{suffix}"
+    for suffix in [
+        "md",
+        "markdown",
+        "mdown",
+        "mkd",
+        "mdx",
+        "html",
+        "htm",
+        "xhtml",
+        "txt",
+        "text",
+        "pdf",
+        "docx",
+        "docm",
+        "dotx",
+        "pptx",
+        "pptm",
+        "ppsx",
+        "potx",
+        "xlsx",
+        "xlsm",
+        "xltx",
+        "odt",
+        "ott",
+        "ods",
+        "odp",
+        "epub",
+        "rtf",
+        "csv",
+        "tsv",
+        "tab",
+        "eml",
+        "mht",
+        "mhtml",
+        "json",
+        "geojson",
+        "jsonl",
+        "ndjson",
+        "xml",
+        "rss",
+        "atom",
+        "doc",
+        "dot",
+        "ppt",
+        "pps",
+        "xls",
+    ]
 )
 """What is taken from a folder; a file that is named itself is always sent."""
 

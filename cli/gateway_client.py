@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -91,23 +92,30 @@ class GatewayClient:
         """Deletes."""
         return await self._request("DELETE", path, params=parameters)
 
-    async def upload(
-        self, name: str, content: bytes, content_type: str, fields: Mapping[str, Any]
-    ) -> Reply:
-        """Submits one file; a gateway that is busy is asked again when it says so."""
+    async def put(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """Sends JSON that replaces what is there."""
+        return await self._request("PUT", path, json=body)
+
+    async def upload(self, path: Path, content_type: str, fields: Mapping[str, Any]) -> Reply:
+        """Submits a file as it is read; a gateway that is busy is asked again when it says so.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         for attempt in range(_MAX_RETRY_COUNT + 1):
-            try:
-                return await self._request(
-                    "POST",
-                    "/v1/documents",
-                    files={"file": (name, content, content_type)},
-                    data=fields,
-                )
-            except GatewayError as error:
-                if error.status not in {429, 503} or attempt == _MAX_RETRY_COUNT:
-                    raise
-                wait = float(error.retry_after_seconds or 0.2 * 2**attempt)
-                await asyncio.sleep(min(wait, _MAX_RETRY_WAIT_SECONDS))
+            with path.open("rb") as file:
+                try:
+                    return await self._request(
+                        "POST",
+                        "/v1/documents",
+                        files={"file": (path.name, file, content_type)},
+                        data=fields,
+                    )
+                except GatewayError as error:
+                    if error.status not in {429, 503} or attempt == _MAX_RETRY_COUNT:
+                        raise
+                    wait = float(error.retry_after_seconds or 0.2 * 2**attempt)
+            await asyncio.sleep(min(wait, _MAX_RETRY_WAIT_SECONDS))
         raise AssertionError  # the loop returns or raises
 
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Event]:

@@ -1,4 +1,4 @@
-"""Brings files into a collection through the gateway and follows each to its end."""
+"""Brings files and web addresses into a collection and follows each document to its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FINAL_STATES = frozenset({"ready", "dead_letter", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """What holds for every file."""
+    """What holds for every document."""
 
     collection: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -41,15 +41,24 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a file."""
+    """What became of a document."""
 
     uri: str
     state: str
-    """`ready`, `unchanged` or `failed`."""
+    """`ready`, `unchanged`, `deleted` or `failed`."""
     reason: str = ""
     """Why it failed."""
     document: Mapping[str, Any] | None = None
     """The document as the API last gave it."""
+
+
+OnStage = Callable[[str, str], None]
+"""Told a document's URI and what is being done with it: `uploading`, then the stage completed last
+(`received`, `parsed`, …)."""
+
+
+def _no_stage(_uri: str, _stage: str) -> None:
+    pass
 
 
 async def ingest(
@@ -57,6 +66,7 @@ async def ingest(
     files: Sequence[SourceFile],
     options: IngestOptions,
     on_outcome: Callable[[Outcome], None],
+    on_stage: OnStage = _no_stage,
 ) -> list[Outcome]:
     """Returns one outcome per file, in order; a file's failure is its own."""
     window, uploads = asyncio.Semaphore(_WINDOW), asyncio.Semaphore(_UPLOAD_COUNT)
@@ -64,7 +74,7 @@ async def ingest(
     async def one(file: SourceFile) -> Outcome:
         async with window:
             try:
-                outcome = await _ingest_one(client, file, options, uploads)
+                outcome = await _ingest_one(client, file, options, uploads, on_stage)
             except CliError as error:
                 outcome = Outcome(file.uri, "failed", str(error))
             except OSError as error:
@@ -77,8 +87,45 @@ async def ingest(
     return [task.result() for task in tasks]
 
 
+async def fetch(
+    client: GatewayClient,
+    urls: Sequence[str],
+    options: IngestOptions,
+    on_outcome: Callable[[Outcome], None],
+    on_stage: OnStage = _no_stage,
+) -> list[Outcome]:
+    """Has web addresses fetched; returns one outcome per address, in order."""
+    gate = asyncio.Semaphore(_UPLOAD_COUNT)
+
+    async def one(url: str) -> Outcome:
+        async with gate:
+            try:
+                on_stage(url, "uploading")
+                body = {
+                    "urls": [url],
+                    "collection": options.collection,
+                    "metadata": dict(options.metadata),
+                    "acl": list(options.acl),
+                }
+                reply = await client.post("/v1/documents/fetch", body)
+                submission = reply.content["submissions"][0]
+                outcome = await _submitted(client, url, options, submission, on_stage)
+            except CliError as error:
+                outcome = Outcome(url, "failed", str(error))
+            on_outcome(outcome)
+            return outcome
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(url)) for url in urls]
+    return [task.result() for task in tasks]
+
+
 async def _ingest_one(
-    client: GatewayClient, file: SourceFile, options: IngestOptions, uploads: asyncio.Semaphore
+    client: GatewayClient,
+    file: SourceFile,
+    options: IngestOptions,
+    uploads: asyncio.Semaphore,
+    on_stage: OnStage,
 ) -> Outcome:
     if (shown := file.uri.encode("utf-8", "replace").decode("utf-8")) != file.uri:
         return Outcome(shown, "failed", "its name is not UTF-8; rename it")
@@ -98,27 +145,43 @@ async def _ingest_one(
         "idempotency_key": uuid.uuid4().hex,
     }
     async with uploads:
-        content = await asyncio.to_thread(file.path.read_bytes)
-        reply = await client.upload(file.path.name, content, file.content_type, fields)
+        on_stage(file.uri, "uploading")
+        reply = await client.upload(file.path, file.content_type, fields)
     submission = reply.content["submissions"][0]
+    return await _submitted(client, file.uri, options, submission, on_stage)
+
+
+async def _submitted(
+    client: GatewayClient,
+    uri: str,
+    options: IngestOptions,
+    submission: Mapping[str, Any],
+    on_stage: OnStage,
+) -> Outcome:
+    """Returns what became of a submission, once it has ended."""
     if submission["document"] is None:
-        return Outcome(file.uri, "failed", submission["error_message"])
+        return Outcome(uri, "failed", submission["error_message"])
     if submission["is_unchanged"]:
-        return Outcome(file.uri, "unchanged", document=submission["document"])
-    return await _follow(client, file, options, submission["document"])
+        return Outcome(uri, "unchanged", document=submission["document"])
+    return await _follow(client, uri, options, submission["document"], on_stage)
 
 
 async def _follow(
-    client: GatewayClient, file: SourceFile, options: IngestOptions, document: Mapping[str, Any]
+    client: GatewayClient,
+    uri: str,
+    options: IngestOptions,
+    document: Mapping[str, Any],
+    on_stage: OnStage,
 ) -> Outcome:
     path = f"/v1/documents/{quote(document['document_id'], safe='')}"
     job_id = document["job_id"]
     deadline = time.monotonic() + options.deadline_seconds
     pause = _FIRST_POLL_SECONDS
     while document["state"] not in _FINAL_STATES:
+        on_stage(uri, document["stage"])
         if time.monotonic() > deadline:
             reason = f"is still {document['state']} after {options.deadline_seconds:g} seconds"
-            return Outcome(file.uri, "failed", reason, document)
+            return Outcome(uri, "failed", reason, document)
         await asyncio.sleep(pause)
         pause = min(1.5 * pause, _MAX_POLL_SECONDS)
         try:
@@ -130,8 +193,8 @@ async def _follow(
             continue
         document = reply.content["document"]
         if document["job_id"] != job_id:
-            return Outcome(file.uri, "failed", "was replaced by a later submission", document)
+            return Outcome(uri, "failed", "was replaced by a later submission", document)
     if document["state"] == "ready":
-        return Outcome(file.uri, "ready", document=document)
+        return Outcome(uri, "ready", document=document)
     reason = document["failure_message"] or document["failure_reason"] or document["state"]
-    return Outcome(file.uri, "failed", f"{document['stage']}: {reason}", document)
+    return Outcome(uri, "failed", f"{document['stage']}: {reason}", document)
