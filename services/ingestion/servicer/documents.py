@@ -109,6 +109,8 @@ class DocumentRpcs:
         check_header(domain_header, content_of(b""), "header.document")
         async with contextlib.AsyncExitStack() as admissions:
             content = await self._receive(request_iterator, header, admissions)
+            if context.cancelled():  # what came is not all there was
+                raise asyncio.CancelledError
             document = Submitted(domain_header, content, "header.document", "content")
             (result,) = await self._intake.submit(scope, header.collection, [document])
         count_outcomes([result])
