@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib.metadata
 import json
 import os
@@ -12,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.retrieval import cases, dataset, engine
+from benchmarks.retrieval import cases, dataset, engine, indexes, quality, served
 from benchmarks.retrieval.build import build
+from benchmarks.retrieval.dataset import Folder
 from benchmarks.retrieval.peers.worker import MODULES
-from benchmarks.retrieval.workers import OURS, Places, opened
+from benchmarks.retrieval.workers import OURS, ROOT, Places, opened
 
 SEED = 0
 _QUICK_ROWS = 20_000
-_PARTS = ("engine",)
+_PARTS = ("engine", "service", "indexes", "quality")
 _PACKAGES = ("numpy", "numba", "faiss-cpu", "grpcio", "sqlalchemy")
 
 
@@ -67,6 +69,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--cache", default="", help="folder that keeps data and built indexes")
     parser.add_argument("--only", default=",".join(_PARTS), help=f"parts: {', '.join(_PARTS)}")
     parser.add_argument("--cases", default="", help="filters to measure; empty: all")
+    parser.add_argument(
+        "--data", default=str(ROOT.parent / "shared" / "data"), help="labelled sets for quality"
+    )
     parser.add_argument("--build", action="store_true", help="only build indexes into the cache")
     return parser
 
@@ -89,6 +94,22 @@ def _run(
                 versions |= {worker.name: worker.version for worker in workers.values()}
                 yield from _builds(workers, size)
                 yield from engine.compare(workers, folder, wanted, effort, SEED)
+        if "indexes" in parts:
+            yield from indexes.measure(folder, places, 0.1 if options.quick else 0.6)
+        if "service" in parts:
+            yield from _service(folder, places, is_quick=options.quick)
+    if "quality" in parts:
+        yield from quality.measure(Path(options.data), places.cache)
+
+
+def _service(folder: Folder, places: Places, *, is_quick: bool) -> list[dict[str, Any]]:
+    async def rows() -> list[dict[str, Any]]:
+        with opened([OURS], places, folder.path, pin=False) as workers:
+            found = served.measure(folder, Path(scratch), workers[OURS], is_quick=is_quick)
+            return [row async for row in found]
+
+    with tempfile.TemporaryDirectory(prefix="cairn-bench-service-") as scratch:
+        return asyncio.run(rows())
 
 
 def _builds(workers: Mapping[str, Any], size: int) -> Iterator[dict[str, Any]]:
