@@ -25,6 +25,7 @@ _SHOWN_FIELDS = ("From", "To", "Cc", "Date", "Subject")
 _MAX_DEPTH = 4
 """Messages inside messages."""
 _MAX_PARTS = 500
+_MAX_FIELD_CHARACTERS = 8192
 _MAX_ATTACHMENT_BYTES = 64 * 1024 * 1024
 _ENCRYPTED_TYPES = {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime"}
 _NO_CONTENT = {
@@ -232,7 +233,7 @@ def _field(message: Message, name: str) -> str:
     raw = message.get(name)
     if raw is None:
         return ""
-    text = str(raw)
+    text = str(raw)[:_MAX_FIELD_CHARACTERS]
     try:
         parts = email.header.decode_header(text)
     except (email.errors.HeaderParseError, ValueError, UnicodeError):

@@ -63,13 +63,15 @@ class Formats:
             value: The number as it is stored.
             style: Index of the cell's style.
         """
+        code = self._codes[style] if style < len(self._codes) else "General"
+        if code == "General" and len(value) < 12 and value.isdecimal():
+            return value
         try:
             number = Decimal(value)
         except InvalidOperation:
             return value
         if not number.is_finite() or abs(number.adjusted()) > _MAX_DIGITS:
             return value
-        code = self._codes[style] if style < len(self._codes) else "General"
         return _shown(number, code, self._epoch)
 
 

@@ -1,8 +1,11 @@
-"""What parsers may be told."""
+"""What parsers may be told, and how their process says that it had to give up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+OUT_OF_MEMORY_STATUS = 77
+"""How the process ends when it has not even the memory to say so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from services.ingestion.failures import FailureReason, StageFailedError
-from services.ingestion.parsers.options import OcrHook
+from services.ingestion.parsers.options import OUT_OF_MEMORY_STATUS, OcrHook
 from services.ingestion.parsers.parsed import ParsedDocument, from_plain
 
 if TYPE_CHECKING:
@@ -244,6 +244,11 @@ def _crash(code: int) -> StageFailedError:
     if code == -signal.SIGXCPU:
         return StageFailedError(
             FailureReason.PARSE_TIMEOUT, "parsing took more processor time than it may"
+        )
+    if code == OUT_OF_MEMORY_STATUS:
+        return StageFailedError(
+            FailureReason.PARSE_OUT_OF_MEMORY,
+            "the document needs more memory to parse than it may have",
         )
     # Killed from outside, for want of memory on the machine: the document may be innocent.
     is_killed = code == -signal.SIGKILL

@@ -12,26 +12,33 @@ import os
 import resource
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from services.ingestion.parsers.confinement import confine
 from services.ingestion.parsers.dispatch import parse
-from services.ingestion.parsers.options import OcrHook, ParseOptions
+from services.ingestion.parsers.options import OUT_OF_MEMORY_STATUS, OcrHook, ParseOptions
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError, to_plain
 
 _OUT_OF_MEMORY = {
     "reason": "PARSE_OUT_OF_MEMORY",
     "message": "the document needs more memory to parse than it may have",
 }
-_MEASURED_BYTES = 256 * 1024
-_PER_DOCUMENT_BYTES = 8 * 1024
-"""The memory in use is looked at after so many bytes of documents, each counted with this more."""
+_MEASURED_SECONDS = 0.02
+"""The memory in use is looked at after so much processor time."""
 _MAX_BLOCKS = 500_000
 
 
 def main() -> int:
     """Parses until standard input ends."""
+    try:
+        return _serve()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY_STATUS)
+
+
+def _serve() -> int:
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     # A library that prints must not break the conversation.
@@ -39,7 +46,7 @@ def main() -> int:
     os.dup2(null, 0)
     os.dup2(null, 1)
     confine(int(sys.argv[1]))
-    unmeasured = 0
+    measured_at = 0.0
     peak_rss_bytes = 0
     while True:
         size = requests.read(4)
@@ -52,10 +59,9 @@ def main() -> int:
         _limit_cpu(header["cpu_seconds"])
         answer, text = _answer(header, data)
         del data
-        unmeasured += header["size_bytes"] + _PER_DOCUMENT_BYTES
-        if unmeasured > _MEASURED_BYTES:
+        if time.process_time() - measured_at > _MEASURED_SECONDS:
             # Not after each: reading the figure takes longer than parsing a short document.
-            unmeasured, peak_rss_bytes = 0, _peak_rss_bytes()
+            measured_at, peak_rss_bytes = time.process_time(), _peak_rss_bytes()
         answer["peak_rss_bytes"] = peak_rss_bytes
         _send(answers, answer, text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -10,7 +11,9 @@ import psutil
 import pytest
 
 from services.ingestion.failures import FailureReason, StageFailedError
+from services.ingestion.parsers.options import OcrHook
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
+from tests.kit.pdf_files import pdf
 
 
 def processes(pool: ParserPool) -> set[int]:
@@ -88,3 +91,55 @@ async def test_more_text_than_allowed_is_refused():
         with pytest.raises(StageFailedError) as caught:
             await pool.parse([b"more than ten"], "text/plain", "")
     assert caught.value.reason is FailureReason.TOO_LARGE
+
+
+async def test_json_that_unpacks_to_more_than_its_memory_is_stopped():
+    limits = ParserLimits(memory_bytes=160 * 1024 * 1024)
+    async with ParserPool(1, limits) as pool:
+        with pytest.raises(StageFailedError) as caught:
+            await pool.parse([b"[" + b'{"a":1},' * 1_000_000 + b"1]"], "application/json", "")
+        assert caught.value.reason is FailureReason.PARSE_OUT_OF_MEMORY
+        assert (await pool.parse([b"next"], "text/plain", "")).text == "next"
+
+
+SCAN = pdf([[]]).replace(
+    b"<< /Length 0 >>\nstream\n\nendstream",
+    b"<< /Length 16 >>\nstream\n10 10 99 99 re f\nendstream",
+)
+PROBE = """
+import os, socket
+
+def look_around(image, page):
+    found = []
+    for name, attempt in {
+        "socket": lambda: socket.socket(),
+        "local": lambda: socket.socket(socket.AF_UNIX),
+        "file": lambda: os.write(os.open(__file__ + ".made", os.O_CREAT | os.O_WRONLY), b"x"),
+    }.items():
+        try:
+            attempt()
+        except OSError as error:
+            found.append(f"{name} {type(error).__name__}")
+    return ", ".join(found)
+"""
+
+
+async def test_what_runs_in_a_parser_has_no_network_and_writes_no_files(tmp_path, monkeypatch):
+    (tmp_path / "probe.py").write_text(PROBE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    hook = OcrHook(entry_point="probe:look_around")
+    async with ParserPool(1, ParserLimits(), hook) as pool:
+        parsed = await pool.parse([SCAN], "application/pdf", "")
+    assert parsed.text == "socket PermissionError, local PermissionError, file OSError"
+
+
+async def test_a_hook_that_hangs_is_killed_with_its_parser(tmp_path):
+    hook = OcrHook(command=("sleep", "1000"))
+    async with ParserPool(1, ParserLimits(wall_seconds=1.0), hook) as pool:
+        (pid,) = processes(pool)
+        with pytest.raises(StageFailedError) as caught:
+            await pool.parse([SCAN], "application/pdf", "")
+        assert caught.value.reason is FailureReason.PARSE_TIMEOUT
+        for process in psutil.process_iter(["cmdline"]):
+            with contextlib.suppress(psutil.Error):
+                assert os.getsid(process.pid) != pid or process.status() == psutil.STATUS_ZOMBIE
