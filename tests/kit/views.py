@@ -55,7 +55,9 @@ def made(number: int, version: int = 0, chunks: int = 1) -> Document:
 async def opened(folder: Path, *, shape: Shape | None = None, **keeping):
     """Store, keeper and library over one folder."""
     shape = shape or Shape(graph_rows=10**9, saved_rows=10**9, saved_seconds=10**9)
-    wanted = KeeperSettings(0.01, 1 << 30, shape, folder=folder / "views", **keeping)
+    wanted = KeeperSettings(
+        0.01, 1 << 30, shape, folder=folder / "views", build_niceness=0, **keeping
+    )
     async with (
         await Store.open(sqlite_url(folder / "a.db")) as store,
         Keeper(store, wanted) as keeper,

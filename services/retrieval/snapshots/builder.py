@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,6 @@ from services.retrieval.vectors import BuildSpec, Tier, build, files
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_NICENESS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,8 @@ class Job:
     least_rows: int = 0
     """Fewer rows get no segment: they are the newest rows of the state."""
     threads: int = 1
+    niceness: int = 15
+    """How far the process stands back behind others."""
 
 
 def write(job: Job, path: Path) -> None:
@@ -87,8 +87,7 @@ def _compact(folder: ViewFolder, job: Job) -> None:
 
 def _build(vectors: Stacked, folder: ViewFolder, job: Job) -> None:
     spec = BuildSpec.from_json(job.spec)
-    rows = cast("NDArray[np.float32]", vectors)  # sliced, never used whole
-    build(rows, spec, folder.segment(job.segment), threads=job.threads)
+    build(vectors.as_array(), spec, folder.segment(job.segment), threads=job.threads)
 
 
 def _vectors(segment: Path) -> NDArray[np.float32]:
@@ -106,12 +105,13 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Entry of the process."""
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     body = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     body["merged"] = tuple(body["merged"])
-    run(Job(**body))
+    job = Job(**body)
+    with contextlib.suppress(OSError):
+        os.nice(job.niceness)
+    run(job)
 
 
 if __name__ == "__main__":

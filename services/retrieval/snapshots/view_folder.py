@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -207,26 +207,30 @@ class ViewFolder:
         """Removes everything."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def sweep(self, in_use: Iterable[str]) -> None:
+    def sweep(self, in_use: Callable[[], Iterable[str]]) -> None:
         """Removes states beyond those kept, and segments that none of them needs.
 
         Args:
-            in_use: Segments that are open or being built.
+            in_use: Returns the segments that are open or being built; named there before their
+                folders are made.
         """
+        # Looked at before asking what is in use: what is made meanwhile is not seen at all.
+        segments: list[Path] = []
+        with contextlib.suppress(FileNotFoundError):
+            segments = list(self._segments.iterdir())
         names = self.names()
         for name in names[STATES_KEPT:]:
             self.discard(name)
-        needed = set(in_use)
+        needed = set(in_use())
         for name in names[:STATES_KEPT]:
             try:
                 state = files.read_manifest(self._states / name)["state"]
                 needed |= {each["name"] for each in state["segments"]}
             except (DamagedSegmentError, KeyError, TypeError):
                 continue  # who loads it finds out, and says so
-        with contextlib.suppress(FileNotFoundError):
-            for each in self._segments.iterdir():
-                if each.name.split(".")[0] not in needed:
-                    _remove(each)
+        for each in segments:
+            if each.name.split(".")[0] not in needed:
+                _remove(each)
 
     def clean(self) -> None:
         """Removes what an interrupted process left half written; before anything is opened."""
@@ -235,7 +239,7 @@ class ViewFolder:
                 for each in folder.iterdir():
                     if each.suffix in {_TEMPORARY, ".json"}:
                         _remove(each)
-        self.sweep(())
+        self.sweep(tuple)
 
     @property
     def bytes_on_disk(self) -> int:
@@ -265,6 +269,10 @@ class Stacked:
         self._chosen = chosen
         rows = int(self._starts[-1]) if chosen is None else len(chosen)
         self.shape = (rows, arrays[0].shape[1])
+
+    def as_array(self) -> NDArray[np.float32]:
+        """Returns this, for builders: they slice it, and never use it whole."""
+        return cast("NDArray[np.float32]", self)
 
     def __len__(self) -> int:
         return self.shape[0]

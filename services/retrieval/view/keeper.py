@@ -66,6 +66,8 @@ class KeeperSettings:
     its own that is removed at the end."""
     build_threads: int = 1
     """Threads of the process that builds graphs."""
+    build_niceness: int = 15
+    """How far that process stands back behind others."""
     warm_after_seconds: float = 3600.0
     """Without a search for so long, a view moves from memory to disk."""
     cold_after_seconds: float = 7 * 86_400.0
@@ -93,7 +95,13 @@ class Keeper:
             settings.hot_uses,
             settings.shape.graph_rows,
         )
-        self._upkeep = Upkeep(store, settings.shape, self._rules, settings.build_threads)
+        self._upkeep = Upkeep(
+            store,
+            settings.shape,
+            self._rules,
+            settings.build_threads,
+            settings.build_niceness,
+        )
         self._own_folder: tempfile.TemporaryDirectory[str] | None = None
         self._slot: Slot | None = None
         self._wake = asyncio.Event()
@@ -231,6 +239,11 @@ class Keeper:
         kept = self._kept.get(collection_id)
         if kept is not None:
             kept.wants_merge = True
+
+    def failures(self, collection_id: int) -> int:
+        """Returns how many times in a row work on a view failed."""
+        kept = self._kept.get(collection_id)
+        return 0 if kept is None else kept.failures
 
     def is_busy(self, collection_id: int) -> bool:
         """Whether a view is being rebuilt, merged or moved, or is about to."""

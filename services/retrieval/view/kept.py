@@ -48,6 +48,8 @@ class Kept:
         self.is_saving = False
         self.is_maintained = False
         """Whether a rebuild, a merge or a move is under way."""
+        self.is_rebuilt = False
+        """Whether it is being made anew from a saved state, which must stay the newest."""
         self.wants_store = False
         """Whether it must be loaded from the store, because it holds something else."""
         self.wants_merge = False
@@ -95,6 +97,7 @@ class Kept:
     def failed(self) -> None:
         """Notes that work on it failed: the next try waits longer."""
         self.failures += 1
+        self.wants_merge = False  # who asked for it is told, and may ask again
         self.retry_at = self._clock() + min(2.0**self.failures, 300.0)
 
     @property

@@ -51,13 +51,22 @@ class Upkeep:
         shape: When views change their shape.
         rules: Where views live.
         threads: Threads of a process that builds a graph.
+        niceness: How far that process stands back behind others.
     """
 
-    def __init__(self, store: Store, shape: Shape, rules: TierRules, threads: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        shape: Shape,
+        rules: TierRules,
+        threads: int = 1,
+        niceness: int = 15,
+    ) -> None:
         self._store = store
         self._shape = shape
         self._rules = rules
         self._threads = threads
+        self._niceness = niceness
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="view-upkeep", initializer=_be_nice)
         self._one_process = asyncio.Semaphore(1)
 
@@ -81,8 +90,7 @@ class Upkeep:
             if work is not None:
                 kept.is_maintained = True
                 found.append(self._maintain(kept, work))
-        is_rebuilt = kept.is_maintained and view.wants_rebuild
-        if view.wants_save and not kept.is_saving and not is_rebuilt:
+        if view.wants_save and not kept.is_saving and not kept.is_rebuilt:
             kept.is_saving = True
             found.append(self._save(kept, view))
         return found
@@ -104,7 +112,7 @@ class Upkeep:
         if kept.wants_store:
             return self._reload_from_store(kept, view)
         if view.wants_rebuild:
-            return self._rebuild(view)
+            return self._rebuild(kept, view)
         run = view.run_to_merge(is_quiet=kept.is_quiet, everything=kept.wants_merge)
         if run is not None:
             return self._merge(kept, view, run)
@@ -118,6 +126,7 @@ class Upkeep:
     async def _seal(self, kept: Kept, view: View) -> None:
         try:
             await self._watched(kept, self._here(view.build_segment))
+            await self._watched(kept, self._here(view.join_small))
             SEGMENTS_BUILT.labels(by="sealing").inc()
         finally:
             kept.is_sealing = False
@@ -156,6 +165,7 @@ class Upkeep:
                 name,
                 merged=tuple(part.name for part in run.parts),
                 threads=self._threads,
+                niceness=self._niceness,
             )
             # The parts are open: their files stay even if a sweep is due.
             view.building.update(job.merged)
@@ -169,7 +179,14 @@ class Upkeep:
             view.building.difference_update(part.name for part in run.parts)
         await self._here(view.sweep)
 
-    async def _rebuild(self, view: View) -> None:
+    async def _rebuild(self, kept: Kept, view: View) -> None:
+        kept.is_rebuilt = True
+        try:
+            await self._make_anew(view)
+        finally:
+            kept.is_rebuilt = False
+
+    async def _make_anew(self, view: View) -> None:
         """Makes a view without dead rows; a small one is read from the store as fast."""
         began = time.monotonic()
         rows = view.published.snapshot.live_chunks
@@ -188,6 +205,7 @@ class Upkeep:
                     identity=asdict(identity_of(view.published.collection)),
                     least_rows=self._shape.graph_rows,
                     threads=self._threads,
+                    niceness=self._niceness,
                 )
                 await self._build(job, rows)
                 await self._load_and_switch(view, view.tier)

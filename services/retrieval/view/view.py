@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from services.retrieval.collections import IndexType
 from services.retrieval.metrics import VIEW_FILES_DAMAGED
 from services.retrieval.snapshots.rows_files import freeze
-from services.retrieval.snapshots.view_folder import Identity, Placed, ViewFolder
+from services.retrieval.snapshots.view_folder import Identity, Placed, Stacked, ViewFolder
 from services.retrieval.store import catalog, changes
 from services.retrieval.vectors import (
     BuildSpec,
@@ -221,6 +221,32 @@ class View:
         finally:
             self.building.discard(name)
 
+    def join_small(self) -> None:
+        """Joins the newest segments without an index while a slow merge of others runs.
+
+        Graphs take longer to build than rows to arrive: without this, their number would only be
+        bounded by the time a build takes.
+        """
+        snapshot = self.published.snapshot
+        chosen: list[Part] = []
+        for part in reversed(snapshot.segments):
+            is_small = part.row_count <= _MANY_SEGMENTS * self._shape.graph_rows
+            is_plain = part.segment.spec.kind is IndexKind.FLAT
+            if part.name in self.building or not is_plain or not is_small:
+                break
+            chosen.insert(0, part)
+        if len(chosen) < _MANY_SEGMENTS:
+            return
+        name = self.folder.new_segment()
+        self.building.add(name)
+        try:
+            sources = [each.segment.vectors(slice(None)) for each in chosen]  # pyright: ignore[reportArgumentType] - mapped, not copied
+            spec = BuildSpec(IndexKind.FLAT, snapshot.rows.dimensions)
+            build(Stacked(sources, None).as_array(), spec, self.folder.segment(name))
+            self.replace_run(Run(tuple(chosen), spec), name)
+        finally:
+            self.building.discard(name)
+
     def run_to_merge(self, *, is_quiet: bool, everything: bool = False) -> Run | None:
         """Returns segments that are worth merging now, or None.
 
@@ -291,8 +317,13 @@ class View:
 
     def sweep(self) -> None:
         """Removes files that nothing needs any more."""
-        in_use = {each.name for each in self.published.snapshot.segments}
-        self.folder.sweep(in_use | self.building)
+
+        def in_use() -> set[str]:
+            # First what is being built: once it is done, it is among the segments.
+            building = set(self.building)
+            return building | {each.name for each in self.published.snapshot.segments}
+
+        self.folder.sweep(in_use)
 
     def load_beside(
         self, connection: Connection, tier: Tier, *, from_store: bool = False

@@ -59,7 +59,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("write"), st.integers(0, 40), st.integers(1, 30)),
         st.tuples(st.just("delete"), st.integers(0, 40), st.integers(1, 10)),
-        st.tuples(st.sampled_from(["seal", "merge", "save", "compact", "warm", "hot", "lists"])),
+        st.tuples(st.sampled_from(["seal", "merge", "join", "save", "compact", "warm", "hot", "lists"])),
     ),
     min_size=3,
     max_size=14,
@@ -107,6 +107,8 @@ async def apply(store, library, view, step, count) -> None:
         built(view)
     elif kind == "save":
         view.save()
+    elif kind == "join":
+        view.join_small()
     elif kind == "lists":
         view.published.snapshot.rows.seal()
     else:
@@ -122,7 +124,7 @@ async def apply(store, library, view, step, count) -> None:
 
 
 async def until(check) -> None:
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 100
     while not check():
         assert time.monotonic() < give_up
         await asyncio.sleep(0.01)
@@ -293,6 +295,19 @@ async def test_views_close_merge_rebuild_and_save_by_themselves_while_they_serve
     assert len(folder.names()) <= 2
     assert not list(folder.path.glob("job-*"))
     assert not list(folder.path.rglob("*.tmp"))
+
+
+async def test_many_small_segments_are_joined_without_waiting_for_a_merge(tmp_path):
+    async with opened(tmp_path) as (store, keeper, library):
+        collection = await created(library)
+        view = await keeper.view(collection)
+        for first in range(0, 80, 10):
+            await library.upsert(TENANT, "docs", [made(n) for n in range(first, first + 10)])
+            view.build_segment()
+            view.join_small()
+        (joined,) = view.published.snapshot.segments
+        assert (joined.first, joined.last) == (0, 80)
+        assert everything(view) == await fresh(store, collection, tmp_path / "other")
 
 
 async def test_a_collection_that_is_gone_leaves_no_files(tmp_path):
