@@ -18,6 +18,10 @@ _EMAIL = re.compile(
 )
 _IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?=[ \u00a0]?[A-Z0-9])")
 _CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-]|[.,]\d)")
+_ISSUED = re.compile(
+    r"(?:4\d{12}(?:\d{3}){0,2}|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18})\Z"
+)
+"""Numbers that card schemes issue, by beginning and length."""
 _PHONE = re.compile(
     r"(?<![\w.+])(?:\+|00)[1-9](?:[ \u00a0().\/-]{0,2}\d){7,14}(?!\d)"
     r"|(?<![\w.+-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w-])"
@@ -122,7 +126,7 @@ def _is_iban(value: str) -> bool:
 def _cards(text: str) -> Iterator[Identifier]:
     for match in find_all(_CARD, text):
         value = _NOT_DIGITS.sub("", match[0])
-        if value[0] in "23456" and len(set(value)) > 1 and _is_luhn(value):
+        if _ISSUED.match(value) and _is_luhn(value):
             yield Identifier("card", value, match.start(), match.end())
 
 

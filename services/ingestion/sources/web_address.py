@@ -30,7 +30,9 @@ _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _INTERNAL_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa")
 _ALSO_REFUSED = (
     ipaddress.ip_network("168.63.129.16/32"),  # Azure's platform address: public by its number
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments
     ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays
+    ipaddress.ip_network("fec0::/10"),  # site-local: private before there was fc00::/7
     ipaddress.ip_network("100::/64"),  # discard
 )
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))

@@ -105,3 +105,25 @@ def test_unknown_failpoints_are_refused(spec):
 def test_without_a_failpoint_every_place_is_passed():
     for place in Failpoint.PLACES:
         Failpoint("").reach(place)
+
+
+def test_large_content_lies_on_disk_and_is_read_again_and_again(tmp_path):
+    collector = ContentCollector(tmp_path / "spool")
+    data = bytes(range(256)) * 4096  # 1 MiB
+    for _ in range(6):
+        collector.add(data)
+    collector.add(b"end")
+    content = collector.finish()
+    assert not list((tmp_path / "spool").iterdir()), "the file has no name"
+    for _ in range(2):
+        pieces = list(content.pieces)
+        assert [len(piece) for piece in pieces] == [PIECE_BYTES] * 6 + [3]
+        assert hashlib.sha256(b"".join(pieces)).hexdigest() == content.digest
+    assert content.head == data[:4096]
+
+
+def test_small_content_stays_in_memory(tmp_path):
+    collector = ContentCollector(tmp_path / "spool")
+    collector.add(b"small")
+    assert collector.finish().pieces == (b"small",)
+    assert not (tmp_path / "spool").exists()
