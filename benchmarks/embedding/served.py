@@ -1,167 +1,168 @@
-"""The real process over gRPC: throughput, the latency of a query under load, memory."""
+"""The real process over gRPC: latency of a query beside bulk work, overload, memory."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import os
-import re
-import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import grpc.aio
 from cairn.embedding.v1 import embedding_service_pb2 as pb
-from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
-from cairn.types.v1 import scope_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from benchmarks.embedding.service import Service, service
 from benchmarks.embedding.texts import passages, queries
 
-_SCOPE = scope_pb2.Scope(tenant="bench")
-_CALLS_AT_ONCE = 32
 _LATENCY_SECONDS = 8.0
 """Longest that queries are timed: without lanes each waits seconds."""
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    pid: int
-    stub: rpc.EmbeddingServiceStub
-    seconds_to_ready: float
-
-    def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
-
-    def memory_mib(self) -> dict[str, float]:
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return {
-            name: int(re.search(rf"{key}:\s+(\d+)", status)[1]) / 1024
-            for name, key in (("rss_mib", "VmRSS"), ("peak_rss_mib", "VmHWM"))
-        }
+_OVERLOAD_SECONDS = 6.0
+_CALLS_AT_PEAK = 64
 
 
 async def measure(threads: int, *, quick: bool, seed: int) -> list[dict[str, Any]]:
     """Returns rows; every text is new, so that the cache answers none."""
     rows: list[dict[str, Any]] = []
-    async with _service(threads) as service:
-        rows.append(_row("start", "seconds_to_ready", service.seconds_to_ready))
-        rows += [_row("idle", name, value) for name, value in service.memory_mib().items()]
-        mixed = passages(128 if quick else 2048, seed + 1)
-        mixed += queries(128 if quick else 2048, seed + 1)
-        asked = queries(1024 if quick else 16_384, seed + 2)
-        for case, texts in (("served_mix", mixed), ("served_queries", asked)):
-            for per_call in (1, 16):
-                fresh = [f"{per_call} {text}" for text in texts]
-                speed = await _throughput(service, fresh, per_call)
-                rows.append(_row(f"{case}_{per_call}_per_call", "texts_per_cpu_second", speed))
-        rows += await _latencies(service, "lanes", quick=quick, seed=seed)
-        rows += [_row("after_load", name, value) for name, value in service.memory_mib().items()]
-    async with _service(threads, LANES="false") as service:
-        rows += await _latencies(service, "no_lanes", quick=quick, seed=seed)
+    async with service(threads) as served:
+        rows.append(_row("start", "seconds_to_ready", served.seconds_to_ready))
+        rows += [_row("idle", name, v) for name, v in served.measured.memory_mib().items()]
+        rows += await _latencies(served, "lanes", quick=quick, seed=seed)
+        rows += await _overload(served, seed=seed)
+        if not quick:
+            rows += await _many_requests(served, seed=seed)
+        rows += [_row("after_load", name, v) for name, v in served.measured.memory_mib().items()]
+    async with service(threads, LANES="false") as served:
+        rows += await _latencies(served, "no_lanes", quick=quick, seed=seed)
     return rows
 
 
-def _row(case: str, metric: str, value: float) -> dict[str, Any]:
-    return {"case": case, "system": "cairn served", "metric": metric, "value": round(value, 3)}
+def _row(case: str, metric: str, value: float, **more: object) -> dict[str, Any]:
+    row = {"case": case, "system": "cairn served", "metric": metric, "value": round(value, 3)}
+    return row | more
 
 
-@contextlib.asynccontextmanager
-async def _service(threads: int, **settings: str) -> AsyncIterator[_Service]:
-    port, metrics_port = _free_port(), _free_port()
-    wanted = {
-        "PORT": port,
-        "METRICS_PORT": metrics_port,
-        "THREADS": threads,
-        "LOG_LEVEL": "error",
-        "DRAIN_DELAY_SECONDS": 0,
-        **settings,
-    }
-    environment = os.environ | {f"CAIRN_EMBEDDING_{name}": str(v) for name, v in wanted.items()}
-    started = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.embedding", env=environment
-    )
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            watch = health.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=120)
-            async for answer in watch:
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    break
-            watch.cancel()
-            ready = time.perf_counter() - started
-            yield _Service(process.pid, rpc.EmbeddingServiceStub(channel), ready)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return bound.getsockname()[1]
-
-
-def _request(texts: Sequence[str], lane: pb.Lane) -> pb.EmbedRequest:
-    return pb.EmbedRequest(scope=_SCOPE, texts=texts, options=pb.EmbedOptions(lane=lane))
-
-
-async def _throughput(service: _Service, texts: Sequence[str], per_call: int) -> float:
-    """Returns texts per second of the service's CPU time."""
-    calls = iter([texts[begin : begin + per_call] for begin in range(0, len(texts), per_call)])
-
-    async def work(mine: Iterator[Sequence[str]]) -> None:
-        for some in mine:
-            await service.stub.Embed(_request(some, pb.LANE_INTERACTIVE), timeout=120)
-
-    began = service.cpu_seconds()
-    await asyncio.gather(*(work(calls) for _ in range(_CALLS_AT_ONCE)))
-    return len(texts) / (service.cpu_seconds() - began)
-
-
-async def _latencies(
-    service: _Service, name: str, *, quick: bool, seed: int
-) -> list[dict[str, Any]]:
+async def _latencies(served: Service, name: str, *, quick: bool, seed: int) -> list[dict[str, Any]]:
     """Times queries alone, then while bulk requests keep the service busy."""
     asked = iter(queries(2000, seed + 3))
     count = 100 if quick else 500
-    alone = await _time_queries(service, list(itertools.islice(asked, count)))
+    alone = await _time_queries(served, list(itertools.islice(asked, count)))
     number = itertools.count()
 
     async def bulk() -> None:
         while True:
             texts = [f"{next(number)} {text}" for text in passages(32, seed)]
-            await service.stub.Embed(_request(texts, pb.LANE_BULK), timeout=300)
+            await served.embed(texts, pb.LANE_BULK)
 
     busy = [asyncio.create_task(bulk()) for _ in range(4)]
     await asyncio.sleep(1)
-    loaded = await _time_queries(service, list(itertools.islice(asked, count)))
+    loaded = await _time_queries(served, list(itertools.islice(asked, count)))
     for task in busy:
         task.cancel()
     await asyncio.gather(*busy, return_exceptions=True)
     rows = []
-    for load, seconds in (("alone", alone), ("under_bulk", loaded)):
-        for percent in (50, 99):
-            value = sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)]
-            rows.append(_row(f"query_{load}_{name}", f"p{percent}_ms", value * 1000))
+    for percent in (50, 99):
+        before, after = _percentile(alone, percent), _percentile(loaded, percent)
+        rows.append(_row(f"query_alone_{name}", f"p{percent}_ms", before * 1000))
+        rows.append(
+            _row(
+                f"query_under_bulk_{name}",
+                f"p{percent}_ms",
+                after * 1000,
+                ratio=round(after / before, 2),
+                against="alone",
+            )
+        )
     return rows
 
 
-async def _time_queries(service: _Service, texts: Sequence[str]) -> list[float]:
+async def _time_queries(served: Service, texts: Sequence[str]) -> list[float]:
     seconds = []
     end = time.perf_counter() + _LATENCY_SECONDS
     for text in texts:
         if time.perf_counter() > end and seconds:
             break
         started = time.perf_counter()
-        await service.stub.Embed(_request([text], pb.LANE_INTERACTIVE), timeout=120)
+        await served.embed([text])
         seconds.append(time.perf_counter() - started)
     return seconds
+
+
+async def _overload(served: Service, *, seed: int) -> list[dict[str, Any]]:
+    """Finds the peak with calls that wait for each other, then sends twice as much, unasked."""
+    texts = (f"{number} {text}" for number, text in enumerate(itertools.cycle(passages(64, seed))))
+    end = time.perf_counter() + _OVERLOAD_SECONDS
+    done = 0
+
+    async def caller() -> None:
+        nonlocal done
+        while time.perf_counter() < end:
+            await served.embed([next(texts)])
+            done += 1
+
+    started = time.perf_counter()
+    await asyncio.gather(*(caller() for _ in range(_CALLS_AT_PEAK)))
+    peak = done / (time.perf_counter() - started)
+
+    admitted: list[float] = []
+    refused: list[float] = []
+    without_advice = 0
+
+    async def call() -> None:
+        nonlocal without_advice
+        began = time.perf_counter()
+        try:
+            await served.embed([next(texts)])
+        except grpc.aio.AioRpcError as error:
+            refused.append(time.perf_counter() - began)
+            details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+            without_advice += "RetryInfo" not in str(details)
+        else:
+            admitted.append(time.perf_counter() - began)
+
+    calls: list[asyncio.Task[None]] = []
+    started = time.perf_counter()
+    while (passed := time.perf_counter() - started) < _OVERLOAD_SECONDS:
+        while len(calls) < 2 * peak * passed:
+            calls.append(asyncio.create_task(call()))
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*calls)
+    goodput = len(admitted) / (time.perf_counter() - started)
+    rows = [
+        _row("peak", "texts_per_second", peak),
+        _row(
+            "overload_2x",
+            "texts_per_second",
+            goodput,
+            ratio=round(goodput / peak, 2),
+            against="peak",
+        ),
+        _row("overload_2x_admitted", "p99_ms", _percentile(admitted, 99) * 1000),
+        _row("overload_2x_refused", "calls", len(refused), without_retry_info=without_advice),
+    ]
+    if refused:
+        for percent in (50, 99):
+            value = _percentile(refused, percent) * 1000
+            rows.append(_row("overload_2x_refused", f"p{percent}_ms", value))
+    return rows
+
+
+async def _many_requests(served: Service, *, seed: int) -> list[dict[str, Any]]:
+    """Sends 100,000 requests and looks at the memory after each fifth of them."""
+    asked = queries(1000, seed + 5)
+    numbers = itertools.count()
+    rows = []
+    for part in range(1, 6):
+
+        async def caller(until: int) -> None:
+            while (number := next(numbers)) < until:
+                await served.embed([f"{number} {asked[number % len(asked)]}"])
+
+        await asyncio.gather(*(caller(20_000 * part) for _ in range(32)))
+        memory = served.measured.memory_mib()["rss_mib"]
+        rows.append(_row(f"after_{20 * part}000_requests", "rss_mib", memory))
+    return rows
+
+
+def _percentile(seconds: Sequence[float], percent: int) -> float:
+    ordered = sorted(seconds)
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]

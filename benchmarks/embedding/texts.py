@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 _PROSE = """
 the of and to in a is that for it as was with be by on not he his but at are this have from or
@@ -20,18 +22,48 @@ metamorphic granite continental lithosphere photosynthesis electromagnetic parli
 infrastructure archaeological unprecedented biodiversity constitutional manufacturing
 """
 _WORDS = _PROSE.split()
+_NAMES = """
+orthopyroxene Quetzalcoatlus Wolframite magnetohydrodynamics Neuschwanstein Tlaxcaltec
+gastroenterology Liechtensteiner phosphorylated Xanthophyllite Krzyzewski hypochlorite
+palaeoclimatology Yellowknife Dzungarian isoelectronic Mpumalanga thrombocytopenia Ljubljana
+"""
+_RARE_WORDS = _NAMES.split()
+_RARE_SHARE = {"passage": 0.085, "query": 0.245}
+"""Of words that split into several pieces: a passage then has about 152 tokens, a query 17.7."""
 
 
 def passages(count: int, seed: int) -> list[str]:
     """Returns texts of 30 to 200 words."""
-    return _texts(count, 30, 200, seed)
+    return _texts(count, 30, 200, seed, _RARE_SHARE["passage"])
 
 
 def queries(count: int, seed: int) -> list[str]:
     """Returns texts of 5 to 12 words."""
-    return _texts(count, 5, 12, seed)
+    return _texts(count, 5, 12, seed, _RARE_SHARE["query"])
 
 
-def _texts(count: int, least: int, most: int, seed: int) -> list[str]:
+def questions(path: Path, count: int, seed: int) -> list[str]:
+    """Returns questions that people asked, of 5 to 12 words; none where the file is missing.
+
+    Args:
+        path: JSON lines with a `text` each.
+        count: How many at most.
+        seed: Of the choice.
+    """
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"] for line in lines]
+    fitting = [text for text in texts if 5 <= len(text.split()) <= 12]
+    return random.Random(seed).sample(fitting, min(count, len(fitting)))
+
+
+def _texts(count: int, least: int, most: int, seed: int, rare_share: float) -> list[str]:
     chosen = random.Random(seed)
-    return [" ".join(chosen.choices(_WORDS, k=chosen.randint(least, most))) for _ in range(count)]
+    return [
+        " ".join(
+            chosen.choice(_RARE_WORDS if chosen.random() < rare_share else _WORDS)
+            for _ in range(chosen.randint(least, most))
+        )
+        for _ in range(count)
+    ]
