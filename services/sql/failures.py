@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.rpc.errors import (
@@ -81,8 +81,13 @@ def translate(error: BaseException) -> BaseException:
     """
     if isinstance(error, ServiceError) or not isinstance(error, SQLAlchemyError):
         return error
-    if isinstance(error, PoolTimeoutError):
-        return _unavailable("no database connection was free in time")
+    if isinstance(error, PendingRollbackError | PoolTimeoutError):
+        is_broken = isinstance(error, PendingRollbackError)
+        return _unavailable(
+            "the connection to the database broke"
+            if is_broken
+            else "no database connection was free in time"
+        )
     driver = _driver_error(error)
     code = _sqlite_code(driver)
     if code is not None:

@@ -277,6 +277,8 @@ def _run_in_savepoint(connection: Connection, job: _Job) -> None:
         except SQLAlchemyError:
             # SQLite rolls the whole transaction back by itself when the disk is full or fails.
             raise _TransactionBrokenError(error) from error
+        if connection.invalidated:
+            raise _TransactionBrokenError(error) from error
         job.error = error
 
 

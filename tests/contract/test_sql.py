@@ -24,6 +24,7 @@ from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
 from services.sql.writer import GroupWriter
 from tests.kit.postgres import database_url as database_url  # noqa: PLC0414 - a fixture
+from tests.kit.postgres import postgres_url as postgres_url  # noqa: PLC0414 - a fixture
 
 metadata = MetaData()
 notes = Table(
@@ -269,3 +270,32 @@ def test_an_older_schema_is_upgraded_and_a_newer_one_refused(engine: Engine):
     assert caught.value.reason is Reason.STATE_CONFLICT
     with pytest.raises(FailedPreconditionError):
         ensure_schema(engine, metadata, 9, component="notes")
+
+
+@pytest.mark.postgres
+async def test_a_broken_connection_is_unavailable_to_the_whole_group(postgres_url):
+    """The server ends the writer's session while one of several functions runs."""
+    engine = open_engine(postgres_url)
+    ensure_schema(engine, metadata, 1, component="notes")
+    gate = threading.Event()
+
+    def break_off(connection):
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with engine.connect() as other:
+            other.exec_driver_sql("SELECT pg_terminate_backend(%s)", (pid,))
+        connection.exec_driver_sql("SELECT 1")
+
+    async with GroupWriter(engine) as writer:
+        blocked = asyncio.create_task(writer.run(lambda _: gate.wait(10)))
+        await asyncio.sleep(0.05)
+        jobs = [writer.run(fn) for fn in (insert(1), break_off, insert(2), insert(3))]
+        tasks = [asyncio.create_task(each) for each in jobs]
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert await blocked
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, UnavailableError) for each in results), results
+        assert await writer.run(insert(4)) == 4
+    async with Reader(engine) as reader:
+        assert await reader.run(count) == 1
+    engine.dispose()
