@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import collections, documents, keys
+from cli.commands import collection_care, documents, keys
 from cli.commands.ask import ask
 from cli.commands.bench import bench
 from cli.commands.demo import demo
@@ -35,7 +35,7 @@ for command in (up, down, status, ingest, ask, search, demo):
 # A benchmark has options of its own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
 app.command("eval")(evaluate)
-app.add_typer(collections.app, name="collections")
+app.add_typer(collection_care.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")
 

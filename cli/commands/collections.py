@@ -11,7 +11,10 @@ from cli.errors import CliError
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json
 from cli.terminal import err, out, plain, styled, write_json
 
-app = typer.Typer(help="Collections: create, list, get, delete.", no_args_is_help=True)
+app = typer.Typer(
+    help="Collections: create, list, get, delete, export, import, optimize, check, quota.",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the collection.")]
 
