@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from services.retrieval.store.documents import Deleted, Written
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
-    from services.retrieval.view.view import View
+    from services.retrieval.view.view import Published, View
 
 _EXPIRY_SECONDS = 30.0
 """Between two sweeps for documents past their time; they are invisible before."""
 _EXPIRED_PER_SWEEP = 1000
 _DELETE_ROUNDS = 3
+_SCROLL_TRIES = 8
+_SCROLL_PAUSE_SECONDS = 0.01
 _DELETED_PER_WRITE = 1000
 """Documents of one transaction at most: other writers wait behind it, and a full disk has only so
 much space for its log."""
@@ -75,6 +77,13 @@ class PassagePage:
     next_token: str
     vectors: NDArray[np.float32] | None = None
     """(passages, dimensions), when they were asked for."""
+
+
+def _chunk_page(
+    published: Published, reach: Reach, tree: Filter | None, after: Place | None, size: int
+) -> list[passages.Wanted]:
+    mask = browse.visible(published, reach.principals, tree, now_micros())
+    return browse.chunk_page(published.snapshot, mask, after, size)
 
 
 class Library:
@@ -332,21 +341,27 @@ class Library:
         with_vectors: bool = False,
     ) -> PassagePage:
         """Returns a page of chunks."""
-        view = await self._view(reach, name)
-        published = view.published
-        key = browse.page_key("chunks", published.collection.id, tree)
-        after = browse.decode_token(token, key)
-
-        def page() -> list[passages.Wanted]:
-            mask = browse.visible(published, reach.principals, tree, now_micros())
-            return browse.chunk_page(published.snapshot, mask, after, size)
-
-        wanted = await asyncio.to_thread(page)
-
-        def fetch(connection: Connection) -> list[Passage | None]:
-            return passages.fetch(connection, published.collection.id, wanted, with_metadata=True)
-
-        found = await self._store.read(fetch) if wanted else []
+        tries = 0
+        while True:
+            tries += 1
+            view = await self._view(reach, name)
+            published = view.published
+            key = browse.page_key("chunks", published.collection.id, tree)
+            after = browse.decode_token(token, key)
+            page = partial(_chunk_page, published, reach, tree, after, size)
+            wanted = await asyncio.to_thread(page)
+            fetch = partial(
+                passages.fetch,
+                collection_id=published.collection.id,
+                wanted=wanted,
+                with_metadata=True,
+            )
+            found: list[Passage | None] = await self._store.read(fetch) if wanted else []
+            if tries == _SCROLL_TRIES or all(each is not None for each in found):
+                break
+            # Replaced between the look at the view and the one at the store: the new version is
+            # about to be seen, and a page without either would be neither state.
+            await asyncio.sleep(_SCROLL_PAUSE_SECONDS)
         whole = [each for each in found if each is not None]
         vectors = None
         if with_vectors:
