@@ -13,6 +13,7 @@ import numpy as np
 from services.retrieval.vectors import (
     faiss_lists,
     files,
+    gpu,
     graph,
     lists,
     measuring,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 _ROWS_PER_STEP = 8_192
 _MAX_LISTS = 65_536
+_GPU_ROWS = 50_000
+"""Rows from which copying them to a GPU, if there is one, is worth it."""
 
 
 def build(
@@ -133,6 +136,9 @@ class _Building:
     def _link(self, vectors: NDArray[np.float32]) -> graph.Graph:
         """Links float vectors: it costs no more than linking codes, and links better."""
         faiss, spec, rows = faiss_lists.library(), self._spec, len(vectors)
+        device, _ = gpu.detect(faiss)
+        if device is not None and rows >= _GPU_ROWS and device.fits(rows, spec.dimensions):
+            return self._keep(gpu.link(device, vectors, spec.links))
         faiss.omp_set_num_threads(self._threads)
         index = faiss.IndexHNSWFlat(spec.dimensions, spec.links, faiss.METRIC_INNER_PRODUCT)
         index.hnsw.efConstruction = spec.build_effort
@@ -140,13 +146,20 @@ class _Building:
             index.add(np.ascontiguousarray(vectors[start : start + _ROWS_PER_STEP]))
             self._tell(0.05 + 0.85 * min(1.0, (start + _ROWS_PER_STEP) / rows))
         links = graph.from_faiss(index.hnsw, rows, faiss) if rows else graph.empty(spec.links)
+        return self._keep(links)
+
+    def _keep(self, links: graph.Graph) -> graph.Graph:
         for name, array in links.arrays.items():
             self._write(name, array)
         self._about["most_links"] = links.most_links
         return links
 
     def _group(self, vectors: NDArray[np.float32], scan: CodedScan | FloatScan) -> lists.ListIndex:
-        means, assigned = faiss_lists.centroids(vectors, self._list_count(), self._threads)
+        device, _ = gpu.detect(faiss_lists.library())
+        if device is not None and len(vectors) >= _GPU_ROWS:
+            means, assigned = gpu.centroids(device, vectors, self._list_count())
+        else:
+            means, assigned = faiss_lists.centroids(vectors, self._list_count(), self._threads)
         made = lists.group(assigned, means)
         self._write("centroids", made.centroids)
         self._write("starts", made.starts)
@@ -184,8 +197,9 @@ class _Building:
         measured = {"seconds": round(time.monotonic() - began, 3)}
         for recall in (RecallClass.HIGH, RecallClass.FAST):
             effort = profile.effort(recall, measuring.COUNT)
-            found = next((each.recall for each in ladder if each.effort >= effort), None)
-            if ladder and found is not None:
+            tried = [each.recall for each in ladder if each.effort <= effort] or [0.0]
+            if ladder:
+                found = tried[-1]
                 measured[f"recall_{recall.name.lower()}"] = found
                 measured[f"recall_loss_{recall.name.lower()}"] = round(1 - found, 4)
                 measured[f"effort_{recall.name.lower()}"] = effort

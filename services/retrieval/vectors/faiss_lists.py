@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from services.retrieval.vectors.graph import NO_BITS
+from services.retrieval.vectors.self_test import SELF_TEST, Pair
 from services.retrieval.vectors.spec import IndexKind
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class FaissLists:
         self._index = index
         self._scan = scan
         self._refine = _REFINE[kind]
+        pair = Pair(kind, "IDSelectorBitmap")
+        self.is_filterable = SELF_TEST.honours(pair, lambda *given: _trial(kind, *given))
 
     @property
     def nbytes(self) -> int:
@@ -75,6 +78,20 @@ class FaissLists:
         return int(len(queries) * (total * min(1.0, plan.effort / lists) + wanted))
 
 
+def _trial(
+    kind: IndexKind,
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    allowed: Allowed,
+    count: int,
+) -> NDArray[np.int64]:
+    """Searches a tiny index of a kind under a filter, all of its lists."""
+    lists = 4
+    # Cheap to train: 2 bytes of 4 bits, though a segment has more.
+    index = make(kind, vectors, lists, 2, bits=4)
+    return search_selected(index, queries, allowed, count, lists)
+
+
 def search_selected(
     index: Any, queries: NDArray[np.float32], allowed: Allowed | None, count: int, lists: int
 ) -> NDArray[np.int64]:
@@ -98,13 +115,18 @@ def make(
     code_bytes: int,
     threads: int = 1,
     seed: int = 0,
+    bits: int = 8,
 ) -> Any:
-    """Returns a FAISS index of a compressed kind over vectors."""
+    """Returns a FAISS index of a compressed kind over vectors.
+
+    Its product quantiser is not polysemous (`np`): that serves searches of another kind, and its
+    training takes minutes.
+    """
     faiss = library()
     # The hundred small k-means of a product quantiser are slower with more threads.
     faiss.omp_set_num_threads(1 if kind is IndexKind.IVF_PQ else threads)
     dimensions = vectors.shape[1]
-    form = f"PQ{code_bytes}x8" if kind is IndexKind.IVF_PQ else "RaBitQ"
+    form = f"PQ{code_bytes}x{bits}np" if kind is IndexKind.IVF_PQ else "RaBitQ"
     index = faiss.index_factory(dimensions, f"IVF{lists},{form}", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = seed
     index.cp.min_points_per_centroid = 1
@@ -114,7 +136,11 @@ def make(
         index.pq.cp.max_points_per_centroid = 32
         index.pq.cp.min_points_per_centroid = 1
     chosen = np.random.default_rng(seed).permutation(len(vectors))[: max(lists * 64, 20_000)]
-    index.train(np.ascontiguousarray(vectors[np.sort(chosen)]))
+    sample = vectors[np.sort(chosen)]
+    if len(sample) < 1 << bits:
+        # FAISS wants a row for each centroid of a code.
+        sample = np.resize(sample, (1 << bits, dimensions))
+    index.train(np.ascontiguousarray(sample))
     faiss.omp_set_num_threads(threads)
     for start in range(0, len(vectors), 65_536):
         index.add(np.ascontiguousarray(vectors[start : start + 65_536]))

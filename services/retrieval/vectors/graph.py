@@ -90,25 +90,28 @@ def empty(links: int) -> Graph:
     )
 
 
-def from_faiss(hnsw: Any, rows: int, faiss: Any) -> Graph:
+def from_faiss(hnsw: Any, rows: int, faiss: Any, *, is_flat: bool = False) -> Graph:
     """Returns the links of a FAISS graph in the form of this module.
 
     Args:
         hnsw: The `hnsw` of a FAISS index that is built.
         rows: Vectors in it.
         faiss: The library.
+        is_flat: Whether it has a lowest level only.
     """
     neighbours = faiss.vector_to_array(hnsw.neighbors)
     offsets = faiss.vector_to_array(hnsw.offsets).astype(np.int64)
     levels = faiss.vector_to_array(hnsw.levels)
-    lowest, each = hnsw.nb_neighbors(0), hnsw.nb_neighbors(1)
+    lowest = hnsw.nb_neighbors(0)
+    each = 1 if is_flat else hnsw.nb_neighbors(1)
     table = neighbours[offsets[:-1, None] + np.arange(lowest)]
     is_link = table >= 0
     starts = np.zeros(rows + 1, np.int64)
     np.cumsum(is_link.sum(axis=1), out=starts[1:])
     # A few more zeros at the end: a walk asks for the line after a row's first links in advance.
     links = np.concatenate([table[is_link], np.zeros(32, np.int32)]).astype(np.int32)
-    tops = [np.flatnonzero(levels > level) for level in range(int(hnsw.max_level), 0, -1)]
+    highest = 0 if is_flat else int(hnsw.max_level)
+    tops = [np.flatnonzero(levels > level) for level in range(highest, 0, -1)]
     if tops:
         entry = int(hnsw.entry_point)
         tops[0] = np.concatenate([[entry], tops[0][tops[0] != entry]])

@@ -32,6 +32,8 @@ class GraphIndex:
         longest: Length of the longest vector.
     """
 
+    is_filterable = True
+
     def __init__(self, graph: Graph, scan: CodedScan | FloatScan, longest: float) -> None:
         self.graph = graph
         self._scan = scan
@@ -74,6 +76,10 @@ class GraphIndex:
         gate, seeds = NO_BITS, NO_ROWS
         if plan.name == planner.FILTERED_GRAPH and allowed is not None:
             gate, seeds = bits, _seeds(allowed)
+        elif not len(graph.upper):
+            # No levels lead to the query: walks begin all over the segment.
+            step = max(1, len(scan.vectors) // SEEDS)
+            seeds = np.arange(0, len(scan.vectors), step, dtype=np.int32)[:SEEDS]
         own = scratch()
         own.fit(0, scan.width, plan.effort, graph.most_links)
         entries = np.zeros(len(queries), np.int64)

@@ -63,6 +63,8 @@ class ListIndex:
         scan: Compares given rows.
     """
 
+    is_filterable = True
+
     def __init__(self, lists: Lists, scan: CodedScan | FloatScan) -> None:
         self.lists = lists
         self._scan = scan

@@ -28,6 +28,9 @@ _PLANS = 64
 class Index(Protocol):
     """What narrows down the rows to compare: a graph, or lists."""
 
+    is_filterable: bool
+    """Whether it may be searched under a filter; see `self_test`."""
+
     @property
     def nbytes(self) -> int:
         """Bytes that searches made."""
@@ -147,6 +150,9 @@ class Segment:
         found = self._plans.get(key)
         if found is None:
             found = planner.choose(self.profile, allowed, k, recall, calibration.current())
+            index = self._parts.index
+            if allowed < self.rows and index is not None and not index.is_filterable:
+                found = Plan(planner.EXACT, "the index failed the self-test of filters")
             if found.name in {planner.GRAPH, planner.FILTERED_GRAPH} and not REGISTRY.get(
                 self._scan.width
             ):
