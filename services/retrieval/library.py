@@ -23,7 +23,6 @@ from services.rpc.logs import exception_fields, get_logger
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from sqlalchemy import Connection
 
     from services.filters.ast import Filter
     from services.filters.values import Value
