@@ -39,7 +39,7 @@ def parse_xml(data: bytes, *, is_lenient: bool = False) -> Element:
     Raises:
         UnparsableError: it is damaged, too deep, or declares entities.
     """
-    from lxml import etree  # noqa: PLC0415 # pyright: ignore[reportAttributeAccessIssue] - compiled
+    from lxml import etree  # noqa: PLC0415 - late # pyright: ignore[reportAttributeAccessIssue] - C
 
     refuse_entities(data)
     parser = etree.XMLParser(
@@ -80,7 +80,7 @@ def iterate_xml(data: bytes, tags: tuple[str, ...]) -> Iterator[Any]:
     Raises:
         UnparsableError: the document is damaged, too deep, or declares entities.
     """
-    from lxml import etree  # noqa: PLC0415 # pyright: ignore[reportAttributeAccessIssue] - compiled
+    from lxml import etree  # noqa: PLC0415 - late # pyright: ignore[reportAttributeAccessIssue] - C
 
     refuse_entities(data)
     for strict, usual in _STRICT_OFFICE:
