@@ -29,10 +29,13 @@ class EmbeddingProcess:
 
 
 @contextlib.asynccontextmanager
-async def embedding_process(**settings: str) -> AsyncIterator[EmbeddingProcess]:
+async def embedding_process(
+    python: str = sys.executable, **settings: str
+) -> AsyncIterator[EmbeddingProcess]:
     """Starts `python -m services.embedding` and stops it at the end.
 
     Args:
+        python: Interpreter, of the environment it shall run in.
         settings: Names without CAIRN_EMBEDDING_, and values.
     """
     port, metrics_port = free_port(), free_port()
@@ -44,7 +47,7 @@ async def embedding_process(**settings: str) -> AsyncIterator[EmbeddingProcess]:
         **settings,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        python,
         "-m",
         "services.embedding",
         env=kept | {f"CAIRN_EMBEDDING_{name}": value for name, value in wanted.items()},

@@ -117,11 +117,14 @@ class VllmEncoder:
 
     async def _encode(self, ids: TokenArray, output: Output) -> VectorArray:
         from vllm import PoolingParams  # noqa: PLC0415 - imported already # pyright: ignore[reportMissingImports]
+        from vllm.inputs import (  # noqa: PLC0415 - as above # pyright: ignore[reportMissingImports]
+            tokens_input,
+        )
 
         if self._llm is None or self._llm.errored:
             raise UnavailableError(Reason.NOT_READY, "the vllm engine has ended")
         parameters = PoolingParams(task=_TASKS[output], use_activation=False)
-        prompt = {"prompt_token_ids": ids.tolist()}
+        prompt = tokens_input(ids.tolist())
         result: Any = None
         async for result in self._llm.encode(prompt, parameters, uuid.uuid4().hex):  # noqa: B007 - the last one counts
             pass
@@ -143,7 +146,11 @@ def _start(folder: Path, precision: str) -> AsyncLLM:
     try:
         return AsyncLLM.from_engine_args(
             AsyncEngineArgs(
-                model=str(folder), runner="pooling", dtype=precision, disable_log_stats=True
+                model=str(folder),
+                runner="pooling",
+                # Its own choice for weights in float32 is float16, which CPUs only emulate.
+                dtype="bfloat16" if precision == "auto" else precision,
+                disable_log_stats=True,
             )
         )
     except Exception as error:
