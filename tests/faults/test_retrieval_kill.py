@@ -1,62 +1,25 @@
-"""kill -9 of the real process during writes: what was acknowledged is there, nothing is there by half."""
+"""kill -9 of the real process during upserts, deletes, merges of segments and snapshots.
+
+What was acknowledged is there, nothing is there by half, nothing deleted comes back, and the view that
+the next process makes of its files and the log is the truth's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
 import signal
-import socket
-import sys
-from pathlib import Path
 
 import grpc
 import pytest
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
 from tests.kit.retrieval import DIMENSIONS, document, scope
+from tests.kit.retrieval_process import retrieval_process
 
-FULL = [pytest.mark.long, pytest.mark.timeout(1200)]
-ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.asynccontextmanager
-async def process(folder: Path):
-    """Runs `python -m services.retrieval`; yields it with a stub once it serves."""
-    port = free_port()
-    environment = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("CAIRN_")},
-        "CAIRN_RETRIEVAL_PORT": str(port),
-        "CAIRN_RETRIEVAL_METRICS_PORT": "0",
-        "CAIRN_RETRIEVAL_DATA_DIR": str(folder),
-        "CAIRN_RETRIEVAL_DRAIN_DELAY_SECONDS": "0",
-    }
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.retrieval",
-        cwd=ROOT,
-        env=environment,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = rpc.RetrievalServiceStub(channel)
-            request = pb.ListCollectionsRequest(scope=scope())
-            await stub.ListCollections(request, wait_for_ready=True, timeout=30)
-            yield running, stub
-    finally:
-        if running.returncode is None:
-            running.kill()
-        await running.wait()
+SETTINGS = {"graph_rows": 100, "max_snapshots": 10}
+"""Segments are closed every hundred rows, so that merges are always under way."""
+FULL = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 def texts(number: int, version: int) -> list[str]:
@@ -74,16 +37,20 @@ async def test_acknowledged_writes_survive_kill_9(tmp_path, seed, rounds):
     """Version each document is known to have; None: deleted."""
     maybe: set[str] = set()
     """Documents whose last write was not acknowledged: both states are right."""
-    async with process(tmp_path) as (running, stub):
-        await stub.CreateCollection(
+    made: list[str] = []
+    """Snapshots that were acknowledged."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with retrieval_process(folder, **SETTINGS) as service:
+        await service.stub.CreateCollection(
             pb.CreateCollectionRequest(
                 scope=scope(),
                 name="docs",
                 settings=pb.CollectionSettings(dimensions=DIMENSIONS),
             )
         )
-        running.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(running.wait(), 20) == 0
+        service.process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(service.process.wait(), 60) == 0
 
     async def write(stub, worker: int, versions: dict[str, int]) -> None:
         while True:
@@ -108,21 +75,47 @@ async def test_acknowledged_writes_survive_kill_9(tmp_path, seed, rounds):
             maybe.discard(name)
 
     for round_number in range(rounds):
-        async with process(tmp_path) as (running, stub):
-            await verify(stub, acked, maybe)
+        async with retrieval_process(folder, **SETTINGS) as service:
+            await verify(service.stub, acked, maybe)
             maybe.clear()
             versions: dict[str, int] = {}
-            writers = [
-                asyncio.ensure_future(write(stub, worker + 10 * round_number, versions))
-                for worker in range(6)
+            work = [
+                write(service.stub, worker + 10 * round_number, versions) for worker in range(6)
             ]
-            await asyncio.sleep(0.3 + rng.random() * 0.5)
-            running.kill()
-            results = await asyncio.gather(*writers, return_exceptions=True)
-            assert all(isinstance(each, grpc.aio.AioRpcError) for each in results)
+            work += [snapshot(service.stub, made), optimize(service.stub)]
+            tasks = [asyncio.ensure_future(each) for each in work]
+            await asyncio.sleep(0.3 + rng.random() * 0.7)
+            service.process.kill()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(each, grpc.aio.AioRpcError) for each in results), results
     assert len(acked) > 30
-    async with process(tmp_path) as (_, stub):
-        await verify(stub, acked, maybe)
+    assert len(made) > rounds // 4
+    async with retrieval_process(folder, **SETTINGS) as service:
+        await verify(service.stub, acked, maybe)
+        listed = await service.stub.ListSnapshots(
+            pb.ListSnapshotsRequest(scope=scope(), collection="docs")
+        )
+        assert made[-1] in {each.snapshot_id for each in listed.snapshots}
+
+
+async def snapshot(stub, made: list[str]) -> None:
+    """Takes snapshots, one after the other."""
+    while True:
+        response = await stub.CreateSnapshot(
+            pb.CreateSnapshotRequest(scope=scope(), collection="docs")
+        )
+        made.append(response.snapshot.snapshot_id)
+        await asyncio.sleep(0.1)
+
+
+async def optimize(stub) -> None:
+    """Has the segments merged, again and again."""
+    while True:
+        async for _ in stub.OptimizeCollection(
+            pb.OptimizeCollectionRequest(scope=scope(), name="docs")
+        ):
+            pass
+        await asyncio.sleep(0.05)
 
 
 async def verify(stub, acked: dict[str, int | None], maybe: set[str]) -> None:
@@ -173,3 +166,7 @@ async def verify(stub, acked: dict[str, int | None], maybe: set[str]) -> None:
         (each.document_id, text) for each in found.values() for text in each.text.split("\n")
     )
     assert sorted(passages) == expected
+    checked = await stub.CheckCollection(
+        pb.CheckCollectionRequest(scope=scope(), name="docs"), timeout=20
+    )
+    assert checked.check.is_consistent, checked
