@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from services.rpc.logs import get_logger
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-_CHANNEL = "cairn:ingestion:wake"
+_STREAM = "cairn:ingestion:wake"
+_STREAM_LENGTH = 64
+"""Hints kept: each says the same, that there is something to look for."""
+_BLOCK_SECONDS = 5.0
 _RECONNECT_SECONDS = 2.0
 _PUBLISH_SECONDS = 0.25
 
@@ -80,17 +83,26 @@ class Wakeup:
         # Without Valkey the workers of other processes find the job when they poll.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_PUBLISH_SECONDS):
-                await client.publish(_CHANNEL, b"")
+                await client.xadd(_STREAM, {"queued": 1}, maxlen=_STREAM_LENGTH)
 
     async def _listen(self, client: Redis) -> None:
         is_lost = False
         while True:
             try:
-                async with client.pubsub(ignore_subscribe_messages=True) as subscription:
-                    await subscription.subscribe(_CHANNEL)
-                    is_lost = False
-                    self._event.set()
-                    async for _ in subscription.listen():
+                await client.ping()
+                is_lost = False
+                # What was missed before is looked for.
+                self._event.set()
+                newest = await client.xrevrange(_STREAM, count=1)
+                last = newest[0][0] if newest else b"0-0"
+                while True:
+                    # A server that is frozen does not answer in time: then the connection is new.
+                    async with asyncio.timeout(2 * _BLOCK_SECONDS):
+                        found = await client.xread(
+                            {_STREAM: last}, block=int(_BLOCK_SECONDS * 1000)
+                        )
+                    if found:
+                        last = _last_id(found)
                         self._event.set()
             except Exception as error:  # noqa: BLE001 - whatever it is, polling goes on
                 if not is_lost:
@@ -99,3 +111,9 @@ class Wakeup:
                     )
                 is_lost = True
             await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+def _last_id(found: Any) -> bytes:
+    """Returns the id of the last entry of an answer, in either form of the protocol."""
+    entries = next(iter(found.values()))[0] if isinstance(found, dict) else found[0][1]
+    return entries[-1][0]
