@@ -18,11 +18,12 @@ from pathlib import Path
 _OPEN = ctypes.CFUNCTYPE(
     ctypes.c_int,
     ctypes.c_void_p,
-    ctypes.c_char_p,
+    ctypes.c_void_p,
     ctypes.c_void_p,
     ctypes.c_int,
     ctypes.POINTER(ctypes.c_int),
 )
+"""The name is passed as a bare pointer: SQLite keeps it."""
 _SYNC = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)
 _METHODS = 19
 """Words of sqlite3_io_methods in its third version; the first holds the version."""
@@ -69,7 +70,7 @@ def fail_syncs(is_failing: Callable[[], bool]) -> None:
         _kept.extend((callback, copy, former_sync))
         return copy
 
-    def open_file(self: int, name: bytes, file: int, flags: int, out_flags: object) -> int:
+    def open_file(self: int, name: int, file: int, flags: int, out_flags: object) -> int:
         code = former_open(self, name, file, flags, out_flags)
         methods = ctypes.c_void_p.from_address(file)
         if code == sqlite3.SQLITE_OK and methods.value:
