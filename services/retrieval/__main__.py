@@ -23,6 +23,7 @@ from services.retrieval.snapshots.archive import Archive
 from services.retrieval.store.counts import Quota
 from services.retrieval.store.store import Store
 from services.retrieval.transfer import Exporter
+from services.retrieval.vectors.kernels.registry import REGISTRY
 from services.retrieval.view.keeper import Keeper, KeeperSettings
 from services.retrieval.view.view import Shape
 from services.rpc.admission import Admission
@@ -96,6 +97,7 @@ async def serve(settings: RetrievalSettings) -> None:
 @contextlib.asynccontextmanager
 async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Backend]:
     """Opens views in this process."""
+    REGISTRY.configure(settings.data_dir / "retrieval" / "kernels")
     quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
     shape = Shape(graph_rows=settings.graph_rows)
     keeping = KeeperSettings(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from services.retrieval.vectors.allowed import Allowed
 
-_NARROW = 0.3
-"""Share of allowed rows up to which only these are compared; above, a matrix product is as fast."""
+_FEW_ROWS = 4_096
+"""Rows up to which small collections do without compiled code and its memory."""
 
 
 def search_memtable(
@@ -40,6 +40,8 @@ def search_memtable(
     if count == 0:
         return SegmentFound(rows, scores, "skip", "nothing is allowed here", 0)
     kernels = REGISTRY.get(width(vectors.shape[1]))
+    if kernels is None and len(vectors) > _FEW_ROWS:
+        REGISTRY.prepare(width(vectors.shape[1]))
     if kernels is not None and len(queries) == 1 and vectors.flags.writeable:
         ids = np.arange(count, dtype=np.int32) if allowed is None else allowed.ids
         bits = NO_BITS if allowed is None else allowed.bits

@@ -6,6 +6,7 @@ use numpy. What was compiled is kept on disk where a folder can be written.
 
 from __future__ import annotations
 
+import os
 import threading
 import zlib
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _SMALL_ROWS = 65_536
 SEEDS = 256
 """Most allowed rows that a filtered walk starts from."""
 _BESIDE = Path(__file__).parent / "__pycache__"
+_FOLDER_VARIABLE = "NUMBA_CACHE_DIR"
+"""Numba's own name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ class KernelRegistry:
     """Compiled searches, made once for each width.
 
     Args:
-        cache_folder: Where compiled code is kept; None: beside the package where that can be
-            written, else nowhere.
+        cache_folder: Where compiled code is kept; None: where a parent process keeps it, or
+            beside the package. Nowhere, if that cannot be written.
     """
 
     def __init__(self, cache_folder: Path | None = None) -> None:
@@ -54,8 +57,9 @@ class KernelRegistry:
         """Why nothing is compiled; empty while all is well."""
 
     def configure(self, cache_folder: Path) -> None:
-        """Sets the folder for compiled code; for what is compiled from now on."""
+        """Sets the folder for compiled code, of this process and of builders that it starts."""
         self._folder = cache_folder
+        os.environ[_FOLDER_VARIABLE] = str(cache_folder)
 
     def get(self, width: int) -> Kernels | None:
         """Returns the searches of a width, or None while they are not ready."""
@@ -99,14 +103,17 @@ class KernelRegistry:
 
     def _calibrate(self, made: Kernels, width: int) -> None:
         if width == calibration.WIDTH:
-            folder = (self._folder or _BESIDE) / _sources_digest()
-            calibration.use(calibration.load_or_measure(made, folder))
+            calibration.use(calibration.load_or_measure(made, self._cache()))
+
+    def _cache(self) -> Path:
+        given = os.environ.get(_FOLDER_VARIABLE)
+        return (self._folder or (Path(given) if given else _BESIDE)) / _sources_digest()
 
     def _compile(self, width: int, *, is_cached: bool) -> Kernels:
         # Takes memory and time that only segments need.
         from numba.core import config as numba_config  # noqa: PLC0415
 
-        folder = (self._folder or _BESIDE) / _sources_digest()
+        folder = self._cache()
         before = numba_config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
         if is_cached:
             folder.mkdir(parents=True, exist_ok=True)
