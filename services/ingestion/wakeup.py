@@ -94,7 +94,7 @@ class Wakeup:
                 # What was missed before is looked for.
                 self._event.set()
                 newest = await client.xrevrange(_STREAM, count=1)
-                last = newest[0][0] if newest else b"0-0"
+                last: Any = newest[0][0] if newest else b"0-0"
                 while True:
                     # A server that is frozen does not answer in time: then the connection is new.
                     async with asyncio.timeout(2 * _BLOCK_SECONDS):

@@ -94,7 +94,13 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._work, name="sql-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, fn: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+    async def run(
+        self,
+        fn: Callable[[Connection], T],
+        *,
+        frees_space: bool = False,
+        is_urgent: bool = False,
+    ) -> T:
         """Runs `fn` in a transaction and returns its result after the COMMIT.
 
         Args:
@@ -102,6 +108,8 @@ class GroupWriter:
                 run more than once (after a lock, or when another function broke a shared
                 transaction), and its savepoint is rolled back when it raises.
             frees_space: Whether the function deletes: it is also let through when the disk is full.
+            is_urgent: Whether the function goes before those that wait; only the transaction that
+                is under way is before it.
 
         Raises:
             ServiceError: whatever `fn` raises; RESOURCE_EXHAUSTED when the queue or the disk is
@@ -113,7 +121,7 @@ class GroupWriter:
         if wait <= 0:
             raise _too_late()
         job = _Job(fn, concurrent.futures.Future(), time.monotonic() + wait, frees_space)
-        self._put(job)
+        self._put(job, is_urgent=is_urgent)
         try:
             # A little grace lets the writer's own, more precise error arrive first.
             async with asyncio.timeout(wait + 0.25):
@@ -148,7 +156,7 @@ class GroupWriter:
     ) -> None:
         await self.close()
 
-    def _put(self, job: _Job) -> None:
+    def _put(self, job: _Job, *, is_urgent: bool) -> None:
         with self._wake:
             if self._closed:
                 raise UnavailableError(Reason.NOT_READY, "the store is closing")
@@ -161,7 +169,10 @@ class GroupWriter:
                     metadata={"limit": str(self._max_queue)},
                     retry_after_seconds=0.5,
                 )
-            self._queue.append(job)
+            if is_urgent:
+                self._queue.appendleft(job)
+            else:
+                self._queue.append(job)
             self._wake.notify()
 
     def _work(self) -> None:

@@ -50,7 +50,8 @@ _REINDEX_PAGE = 100
 _SUBMISSIONS_AT_ONCE = 16
 _SUBMITTED_BYTES_AT_ONCE = 4 << 20
 """A transaction is short, so that nobody waits long behind it."""
-_JOBS_AT_ONCE = 32
+_JOBS_AT_ONCE = 16
+_FUNCTIONS_AT_ONCE = 4
 _SHORT_BYTES = 1 << 20
 BULK_LINGER_SECONDS = 0.04
 """Bulk work waits so long for company at each checkpoint: its embedding takes longer."""
@@ -78,7 +79,7 @@ class JobStore:
         self._bounds = bounds
         self._lease_us = int(lease_seconds * MICROSECONDS)
         self._clock = clock
-        self._writer = GroupWriter(engine)
+        self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE)
         self._reader = Reader(engine, threads=4)
         self._room = room.KnownRoom()
         self._submitting = SharedCalls[str, submission.Submission, "Accepted"](
@@ -207,9 +208,9 @@ class JobStore:
     ) -> Sequence[Accepted | Exception]:
         run = functools.partial(submission.accept, submissions=submissions, now_us=self._clock())
         try:
-            return await self._writer.run(run)
+            return await self._writer.run(run, is_urgent=True)
         except submission.IdempotencyRaceError:
-            return await self._writer.run(run)
+            return await self._writer.run(run, is_urgent=True)
 
     async def ready_documents(
         self, fingerprints: Mapping[DocumentKey, str]
