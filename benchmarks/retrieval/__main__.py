@@ -17,7 +17,7 @@ from benchmarks.retrieval import cases, dataset, engine, indexes, quality, serve
 from benchmarks.retrieval.build import build
 from benchmarks.retrieval.dataset import Folder
 from benchmarks.retrieval.peers.worker import MODULES
-from benchmarks.retrieval.workers import OURS, ROOT, Places, opened
+from benchmarks.retrieval.workers import OURS, ROOT, Places, opened, say
 
 SEED = 0
 _QUICK_ROWS = 20_000
@@ -40,7 +40,10 @@ def main() -> None:
             build(peers, places, sizes, SEED)
             return
         versions = _versions()
-        rows = list(_run(options, places, peers, sizes, versions))
+        rows = []
+        for row in _run(options, places, peers, sizes, versions):
+            say(_line(row))
+            rows.append(row)
     report = {
         "bench": "retrieval",
         "versions": versions,
@@ -105,8 +108,13 @@ def _run(
 def _service(folder: Folder, places: Places, *, is_quick: bool) -> list[dict[str, Any]]:
     async def rows() -> list[dict[str, Any]]:
         with opened([OURS], places, folder.path, pin=False) as workers:
-            found = served.measure(folder, Path(scratch), workers[OURS], is_quick=is_quick)
-            return [row async for row in found]
+            found = []
+            async for row in served.measure(
+                folder, Path(scratch), workers[OURS], is_quick=is_quick
+            ):
+                say(_line(row))
+                found.append(row)
+            return found
 
     with tempfile.TemporaryDirectory(prefix="cairn-bench-service-") as scratch:
         return asyncio.run(rows())

@@ -44,14 +44,15 @@ async def measure(
         await kit.create(service, data.vectors.shape[1])
         empty = service.memory()
         yield await _writes(service, data, case)
-        await service.settled()
         for row in await _visibility(service, data, case):
             yield row
+        await service.optimized()
+        await service.settled(20)
         for row in await _cost(service, data, worker, case, is_quick=is_quick):
             yield row
         for row in await _beside(service, data, case, seconds=4 if is_quick else 12):
             yield row
-        await service.settled()
+        await service.settled(20 if is_quick else 60)
     async for row in _restarts(scratch, data, case, empty):
         yield row
 
@@ -242,7 +243,7 @@ async def _restarts(
             row = {"case": case, "system": _SYSTEM, "metric": name, "value": round(seconds, 2)}
             yield row | ({"bar": 5.0} if name.startswith("restart") else {})
             if name.startswith("restart"):
-                await service.settled(60)
+                await service.settled(20)
                 for query in data.queries[:300]:
                     await service.stub.Search(kit.search(query))
                 yield _memory(service, data, case, empty)

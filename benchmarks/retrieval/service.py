@@ -95,7 +95,7 @@ class Service:
         assert self._channel is not None, "started"
         await asyncio.wait_for(self._channel.channel_ready(), 60)
 
-    async def settled(self, seconds: float = 600.0) -> None:
+    async def settled(self, seconds: float = 120.0) -> None:
         """Waits until background work has ended: three quiet looks in a row."""
         quiet = 0
         give_up = time.perf_counter() + seconds
@@ -103,6 +103,12 @@ class Service:
             before = self.cpu_seconds()
             await asyncio.sleep(0.7)
             quiet = quiet + 1 if self.cpu_seconds() - before < 0.08 else 0
+
+    async def optimized(self) -> None:
+        """Asks for the index to be built over all rows, and waits for it."""
+        request = pb.OptimizeCollectionRequest(scope=SCOPE, name=COLLECTION)
+        async for _ in self.stub.OptimizeCollection(request, timeout=600):
+            pass
 
     def cpu_seconds(self) -> float:
         """Returns the CPU time of the process, its threads and its children."""
