@@ -230,27 +230,12 @@ def walk(width: int, *, cache: bool) -> Any:  # noqa: C901 - one compiled loop
     ) -> Any:
         """Walks from an entry to the best rows near each query, and refines them.
 
-        Args:
-            codes: (n, width) uint8.
-            vectors: (n, d) float32.
-            starts: (n + 1,) int64: where the neighbours of each row begin in `links`.
-            links: (l, 1) int32 neighbours on the lowest level.
+        Args, beyond those of `search_ids` and `gather`:
             entries: (q,) int64 rows to start from.
             seeds: Rows to start from besides; all pass the gate.
-            gate: Which rows are walked over; empty: all.
-            bits: Which rows may be returned; empty: all.
-            steps: (d,) float32 of the quantiser.
-            queries: (q, d) float32.
-            slack: As in `search_ids`.
             effort: Rows kept in sight (ef), at least k.
-            enough: As in `gather`.
-            visited: (n,) uint8, kept from call to call.
-            epoch: (1,) int64: last number used in `visited`, kept with it.
-            quantised: (width,) int16, scratch.
-            pool: (>= effort,) int64, scratch.
-            fresh: (2, >= 128 + seeds) int32, scratch.
-            out_rows: (q, k) int64, written.
-            out_scores: (q, k) float32, written.
+            visited, epoch: (n,) uint8 and (1,) int64, kept from call to call; see `next_mark`.
+            pool, fresh: (>= effort,) int64 and (2, >= 128 + seeds) int32, scratch.
 
         Returns:
             How many rows were compared by their codes, over all queries.
