@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CALLS_AT_ONCE = 4
 _TEXTS_PER_CALL = 64
-_PER_REQUEST = 50
+PER_REQUEST = 50
 _PROBE_SECONDS = 0.1
 _POLL_SECONDS = 0.1
 
@@ -41,23 +41,24 @@ async def measure(
     alone_after = await _embed_alone(suite, documents(count // 2, paragraphs, seed + 2))
     alone = (alone_before + alone_after) / 2
     rows: list[dict[str, Any]] = [
-        _row(case, "embedding service alone", "chunks_per_second", alone),
-        _row(case, "cairn", "chunks_per_second", rate)
+        row(case, "embedding service alone", "chunks_per_second", alone),
+        row(case, "cairn", "chunks_per_second", rate)
         | {"ratio": round(rate / alone, 3), "against": "embedding service alone"},
-        _row(case, "cairn", "documents_per_second", rate * count / _chunks(sent)),
+        row(case, "cairn", "documents_per_second", rate * count / _chunks(sent)),
     ]
     for percent in (50, 99, 100):
         name = f"submit_ack_p{percent}_ms" if percent < 100 else "submit_ack_max_ms"
-        rows.append(_row(case, "cairn", name, _percentile(acks, percent) * 1000))
+        rows.append(row(case, "cairn", name, _percentile(acks, percent) * 1000))
     chunks = _chunks(sent)
     rows += [
-        _row(case, name, "cpu_ms_per_chunk", (after[name] - before[name]) / chunks * 1000)
+        row(case, name, "cpu_ms_per_chunk", (after[name] - before[name]) / chunks * 1000)
         for name in suite.pids
     ]
     return rows
 
 
-def _row(case: str, system: str, metric: str, value: float) -> dict[str, Any]:
+def row(case: str, system: str, metric: str, value: float) -> dict[str, Any]:
+    """Returns one row of the report."""
     return {"case": case, "system": system, "metric": metric, "value": round(value, 3)}
 
 
@@ -94,8 +95,8 @@ async def _ingest(suite: Suite, case: str, sent: Sequence[str]) -> tuple[float, 
     started = time.perf_counter()
     probing = asyncio.create_task(_probe(suite, case))
     job_ids: list[str] = []
-    for start in range(0, len(sent), _PER_REQUEST):
-        part = list(enumerate(sent))[start : start + _PER_REQUEST]
+    for start in range(0, len(sent), PER_REQUEST):
+        part = list(enumerate(sent))[start : start + PER_REQUEST]
         job_ids += await submit(suite, "bulk", case, {f"{case}-{n}": text for n, text in part})
     jobs = await asyncio.gather(
         *(
