@@ -66,10 +66,14 @@ def _rank_dense(field: Field, queries: Sequence[Query]) -> list[Ranking]:
     scanned = found.compared // len(queries)
     rankings = []
     wide = found.scores.astype(np.float64)
-    counts = np.count_nonzero(found.rows >= 0, axis=1).tolist()
+    counts = (found.rows >= 0).sum(axis=1).tolist()
+    is_plain = options.score_threshold is None and not options.diversity
     for place, count in enumerate(counts):
         scores = wide[place, :count]
         hits = Hits(found.rows[place, :count], scores, dense=scores)
+        if is_plain:
+            rankings.append(Ranking(hits, found.steps, scanned, {}))
+            continue
         rankings.append(_finish(field, hits, found.steps, scanned))
     return rankings
 
@@ -163,7 +167,11 @@ class _WordWay(_Way):
     def find(self, allowed: Allowed, depth: int) -> Found:
         """Returns the rows with the best words."""
         scores = self._all()
-        rows = np.flatnonzero((scores > 0) & allowed.mask)
+        if allowed.count < len(scores) // 4:
+            rows = allowed.ids.astype(np.int64)
+            rows = rows[scores[rows] > 0]
+        else:
+            rows = np.flatnonzero((scores > 0) & allowed.mask)
         found = scores[rows]
         if len(rows) > depth:
             # Rows as good as the last one stay in until the order is decided.
@@ -181,7 +189,7 @@ class _WordWay(_Way):
             began = time.perf_counter()
             snapshot = self._field.snapshot
             self._scores = snapshot.rows.keywords.scores(
-                snapshot, self._query.texts, snapshot.live_chunk_mask
+                snapshot, self._query.texts, snapshot.live_chunk_mask, self._field.allowed
             )
             took = (time.perf_counter() - began) * 1000
             why = "words are scored over all rows"

@@ -274,7 +274,12 @@ class Searcher:
                 if not is_last:
                     return None
         is_current = newest is not None and newest.seq == published.snapshot.seq
-        return _Ranked(published, is_current, *run(published))
+        rankings, allowed = run(published)
+        # Whatever an index did: nothing leaves that scope and filter do not allow.
+        rows = [ranking.hits.rows for ranking in rankings]
+        if not allowed.mask[rows[0] if len(rows) == 1 else np.concatenate(rows)].all():
+            raise RuntimeError("a search found rows that are not allowed")
+        return _Ranked(published, is_current, rankings, allowed)
 
     def _known(self, ranked: _Ranked, options: SearchOptions) -> list[Answer] | None:
         """Answers from memory; None when the store has to be read."""
@@ -425,9 +430,6 @@ def _assemble(
 ) -> Answer:
     snapshot, allowed = ranked.published.snapshot, ranked.allowed
     hits = ranking.hits
-    # Whatever an index did: nothing leaves that scope and filter do not allow.
-    if not allowed.mask[hits.rows].all():
-        raise RuntimeError("a search found rows that are not allowed")
     return Answer(
         passages=passages,
         hits=hits,

@@ -24,6 +24,7 @@ from services.retrieval.view.texts import ABSENT, TextTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from services.retrieval.vectors import Allowed
     from services.retrieval.view.rows import Snapshot
 
 K1 = 1.2
@@ -31,6 +32,8 @@ B = 0.75
 """Measured on eight sets: k1 1.2 to 1.5, b .75 are level; k1 .9, b .4 loses up to .03 nDCG@10."""
 
 _MAX_FREQUENCY = 0xFFFF
+_NARROW = 0.3
+"""Share of allowed rows up to which a term's other rows are left out before they are scored."""
 
 
 class KeywordIndex:
@@ -90,6 +93,7 @@ class KeywordIndex:
         snapshot: Snapshot,
         texts: Sequence[tuple[str, float]],
         live_chunks: NDArray[np.bool_],
+        allowed: Allowed | None = None,
     ) -> NDArray[np.float32]:
         """Returns the BM25 score of every chunk row; 0 where no term occurs.
 
@@ -100,22 +104,36 @@ class KeywordIndex:
             snapshot: State to score.
             texts: Texts with their weights.
             live_chunks: Which chunk rows live.
+            allowed: Rows that matter; the others may stay 0.
         """
         total = np.zeros(snapshot.chunk_count, np.float32)
         if not snapshot.live_chunks:
             return total
         mean = max(snapshot.live_terms / snapshot.live_chunks, 1e-9)
-        lengths = self.lengths.rows(snapshot.chunk_count)
+        norms = snapshot.masks.get("bm25", lambda: self._norms(snapshot.chunk_count, mean))
+        is_whole = snapshot.live_chunks == snapshot.chunk_count
+        is_narrow = allowed is not None and allowed.count < _NARROW * snapshot.chunk_count
         for term, weight in self.query_terms(texts).items():
             rows, frequencies = self._postings(term, snapshot.chunk_count)
-            found = int(np.count_nonzero(live_chunks[rows]))
+            found = len(rows) if is_whole else int(np.count_nonzero(live_chunks[rows]))
             if not found:
                 continue
+            if allowed is not None and is_narrow:
+                matters = allowed.mask[rows]
+                rows, frequencies = rows[matters], frequencies[matters]
+            frequencies = frequencies.astype(np.float32)
             idf = math.log1p((snapshot.live_chunks - found + 0.5) / (found + 0.5))
-            norms = K1 * (1 - B + B * lengths[rows] / mean)
+            shares = norms[rows]
+            shares += frequencies
+            np.divide(frequencies, shares, out=shares)
+            shares *= weight * idf * (K1 + 1)
             # Rows of one term differ: plain indexing adds each once.
-            total[rows] += (weight * idf * (K1 + 1)) * frequencies / (frequencies + norms)
+            total[rows] += shares
         return total
+
+    def _norms(self, count: int, mean: float) -> NDArray[np.float32]:
+        """Returns what the length of each chunk row adds to a term's frequency."""
+        return (K1 * (1 - B) + (K1 * B / mean) * self.lengths.rows(count)).astype(np.float32)
 
     def seal(self) -> None:
         """Moves what lies in lists into arrays; the caller keeps other writers out."""
@@ -132,9 +150,8 @@ class KeywordIndex:
         """About the bytes in memory."""
         return self.terms.nbytes + self.postings.nbytes + self.lengths.nbytes
 
-    def _postings(self, term: str, count: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    def _postings(self, term: str, count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
         code = self.terms.code(term)
         if code == ABSENT:
-            return np.empty(0, np.uint32), np.empty(0, np.float32)
-        rows, frequencies = self.postings.numbered(code, count)
-        return rows, frequencies.astype(np.float32)
+            return np.empty(0, np.uint32), np.empty(0, np.uint16)
+        return self.postings.numbered(code, count)
