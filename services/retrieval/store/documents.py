@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from services.retrieval.store.counts import Quota
 
+_VERSION = documents.c.keys().index("version")
+_VECTORS = documents.c.keys().index("vectors")
+
 MUST_NOT_EXIST = -1
 """Expected version of a document that must not exist yet."""
 
@@ -127,7 +130,7 @@ def upsert(
     if known != collection.settings.fields:
         catalog.set_fields(connection, collection.id, known)
     settings = replace(collection.settings, fields=known)
-    written = [_state(document, each) for document, each in zip(new, versions, strict=True)]
+    written = [_state(document, row) for document, row in zip(new, rows, strict=True)]
     return Written(
         replace(collection, seq=seq, settings=settings),
         Change(collection.seq, seq, written=written),
@@ -235,10 +238,11 @@ def code_rows(collection_id: int, new: Sequence[Document]) -> list[tuple[Any, ..
     ]
 
 
-def _state(document: Document, version: int) -> DocumentState:
+def _state(document: Document, row: tuple[Any, ...]) -> DocumentState:
+    """Returns what views need of a document, sharing its row's bytes."""
     return DocumentState(
         document.document_id,
-        version,
+        row[_VERSION],
         document.title,
         document.uri,
         document.text,
@@ -246,7 +250,7 @@ def _state(document: Document, version: int) -> DocumentState:
         document.acl,
         document.expires_micros,
         tuple([ChunkState(each.start, each.end, each.heading_path) for each in document.chunks]),
-        b"".join([each.vector for each in document.chunks]),
+        row[_VECTORS],
     )
 
 
