@@ -6,7 +6,7 @@ docs/decisions/0004 tells why, with measurements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,13 @@ from services.embedding.encoder import (
     VectorArray,
 )
 from services.embedding.engines.attention import attend, plan_groups, query_scale
+from services.embedding.engines.cuda import (
+    Packed,
+    RecordedPasses,
+    attend_packed,
+    packed_attention_works,
+    record_on_cuda,
+)
 from services.embedding.engines.linear import Linear, linear_layer
 from services.embedding.hardware import has_fast_bfloat16, return_free_memory
 from services.embedding.model_folder import BertConfig, ModelFolder, read_model_folder
@@ -73,6 +80,13 @@ class BertEncoder:
             raise InvalidArgumentError.for_field("source", str(error)) from error
         self._weights: _Weights | None = _load(described, self._device, dtype, may_pack=may_pack)
         self._dtype = dtype
+        head_size = described.config.hidden_size // described.config.heads
+        self._packs_attention = packed_attention_works(self._device, dtype, head_size)
+        self._recorded = (
+            RecordedPasses(self._run_packed, record_on_cuda, described.max_tokens)
+            if self._packs_attention
+            else None
+        )
         self.info = ModelInfo(
             revision=described.revision,
             dimensions=described.config.hidden_size,
@@ -123,6 +137,7 @@ class BertEncoder:
     def close(self) -> None:
         """See `Encoder`."""
         self._weights = None
+        self._recorded = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         return_free_memory()
@@ -131,19 +146,47 @@ class BertEncoder:
         self, batch: Sequence[TokenArray], lengths: Sequence[int], checkpoint: Checkpoint | None
     ) -> torch.Tensor:
         """Returns the last layer's rows, (tokens of all texts, hidden)."""
+        ids = torch.from_numpy(np.concatenate(batch)).long()
+        if self._packs_attention:
+            packed = Packed.of(ids, lengths, self._device)
+            rows = None if self._recorded is None else self._recorded.run(packed)
+            if rows is None:
+                rows = self._run_packed(packed.ids, packed.positions, packed.ends, packed.longest)
+            return rows
+        positions = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
+        groups = plan_groups(lengths, self._config.heads, self._dtype, self._device)
+        return self._run_layers(
+            ids.to(self._device),
+            positions.to(self._device),
+            lambda qkv: attend(qkv, groups, self._config.heads),
+            checkpoint,
+        )
+
+    def _run_packed(
+        self, ids: torch.Tensor, positions: torch.Tensor, ends: torch.Tensor, longest: int
+    ) -> torch.Tensor:
+        heads = self._config.heads
+        return self._run_layers(
+            ids, positions, lambda qkv: attend_packed(qkv, ends, longest, heads), None
+        )
+
+    def _run_layers(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        attention: Callable[[torch.Tensor], torch.Tensor],
+        checkpoint: Checkpoint | None,
+    ) -> torch.Tensor:
         weights = self._weights
         if weights is None:
             raise RuntimeError("the encoder is closed")
-        ids = torch.from_numpy(np.concatenate(batch)).long().to(self._device)
-        positions = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
         x = F.embedding(ids, weights.words)
-        x.add_(F.embedding(positions.to(self._device), weights.positions))
+        x.add_(F.embedding(positions, weights.positions))
         x = weights.norm(x).to(self._dtype)
-        groups = plan_groups(lengths, self._config.heads, self._dtype, self._device)
         for layer in weights.layers:
             if checkpoint is not None:
                 checkpoint()
-            context = attend(layer.qkv(x), groups, self._config.heads)
+            context = attention(layer.qkv(x))
             x = layer.attention_norm(layer.attention_out(context, x))
             x = layer.norm(layer.out(layer.intermediate(x), x))
         return x
