@@ -234,6 +234,29 @@ def generation_requests() -> dict[str, Message]:
     }
 
 
+def _source() -> ingestion.Source:
+    return ingestion.Source(
+        name="rocks",
+        kind=ingestion.SOURCE_KIND_URL,
+        urls=["http://127.0.0.1:9/granite.md"],
+        collection=COLLECTION,
+        rules=[
+            ingestion.SourceRule(
+                pattern="**/*.md",
+                acl=["everyone"],
+                metadata={"kind": _keyword("rock")},
+                priority=ingestion.PRIORITY_LOW,
+                on_removal=ingestion.REMOVAL_POLICY_KEEP,
+            )
+        ],
+        acl=["everyone"],
+        metadata={"kind": _keyword("rock")},
+        sync_interval=duration_pb2.Duration(seconds=3600),
+        owner="user:ann",
+        is_paused=True,
+    )
+
+
 def ingestion_requests() -> dict[str, Message]:
     """Requests of IngestionService, by method; deletes come last."""
     header = ingestion.DocumentHeader(
@@ -264,6 +287,31 @@ def ingestion_requests() -> dict[str, Message]:
         "CancelJobs": ingestion.CancelJobsRequest(scope=SCOPE, job_ids=["no-such-job"]),
         "Reindex": ingestion.ReindexRequest(scope=SCOPE, collection=COLLECTION),
         "GetQueueStats": ingestion.GetQueueStatsRequest(scope=SCOPE),
+        "FetchDocuments": ingestion.FetchDocumentsRequest(
+            scope=SCOPE,
+            collection=COLLECTION,
+            urls=["http://127.0.0.1:9/granite.md"],
+            header=ingestion.DocumentHeader(metadata={"kind": _keyword("rock")}, acl=["everyone"]),
+        ),
+        "PutSource": ingestion.PutSourceRequest(scope=SCOPE, source=_source()),
+        "GetSource": ingestion.GetSourceRequest(scope=SCOPE, name="rocks"),
+        "ListSources": ingestion.ListSourcesRequest(scope=SCOPE, page_size=5),
+        "ListSourceItems": ingestion.ListSourceItemsRequest(
+            scope=SCOPE, name="rocks", failed_only=True, page_size=5
+        ),
+        "SyncSource": ingestion.SyncSourceRequest(scope=SCOPE, name="rocks", paths=["granite.md"]),
+        "WatchSource": ingestion.WatchSourceRequest(scope=SCOPE, name="no-such-source"),
+        "GetEnrichment": ingestion.GetEnrichmentRequest(scope=SCOPE, collection=COLLECTION),
+        "SetEnrichment": ingestion.SetEnrichmentRequest(
+            scope=SCOPE,
+            collection=COLLECTION,
+            settings=ingestion.EnrichmentSettings(
+                detect_language=True,
+                personal_data=ingestion.PERSONAL_DATA_POLICY_HASH,
+                on_hook_failure=ingestion.HOOK_FAILURE_POLICY_SKIP,
+            ),
+        ),
+        "DeleteSource": ingestion.DeleteSourceRequest(scope=SCOPE, name="rocks"),
         "DeleteDocuments": ingestion.DeleteDocumentsRequest(
             scope=SCOPE, collection=COLLECTION, document_ids=["granite"]
         ),
@@ -319,6 +367,20 @@ def gateway_requests() -> dict[str, Message]:
             trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"
         ),
         "GetUsage": gateway.GetUsageRequest(from_day="2026-01-01", to_day="2026-01-31"),
+        "UploadDocument": gateway.UploadDocumentRequest(
+            header=gateway.UploadHeader(
+                collection=COLLECTION,
+                document=gateway.DocumentInput(document_id="slate", metadata={"a": _keyword("b")}),
+                size_bytes=3,
+                sha256="0" * 64,
+            )
+        ),
+        "FetchDocuments": gateway.FetchDocumentsRequest(
+            collection=COLLECTION, urls=["http://127.0.0.1:9/granite.md"], acl=["everyone"]
+        ),
+        "DeleteDocuments": gateway.DeleteDocumentsRequest(
+            collection=COLLECTION, filter='kind = "none"'
+        ),
         "DeleteDocument": gateway.DeleteDocumentRequest(
             collection=COLLECTION, document_id="granite"
         ),
