@@ -383,7 +383,8 @@ class JobStore:
                 now_us=self._clock(),
                 lease_us=self._lease_us,
                 wanted=wanted,
-            )
+            ),
+            is_urgent=bool(wanted.except_tenants),
         )
 
     async def extend(self, tokens: Mapping[str, int]) -> set[str]:
@@ -423,7 +424,7 @@ class JobStore:
         await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, made, progress))
 
     async def _record(
-        self, _: bool, recorded: Sequence[checkpoints.Checkpoint]
+        self, is_bulk: bool, recorded: Sequence[checkpoints.Checkpoint]
     ) -> Sequence[LeaseLostError | None]:
         return await self._writer.run(
             functools.partial(
@@ -431,7 +432,8 @@ class JobStore:
                 checkpoints=recorded,
                 now_us=self._clock(),
                 lease_us=self._lease_us,
-            )
+            ),
+            is_urgent=not is_bulk,
         )
 
     async def postpone(self, lease: Lease, failure: Failure, delay_seconds: float) -> None:
@@ -489,7 +491,8 @@ class JobStore:
                 leases=leases,
                 now_us=now_us,
                 until_us=now_us + int(key[0] * MICROSECONDS),
-            )
+            ),
+            is_urgent=not key[1],
         )
 
     async def abandon_indexing(self, lease: Lease, window: indexing.IndexWindow) -> None:
@@ -509,9 +512,10 @@ class JobStore:
         """Ends a job as ready; returns whether it was still held."""
         return await self._finishing.ask(is_bulk, indexing.Indexed(lease, progress, version))
 
-    async def _finish(self, _: bool, indexed: Sequence[indexing.Indexed]) -> Sequence[bool]:
+    async def _finish(self, is_bulk: bool, indexed: Sequence[indexing.Indexed]) -> Sequence[bool]:
         return await self._writer.run(
-            functools.partial(indexing.finish_indexing, indexed=indexed, now_us=self._clock())
+            functools.partial(indexing.finish_indexing, indexed=indexed, now_us=self._clock()),
+            is_urgent=not is_bulk,
         )
 
 

@@ -17,6 +17,7 @@ from services.ingestion.failures import (
 )
 from services.ingestion.sharing import SharedCalls
 from services.ingestion.stages.dependency import calling, is_refusal
+from services.ingestion.stages.work import VECTORS
 from services.rpc.errors import ResourceExhaustedError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class EmbedStage:
         )
         self._bulk_turn = asyncio.Lock()
 
-    async def run(self, work: Work) -> None:
+    async def run(self, work: Work) -> tuple[str, bytes] | None:
         """Makes and stores the vectors that are missing.
 
         Raises:
@@ -93,13 +94,14 @@ class EmbedStage:
                 await work.save_vectors(reused)
             work.reused_chunk_count = len(reused)
         missing = [place for place in range(len(texts)) if place not in work.vectors]
-        is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS
+        is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS and not work.next_vector_part
         key = _Key(work.scope, plan.model, is_urgent)
         for start in range(0, len(missing), BATCH_TEXTS):
             places = missing[start : start + BATCH_TEXTS]
             wanted = _Wanted(work, plan, places, [texts[place] for place in places])
             with calling("embedding", FailureReason.EMBEDDING_REFUSED):
                 await self._embedding.ask(key, wanted)
+        return (VECTORS, work.pack_vectors()) if is_urgent and missing else None
 
     async def _embed_and_store(
         self, key: _Key, wanted: Sequence[_Wanted]
@@ -119,7 +121,10 @@ class EmbedStage:
             refusals = [
                 reason for place, reason in answer.refusals.items() if first <= place < last
             ]
-            storing.append(_store(each, answer.revision, answer.vectors[first:last], refusals))
+            vectors = answer.vectors[first:last]
+            storing.append(
+                _store(each, answer.revision, vectors, refusals, is_urgent=key.is_urgent)
+            )
             first = last
         results = await asyncio.gather(*storing, return_exceptions=True)
         return [_raised(result) for result in results]
@@ -172,7 +177,12 @@ class EmbedStage:
 
 
 async def _store(
-    wanted: _Wanted, revision: str, vectors: Sequence[bytes], refusals: Sequence[str]
+    wanted: _Wanted,
+    revision: str,
+    vectors: Sequence[bytes],
+    refusals: Sequence[str],
+    *,
+    is_urgent: bool,
 ) -> None:
     if wanted.plan.model_revision and revision != wanted.plan.model_revision:
         raise StageFailedError(
@@ -188,7 +198,12 @@ async def _store(
             is_retryable=True,
             restart_from=Stage.PARSED,
         )
-    await wanted.work.save_vectors(dict(zip(wanted.places, vectors, strict=True)))
+    made = dict(zip(wanted.places, vectors, strict=True))
+    if is_urgent:
+        # Few, and all that were missing: stored with the checkpoint.
+        wanted.work.vectors.update(made)
+    else:
+        await wanted.work.save_vectors(made)
 
 
 def _raised(result: BaseException | None) -> Exception | None:

@@ -183,6 +183,10 @@ class Work:
                 self.next_vector_part = number + 1
         return self.vectors
 
+    def pack_vectors(self) -> bytes:
+        """Returns all vectors for storing."""
+        return self.plan_mark + pack_vectors(self.vectors)
+
     async def save_vectors(self, vectors: Mapping[int, bytes]) -> None:
         """Stores further vectors, so that a crash costs one batch at most."""
         packed = self.plan_mark + pack_vectors(vectors)
