@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ATTEMPTS = 3
+_ATTEMPTS = 6
 """Times a search is repeated because documents it found were replaced meanwhile."""
 _INLINE_ROWS = 40_000
 """Rows up to which one exact search (< 1 ms) runs on the event loop: a thread there and back
