@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from services.retrieval.collections import Tier
 from services.retrieval.metrics import VIEW_BYTES, VIEWS
 from services.retrieval.snapshots.slot import Slot, claim
 from services.retrieval.snapshots.view_folder import ViewFolder
@@ -109,6 +110,7 @@ class Keeper:
         self._running: set[asyncio.Task[None]] = set()
         self._is_following = True
         self._evicted_at = 0.0
+        self._catalog_version = -1
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._claim)
@@ -146,6 +148,8 @@ class Keeper:
         for collection in found:
             if self.nbytes >= max_bytes:
                 return
+            if collection.settings.tier is Tier.COLD:
+                continue
             with contextlib.suppress(NotFoundError):
                 await self.view(collection)
 
@@ -305,6 +309,11 @@ class Keeper:
             if not isinstance(error, ServiceError) or isinstance(error, NotFoundError):
                 # Gone, or left half way by an error of ours: it loads anew.
                 self._forget(view.published.collection.id)
+            if not isinstance(error, ServiceError):
+                get_logger().error("a view cannot be brought up to date", **exception_fields(error))
+                error = UnavailableError(
+                    Reason.NOT_READY, "the collection is being loaded", retry_after_seconds=1.0
+                )
             done.set_exception(error)
             done.exception()
         else:
@@ -346,12 +355,22 @@ class Keeper:
         """Looks at the log once, and starts what it calls for."""
         ids = [each for each, kept in self._kept.items() if kept.view is not None]
 
-        def read(connection: Connection) -> tuple[int, dict[int, Position]]:
+        def read(
+            connection: Connection,
+        ) -> tuple[int, dict[int, Position], list[Collection | None]]:
             found = changes.positions(connection, ids) if ids else {}
-            return catalog.version(connection), found
+            version = catalog.version(connection)
+            is_new = version != self._catalog_version
+            settings = [catalog.by_id(connection, each) for each in found] if is_new else []
+            return version, found, settings
 
-        version, positions = await self._store.read(read)
+        version, positions, settings = await self._store.read(read)
         self._store.see_catalog(version)
+        self._catalog_version = version
+        for collection in settings:
+            view = None if collection is None else self.loaded(collection.id)
+            if collection is not None and view is not None:
+                view.refresh(collection)
         for each in ids:
             kept = self._kept.get(each)
             view = None if kept is None else kept.view

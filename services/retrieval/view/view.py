@@ -170,6 +170,15 @@ class View:
         finally:
             self._lock.release()
 
+    def refresh(self, collection: Collection) -> None:
+        """Notes the collection's settings, which may change without a write."""
+        if not self._lock.acquire(blocking=False):
+            return  # it reads them itself
+        try:
+            self.published = replace(self.published, collection=collection)
+        finally:
+            self._lock.release()
+
     @property
     def wants_rebuild(self) -> bool:
         """Whether too many rows are dead."""
@@ -257,7 +266,8 @@ class View:
         snapshot = self.published.snapshot
         parts = snapshot.segments
         spec = self.spec(snapshot.memtable.first)
-        if everything:
+        most = self._shape.max_segment_rows
+        if everything and sum(part.row_count for part in parts) <= most:
             is_done = len(parts) == 1 and parts[0].segment.spec.kind is spec.kind
             return None if is_done or not parts else Run(parts, spec)
         raw = 0
@@ -265,20 +275,22 @@ class View:
             raw += 1
         rows = sum(part.row_count for part in parts[len(parts) - raw :])
         grown = sum(part.row_count for part in parts[: len(parts) - raw])
-        is_due = raw and (is_quiet or rows >= max(4 * self._shape.graph_rows, grown // 4))
+        is_eager = is_quiet or everything
+        is_due = raw and (is_eager or rows >= max(4 * self._shape.graph_rows, grown // 4))
         if not is_due and len(parts) <= _MANY_SEGMENTS:
             return None
         first = len(parts) - max(raw, 1)
+        rows = sum(part.row_count for part in parts[first:])
         # Earlier ones come along while they are not much larger: each row is merged a few times.
-        while first > 0 and parts[first - 1].row_count <= 2 * rows:
+        while first > 0 and parts[first - 1].row_count <= min(2 * rows, most - rows):
             first -= 1
             rows += parts[first].row_count
-        if rows > self._shape.max_segment_rows or len(parts) - first < 1:
-            return None
-        chosen = parts[first:]
+        chosen = list(parts[first:])
+        while len(chosen) > 1 and rows > most:
+            rows -= chosen.pop().row_count
         if len(chosen) == 1 and chosen[0].segment.spec.kind is spec.kind:
             return None
-        return Run(chosen, spec)
+        return Run(tuple(chosen), spec)
 
     def replace_run(self, run: Run, name: str) -> bool:
         """Puts a segment in the place of those it was built from; says whether they were there."""

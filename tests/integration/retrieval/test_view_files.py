@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -421,6 +421,19 @@ async def test_a_collection_may_say_where_it_lives(tmp_path, tier):
         await written(library)
         await asyncio.sleep(0.2)
         assert view.tier == (Tier.WARM if tier is WantedTier.WARM else Tier.HOT)
+
+
+async def test_a_tier_that_is_set_later_is_followed_without_a_write(tmp_path):
+    async with opened(tmp_path) as (store, keeper, library):
+        collection = await created(library)
+        view = await keeper.view(collection)
+        await written(library)
+        await store.change_catalog(
+            lambda c: catalog.update_settings(
+                c, TENANT, "docs", lambda known: replace(known, tier=WantedTier.WARM)
+            )
+        )
+        await until(lambda: view.tier is Tier.WARM)
 
 
 async def test_a_view_that_differs_from_the_store_is_found_and_loaded_anew(tmp_path):
