@@ -63,6 +63,15 @@ _MAGIC = (
     (b"AT&TFORM", "a DjVu document"),
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
 )
+_TEXTS_OF_PROGRAMS = frozenset(
+    f"application/{name}"
+    for name in (
+        "javascript", "x-javascript", "ecmascript", "typescript", "x-typescript", "x-python",
+        "x-sh", "x-shellscript", "x-perl", "x-ruby", "x-httpd-php", "sql", "x-sql", "yaml",
+        "x-yaml", "toml", "x-tex", "x-latex", "x-subrip", "x-tcl", "x-csh", "graphql",
+    )
+)  # fmt: skip
+"""Types of source texts that are not registered under text/."""
 _ARCHIVE_SUFFIXES = {
     "zip",
     "tar",
@@ -157,7 +166,8 @@ def _agreed(binary: str, declared: str, suffix: str) -> str:
     if binary == ZIP:
         if said in ZIP_TYPES:
             return said
-        if said in {"", ZIP} or said.startswith("application/vnd."):
+        if said in {"", ZIP, OLE} or said.startswith("application/vnd."):
+            # Also what is called by the name of the old format: the container says what it is.
             return ZIP
         raise _unsupported(
             f"its content is a ZIP container, but its name or declared type says {name_of(said)}"
@@ -180,8 +190,13 @@ def _text_type(head: bytes, wanted: str, suffix: str) -> str:  # noqa: C901, PLR
             return HTML
         return wanted
     if wanted == OLE:
-        # Web pages and texts that were named like Office files, to be opened with those programs.
+        # Web pages and tables that are called Office files, to be opened with those programs.
+        by_suffix = BY_SUFFIX.get(suffix, "")
+        if by_suffix in SUPPORTED and by_suffix not in {PDF, RTF, *ZIP_TYPES}:
+            return by_suffix
         return HTML if _HTML_START.match(head) else PLAIN
+    if wanted in _TEXTS_OF_PROGRAMS or (wanted == "video/mp2t" and suffix == "ts"):
+        return PLAIN
     if wanted.endswith("+json"):
         return JSON
     if wanted.endswith("+xml"):

@@ -205,6 +205,9 @@ def test_a_damaged_pdf_is_said_to_be_damaged():
     assert caught.value.reason == "PARSE_FAILED"
 
 
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
 @pytest.mark.parametrize(
     ("head", "name", "declared", "wanted"),
     [
@@ -222,6 +225,24 @@ def test_a_damaged_pdf_is_said_to_be_damaged():
         ("ascii".encode("utf-16-le"), "a.txt", "", "text/plain"),
         (b"x", "", "application/octet-stream", "text/plain"),
         (b"x", "v1.2", "", "text/plain"),
+        (b"a,b", "a.csv", "application/vnd.ms-excel", "text/csv"),
+        (b"<html>", "a.xls", "application/vnd.ms-excel", "text/html"),
+        (b"PK\x03\x04" + bytes(60), "a.docx", "application/msword", "application/zip"),
+        (b"PK\x03\x04" + bytes(60), "a.epub", "", "application/epub+zip"),
+        (b"PK\x03\x04" + bytes(60), "", "application/octet-stream", "application/zip"),
+        (OLE, "a.docx", "", "application/x-ole-storage"),
+        (OLE, "a.doc", "application/msword", "application/x-ole-storage"),
+        (b"{\\rtf1", "a.doc", "application/msword", "application/rtf"),
+        (b"{\\rtf1", "", "", "application/rtf"),
+        (b'{"a": 1}', "a.json", "", "application/json"),
+        (b'{"a": 1}', "a.geojson", "application/geo+json", "application/json"),
+        (b"<feed>", "a", "application/atom+xml", "application/xml"),
+        (b"<?xml version='1.0'?><a>", "", "", "application/xml"),
+        (b"<?xml version='1.0'?><html>", "a.xml", "", "text/html"),
+        (b"From: a@b\nTo: c@d\nSubject: x\n\ntext", "", "", "message/rfc822"),
+        (b"x = 1", "a.py", "application/x-python", "text/plain"),
+        (b"x: 1", "a.yaml", "application/yaml", "text/plain"),
+        (b"let x", "a.ts", "video/mp2t", "text/plain"),
     ],
 )
 def test_types_are_recognised(head, name, declared, wanted):
@@ -239,6 +260,11 @@ def test_types_are_recognised(head, name, declared, wanted):
         (b"<html>", "a.pdf", ""),
         (b"%PDF-1.4", "a.txt", ""),
         (b"%PDF-1.4", "", "text/plain"),
+        (b"{\\rtf1", "a.pdf", ""),
+        (b"text", "a.rtf", ""),
+        (b"\x1f\x8b\x08", "a.tar.gz", ""),
+        (b"\x00" * 257 + b"ustar", "", ""),
+        (b"text", "a.zip", ""),
         (b"text", "", "image/png"),
         (bytes(range(1, 32)) * 40, "a.bin", ""),
         (b"\x00" * 100, "a.txt", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import struct
 import zipfile
 
 import docx
@@ -521,3 +522,41 @@ def test_a_file_cut_short_is_said_to_be_damaged(cut):
     with pytest.raises(UnparsableError) as caught:
         dispatch.parse(data[: int(len(data) * cut)], formats.DOCX)
     assert caught.value.reason == "PARSE_FAILED"
+
+
+def ole(*names: str, following: int = 0xFFFFFFFE) -> bytes:
+    """An OLE container whose directory lists these names; `following` is the sector after it."""
+    header = bytearray(512)
+    header[:8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+    struct.pack_into("<H", header, 30, 9)
+    struct.pack_into("<I", header, 48, 0)
+    struct.pack_into("<I", header, 76, 1)
+    directory = bytearray(512)
+    for place, name in enumerate(names):
+        encoded = name.encode("utf-16-le") + b"\0\0"
+        directory[place * 128 : place * 128 + len(encoded)] = encoded
+        struct.pack_into("<H", directory, place * 128 + 64, len(encoded))
+    table = struct.pack("<I", following) + b"\xff" * 508
+    return bytes(header) + bytes(directory) + table
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "words"),
+    [
+        (ole("Root Entry", "WordDocument"), "LEGACY_FORMAT", "save it as .docx"),
+        (ole("Root Entry", "Workbook"), "LEGACY_FORMAT", "save it as .xlsx"),
+        (ole("Root Entry", "PowerPoint Document"), "LEGACY_FORMAT", "save it as .pptx"),
+        (ole("Root Entry", "__properties_version1.0"), "LEGACY_FORMAT", "save it as .eml"),
+        (ole("Root Entry", "EncryptionInfo", "EncryptedPackage"), "ENCRYPTED", "password"),
+        (ole("Root Entry", "Other"), "LEGACY_FORMAT", "unknown kind"),
+        (ole("Root Entry", "Book", following=0), "LEGACY_FORMAT", "Excel 5.0/95"),
+        (ole()[:100], "PARSE_FAILED", "damaged"),
+        (ole()[:8] + b"\xff" * 2000, "PARSE_FAILED", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("said", [formats.OLE, formats.DOCX])
+def test_legacy_and_encrypted_office_files_are_told_apart(data, reason, words, said):
+    with pytest.raises(UnparsableError) as caught:
+        dispatch.parse(data, said)
+    assert caught.value.reason == reason
+    assert words in caught.value.message
