@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -175,6 +177,25 @@ def test_a_batch_finds_what_single_queries_find(segments):
         for at in range(len(queries)):
             single = segment.search(queries[at : at + 1], allowed, 7, RecallClass.EXACT)
             np.testing.assert_array_equal(batch.rows[at], single.rows[0])
+
+
+def test_many_threads_find_what_one_finds(segments):
+    queries = unit_vectors(40, DIMENSIONS, 6)
+    filters = [None, Allowed(mask_of(0.6, 1)), Allowed(mask_of(0.05, 2))]
+    for kind in (IndexKind.HNSW, IndexKind.HNSW_SQ8, IndexKind.IVF_SQ8, IndexKind.RABITQ):
+        segment = segments[kind, Tier.HOT]
+        cases = [
+            (queries[at : at + 1].copy(), allowed)
+            for allowed in filters
+            for at in range(len(queries))
+        ]
+
+        def find(case, segment=segment):
+            return segment.search(case[0], case[1], 10).rows[0].tolist()
+
+        alone = [find(case) for case in cases]
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(find, cases)) == alone
 
 
 def test_read_only_queries_compile_nothing_new(segments):
