@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,9 +155,10 @@ def _gutter(runs: Sequence[Run]) -> float | None:
 def _candidates(runs: Sequence[Run], low: float, high: float) -> list[float]:
     """Returns middles of the gaps between where runs end and where others begin."""
     edges = sorted({round(run.left, 1) for run in runs if low < run.left < high})
+    lefts = sorted(run.left for run in runs)
     kept: list[float] = []
     for edge in edges:
-        starts = sum(abs(run.left - edge) < 2 for run in runs)
+        starts = _count_near(lefts, edge, 2.0)
         if starts >= _MIN_COLUMN_LINES and (not kept or edge - kept[-1] > 2):
             kept.append(edge)
     return [edge - 1.0 for edge in kept[:60]]
@@ -172,11 +174,14 @@ def _are_columns(left: Sequence[Run], right: Sequence[Run], page_width: float) -
         return True
     # A margin beside the text: its lines do not stand on the text's lines, as cells would.
     shorter, longer = sorted(lines, key=len)
-    beside = sum(
-        any(abs(line.middle - other.middle) < 0.12 * line.height for other in longer)
-        for line in shorter
-    )
+    middles = sorted(line.middle for line in longer)
+    beside = sum(_count_near(middles, line.middle, 0.12 * line.height) > 0 for line in shorter)
     return any(is_text) and beside < _BESIDE_SHARE * len(shorter)
+
+
+def _count_near(places: Sequence[float], place: float, reach: float) -> int:
+    """Returns how many of the sorted places are within reach of one."""
+    return bisect.bisect_left(places, place + reach) - bisect.bisect_right(places, place - reach)
 
 
 def _is_text(runs: Sequence[Run], page_width: float) -> bool:
