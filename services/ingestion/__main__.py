@@ -45,7 +45,7 @@ SERVICE = "cairn.ingestion.v1.IngestionService"
 async def serve(settings: IngestionSettings) -> None:
     """Runs the service until it is told to stop."""
     configure_logging("ingestion", settings.log_level)
-    failpoint = _failpoint(settings)
+    _failpoint(settings)
     telemetry = start_telemetry("ingestion", settings)
     serve_metrics(settings.host, settings.metrics_port)
     has_api, has_workers = settings.role != "worker", settings.role != "api"
@@ -92,22 +92,7 @@ async def serve(settings: IngestionSettings) -> None:
             register(servicer, server.grpc)
         await server.start()
         if has_workers:
-            parsers = await stack.enter_async_context(
-                ParserPool(settings.parser_processes, _parser_limits(settings), _ocr(settings))
-            )
-            express_parsers = await stack.enter_async_context(
-                ParserPool(1, _parser_limits(settings), _ocr(settings))
-            )
-            pipeline = Pipeline(
-                store,
-                parsers,
-                embedder,
-                index,
-                chunker=_chunker(settings),
-                failpoint=failpoint,
-                express_parsers=express_parsers,
-                enricher=parts.enricher(),
-            )
+            pipeline = await _pipeline(settings, store, parts, embedder, index, stack)
             await stack.enter_async_context(
                 Workers(
                     store,
@@ -128,6 +113,33 @@ async def serve(settings: IngestionSettings) -> None:
         server.set_ready(True)
         get_logger().info("ready", port=server.port, state=settings.role)
         await server.wait_for_signal_then_drain()
+
+
+async def _pipeline(
+    settings: IngestionSettings,
+    store: JobStore,
+    parts: SourceParts,
+    embedder: EmbeddingClient,
+    index: RetrievalClient,
+    stack: contextlib.AsyncExitStack,
+) -> Pipeline:
+    """Returns what is done with a job; its parsers are closed with the stack."""
+    parsers = await stack.enter_async_context(
+        ParserPool(settings.parser_processes, _parser_limits(settings), _ocr(settings))
+    )
+    express_parsers = await stack.enter_async_context(
+        ParserPool(1, _parser_limits(settings), _ocr(settings))
+    )
+    return Pipeline(
+        store,
+        parsers,
+        embedder,
+        index,
+        chunker=_chunker(settings),
+        failpoint=_failpoint(settings),
+        express_parsers=express_parsers,
+        enricher=parts.enricher(),
+    )
 
 
 async def _open_store(settings: IngestionSettings) -> JobStore:

@@ -99,7 +99,7 @@ class Hook:
                 process.kill()
             await process.wait()
             # Closes the pipes: the transport would complain when it is collected.
-            process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
+            process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - nothing public does
 
     async def _ask(self, request: bytes) -> dict[str, Any]:
         if self._process is None or self._process.returncode is not None:

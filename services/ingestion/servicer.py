@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from cairn.ingestion.v1 import ingestion_service_pb2_grpc as rpc
 
-from services.ingestion.servicer.documents import DocumentRpcs, IntakeLimits
-from services.ingestion.servicer.enrichment import EnrichmentRpcs
-from services.ingestion.servicer.sources import SourceRpcs
+from services.ingestion.rpcs.documents import DocumentRpcs, IntakeLimits
+from services.ingestion.rpcs.enrichment import EnrichmentRpcs
+from services.ingestion.rpcs.sources import SourceRpcs
 
 if TYPE_CHECKING:
     from services.ingestion.deletion_query import DeletionQueries

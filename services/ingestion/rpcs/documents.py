@@ -25,7 +25,7 @@ from services.ingestion.messages import (
     states_from_proto,
     submission_to_proto,
 )
-from services.ingestion.servicer.checks import (
+from services.ingestion.rpcs.checks import (
     check_count,
     check_document_id,
     check_job_id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cairn.ingestion.v1 import ingestion_service_pb2 as pb
 
-from services.ingestion.servicer.source_messages import (
+from services.ingestion.rpcs.source_messages import (
     enrichment_from_proto,
     enrichment_to_proto,
 )

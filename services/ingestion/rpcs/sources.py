@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cairn.ingestion.v1 import ingestion_service_pb2 as pb
 
 from services.ingestion.messages import header_from_proto, submission_to_proto
-from services.ingestion.servicer.checks import count_outcomes, page_size
-from services.ingestion.servicer.source_messages import (
+from services.ingestion.rpcs.checks import count_outcomes, page_size
+from services.ingestion.rpcs.source_messages import (
     item_to_proto,
     problem_to_proto,
     source_from_proto,

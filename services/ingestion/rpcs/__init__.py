@@ -1,0 +1,1 @@
+"""The RPCs of the ingestion service, by what they are about."""
