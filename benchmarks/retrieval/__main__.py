@@ -10,6 +10,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def _arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--cache", default="", help="folder that keeps data and built indexes")
     parser.add_argument("--only", default=",".join(_PARTS), help=f"parts: {', '.join(_PARTS)}")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of all systems; 0: 7")
     parser.add_argument("--cases", default="", help="filters to measure; empty: all")
     parser.add_argument(
         "--data", default=str(ROOT.parent / "shared" / "data"), help="labelled sets for quality"
@@ -87,6 +89,8 @@ def _run(
     versions: dict[str, str],
 ) -> Iterator[dict[str, Any]]:
     effort = engine.QUICK if options.quick else engine.FULL
+    if options.rounds:
+        effort = replace(effort, rounds=options.rounds)
     parts = options.only.split(",")
     chosen = {name.strip() for name in options.cases.split(",") if name.strip()}
     wanted = [case for case in cases.ALL if not chosen or case.name in chosen]

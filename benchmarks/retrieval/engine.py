@@ -46,7 +46,7 @@ class Effort:
 
 
 QUICK = Effort(rounds=3, queries=100, budget_seconds=0.1)
-FULL = Effort(rounds=7, queries=300, budget_seconds=0.4)
+FULL = Effort(rounds=7, queries=300, budget_seconds=0.12)
 
 
 @dataclass(slots=True)

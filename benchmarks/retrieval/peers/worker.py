@@ -7,6 +7,7 @@ is a line on stdout. Arrays stay in files of the data folder.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -108,7 +109,8 @@ class _Worker:
 
     def pin(self, core: int) -> dict[str, Any]:
         for task in Path("/proc/self/task").iterdir():
-            os.sched_setaffinity(int(task.name), {core})
+            with contextlib.suppress(ProcessLookupError):  # it may have ended since
+                os.sched_setaffinity(int(task.name), {core})
         return {}
 
     def run(
