@@ -434,3 +434,27 @@ async def test_versions_may_be_expected_one_by_one(store):
     with pytest.raises(AbortedError) as caught:
         await put(store, doc("a"), doc("b"), doc("c"), each=[2, -1, 0])
     assert caught.value.metadata == {"document_id": "b", "version": "1"}
+
+
+async def test_what_was_in_a_dropped_collection_goes_some_at_a_time(store):
+    parts = (Chunk("c", 0, 1, VECTOR, token_codes=b"codes"),)
+    await put(store, *(Document(f"d{n}", text="x", chunks=parts) for n in range(5)))
+    await store.write(lambda c: documents.delete_by_ids(c, "t", "docs", ["d0"]))
+    await store.change_catalog(lambda c: catalog.drop(c, "t", "docs"))
+    await store.change_catalog(lambda c: catalog.create(c, "t", "docs", CollectionSettings(4), 1))
+    kept = await put(store, doc("d0"))
+    rounds = 0
+    while await store.read(catalog.has_dropped):
+        await store.write(lambda c: catalog.purge(c, 2))
+        rounds += 1
+    assert rounds == 3
+
+    def rows(connection):
+        tables = ("documents", "token_codes", "deletions", "dropped")
+        return [
+            connection.exec_driver_sql(f"SELECT count(*) FROM retrieval_{name}").scalar_one()
+            for name in tables
+        ]
+
+    assert await store.read(rows) == [1, 0, 0, 0]
+    assert await held(store, kept.collection.id) == (1, 1)
