@@ -230,10 +230,9 @@ def _decoded(part: Message, data: bytes, *, is_html: bool = False) -> str:
 
 def _field(message: Message, name: str) -> str:
     """Returns a header field as it reads: encoded words decoded, on one line."""
-    raw = message.get(name)
-    if raw is None:
-        return ""
-    text = str(raw)[:_MAX_FIELD_CHARACTERS]
+    # As it stands, bytes that are no ASCII included: `get` would replace them.
+    fields = (value for key, value in message.raw_items() if key.lower() == name.lower())
+    text = str(next(fields, ""))[:_MAX_FIELD_CHARACTERS]
     try:
         parts = email.header.decode_header(text)
     except (email.errors.HeaderParseError, ValueError, UnicodeError):
@@ -243,7 +242,7 @@ def _field(message: Message, name: str) -> str:
 
 def _word(word: str | bytes, charset: str | None) -> str:
     if isinstance(word, str):
-        word = word.encode("ascii", "surrogateescape")
+        word = word.encode("utf-8", "surrogateescape")
     if charset and charset.lower() != "unknown-8bit":
         try:
             return word.decode(charset)

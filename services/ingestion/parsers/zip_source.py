@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import struct
 import zipfile
 import zlib
 from typing import TYPE_CHECKING
@@ -21,6 +22,16 @@ _MAX_PART_BYTES = 64 * 1024 * 1024
 _MAX_TOTAL_BYTES = 160 * 1024 * 1024
 _PIECE_BYTES = 1 << 20
 _IS_ENCRYPTED = 0x1
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+)
+"""What the standard library raises over damaged containers."""
 
 
 class ZipSource:
@@ -37,7 +48,7 @@ class ZipSource:
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
             entries = self._archive.infolist()
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
+        except _DAMAGE as error:
             raise UnparsableError(
                 "PARSE_FAILED", "the file is damaged: its ZIP container cannot be read"
             ) from error
@@ -74,7 +85,7 @@ class ZipSource:
             )
         try:
             return self._unpack(entry)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise UnparsableError(
                 "PARSE_FAILED", "the file is damaged: a part of its container cannot be unpacked"
             ) from error

@@ -280,6 +280,11 @@ def test_encoded_words_in_headers_are_decoded():
     assert mail.parse(f"Subject: {raw}\n\nbody\n".encode()).title == "Grüße an Müllerx"
 
 
+def test_raw_bytes_in_headers_are_decoded():
+    assert mail.parse("Subject: Größe".encode() + b"\n\nbody\n").title == "Größe"
+    assert mail.parse("Subject: Größe".encode("latin-1") + b"\n\nbody\n").title == "Größe"
+
+
 def test_both_forms_of_a_message_are_kept_when_they_differ():
     made = message(body="The plain form tells of granite and basalt only.\n")
     made.add_alternative("<p>Entirely other words stand here.</p>", subtype="html")
