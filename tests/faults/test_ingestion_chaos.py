@@ -227,7 +227,7 @@ async def test_whatever_dies_each_document_is_there_once_or_says_why_not(
             )
             await torment(world, postgres, valkey, patrol, victims)
             await submitting
-            last = await ended(world, list(jobs.values()), 120)
+            last = await ended(world, list(jobs.values()), 120.0 * rounds)
             seconds = time.monotonic() - started
             watching.cancel()
             held = await held_chunks(world)
