@@ -21,7 +21,7 @@ from benchmarks.retrieval.peers.worker import MODULES
 from benchmarks.retrieval.workers import OURS, ROOT, Places, opened, say
 
 SEED = 0
-_QUICK_ROWS = 20_000
+_QUICK_ROWS = 10_000
 _PARTS = ("engine", "service", "indexes", "quality")
 _PACKAGES = ("numpy", "numba", "faiss-cpu", "grpcio", "sqlalchemy")
 
@@ -71,7 +71,9 @@ def _arguments() -> argparse.ArgumentParser:
         help="Python of an environment that has the peers",
     )
     parser.add_argument("--cache", default="", help="folder that keeps data and built indexes")
-    parser.add_argument("--only", default=",".join(_PARTS), help=f"parts: {', '.join(_PARTS)}")
+    parser.add_argument(
+        "--only", default="", help=f"parts: {', '.join(_PARTS)}; empty: all, the first if quick"
+    )
     parser.add_argument("--rounds", type=int, default=0, help="rounds of all systems; 0: 7")
     parser.add_argument("--cases", default="", help="filters to measure; empty: all")
     parser.add_argument(
@@ -91,7 +93,7 @@ def _run(
     effort = engine.QUICK if options.quick else engine.FULL
     if options.rounds:
         effort = replace(effort, rounds=options.rounds)
-    parts = options.only.split(",")
+    parts = options.only.split(",") if options.only else _PARTS[: 1 if options.quick else None]
     chosen = {name.strip() for name in options.cases.split(",") if name.strip()}
     wanted = [case for case in cases.ALL if not chosen or case.name in chosen]
     for size in sizes:
@@ -102,7 +104,7 @@ def _run(
                 yield from _builds(workers, size)
                 yield from engine.compare(workers, folder, wanted, effort, SEED)
         if "indexes" in parts:
-            yield from indexes.measure(folder, places, 0.1 if options.quick else 0.6)
+            yield from indexes.measure(folder, places, is_quick=options.quick)
         if "service" in parts:
             yield from _service(folder, places, is_quick=options.quick)
     if "quality" in parts:

@@ -45,7 +45,7 @@ class Effort:
     """CPU seconds of one system in one round."""
 
 
-QUICK = Effort(rounds=3, queries=100, budget_seconds=0.1)
+QUICK = Effort(rounds=2, queries=100, budget_seconds=0.05)
 FULL = Effort(rounds=7, queries=300, budget_seconds=0.12)
 
 

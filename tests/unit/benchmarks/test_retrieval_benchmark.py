@@ -90,7 +90,7 @@ def run(*options: str) -> tuple[dict, str]:
 def test_a_tiny_run_from_end_to_end(tmp_path):
     """FAISS is in this environment: it stands for the peers; another is missing, and said so."""
     report, said = run(
-        "--quick", "--rows", "300", "--peers", "faiss,qdrant", "--only", "engine",
+        "--quick", "--rows", "300", "--peers", "faiss,qdrant",
         "--cases", "1 %", "--cache", str(tmp_path),
     )  # fmt: skip
     assert report["bench"] == "retrieval"
