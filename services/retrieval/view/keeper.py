@@ -49,6 +49,8 @@ T = TypeVar("T")
 MAX_WAIT_SECONDS = 30.0
 """Longest wait for a view when the request has no earlier deadline."""
 _EVICTION_SECONDS = 1.0
+_TRIM_SECONDS = 2.0
+"""Between two times that pages of mapped vectors are given back; reading one again is a fault."""
 _SAVING_SECONDS = 20.0
 """Longest time for saving views at the end."""
 
@@ -110,6 +112,7 @@ class Keeper:
         self._running: set[asyncio.Task[None]] = set()
         self._is_following = True
         self._evicted_at = 0.0
+        self._trimmed_at = 0.0
         self._catalog_version = -1
 
     async def __aenter__(self) -> Self:
@@ -391,6 +394,7 @@ class Keeper:
             kept.note_seq(view.published.snapshot.seq)
             for work in self._upkeep.due(kept, view):
                 self._spawn(work)
+        await self._trim()
         self._evict()
 
     def _compare(self, kept: Kept, view: View, position: Position) -> None:
@@ -424,6 +428,17 @@ class Keeper:
                             await self._upkeep.save(kept.view)
                         except OSError as error:
                             get_logger().warning("cannot save a view", **exception_fields(error))
+
+    async def _trim(self) -> None:
+        """Gives back pages of mapped vectors that searches read, before they pile up."""
+        now = time.monotonic()
+        if now - self._trimmed_at < _TRIM_SECONDS:
+            return
+        self._trimmed_at = now
+        views = [kept.view for kept in self._kept.values() if kept.view is not None]
+        parts = [part for view in views for part in view.published.snapshot.segments]
+        if parts:
+            await asyncio.to_thread(lambda: [part.segment.trim() for part in parts])
 
     def _evict(self) -> None:
         now = time.monotonic()
