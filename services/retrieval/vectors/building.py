@@ -197,9 +197,12 @@ class _Building:
         measured = {"seconds": round(time.monotonic() - began, 3)}
         for recall in (RecallClass.HIGH, RecallClass.FAST):
             effort = profile.effort(recall, measuring.COUNT)
-            tried = [each.recall for each in ladder if each.effort <= effort] or [0.0]
             if ladder:
-                found = tried[-1]
+                efforts, recalls = (
+                    [each.effort for each in ladder],
+                    [each.recall for each in ladder],
+                )
+                found = round(float(np.interp(effort, efforts, recalls)), 4)
                 measured[f"recall_{recall.name.lower()}"] = found
                 measured[f"recall_loss_{recall.name.lower()}"] = round(1 - found, 4)
                 measured[f"effort_{recall.name.lower()}"] = effort

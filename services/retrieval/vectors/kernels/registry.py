@@ -43,8 +43,8 @@ class KernelRegistry:
     """Compiled searches, made once for each width.
 
     Args:
-        cache_folder: Where compiled code is kept; None: where a parent process keeps it, or
-            beside the package. Nowhere, if that cannot be written.
+        cache_folder: Where compiled code is kept if it cannot be kept beside the package, which
+            all processes share; None: where a parent process keeps it, or nowhere.
     """
 
     def __init__(self, cache_folder: Path | None = None) -> None:
@@ -57,7 +57,7 @@ class KernelRegistry:
         """Why nothing is compiled; empty while all is well."""
 
     def configure(self, cache_folder: Path) -> None:
-        """Sets the folder for compiled code, of this process and of builders that it starts."""
+        """Sets the other folder for compiled code, for builders started from here too."""
         self._folder = cache_folder
         os.environ[_FOLDER_VARIABLE] = str(cache_folder)
 
@@ -106,8 +106,11 @@ class KernelRegistry:
             calibration.use(calibration.load_or_measure(made, self._cache()))
 
     def _cache(self) -> Path:
-        given = os.environ.get(_FOLDER_VARIABLE)
-        return (self._folder or (Path(given) if given else _BESIDE)) / _sources_digest()
+        root = _BESIDE
+        if not os.access(root.parent, os.W_OK):
+            given = os.environ.get(_FOLDER_VARIABLE)
+            root = self._folder or (Path(given) if given else _BESIDE)
+        return root / _sources_digest()
 
     def _compile(self, width: int, *, is_cached: bool) -> Kernels:
         # Takes memory and time that only segments need.
