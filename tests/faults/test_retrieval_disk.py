@@ -16,6 +16,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from tests.kit.retrieval import DIMENSIONS, condition, document, reason, scope
 from tests.kit.retrieval_process import retrieval_process
 
+pytestmark = pytest.mark.slow
 RESERVE_BYTES = 4 << 20
 
 
