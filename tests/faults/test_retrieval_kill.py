@@ -17,7 +17,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from tests.kit.retrieval import DIMENSIONS, document, scope
 from tests.kit.retrieval_process import retrieval_process
 
-SETTINGS = {"graph_rows": 100, "max_snapshots": 10}
+SETTINGS = {"graph_rows": 100, "max_snapshots": 1000}
 """Segments are closed every hundred rows, so that merges are always under way."""
 FULL = [pytest.mark.long, pytest.mark.timeout(1800)]
 
