@@ -99,8 +99,7 @@ async def verify(stub, acked: dict[int, int], maybe: dict[int, int]) -> None:
         pb.GetDocumentsRequest(scope=scope(), collection="docs", document_ids=names), timeout=30
     )
     found = {
-        int(each.document_id[1:]): int(each.metadata["n"].integer)
-        for each in response.documents
+        int(each.document_id[1:]): int(each.metadata["n"].integer) for each in response.documents
     }
     for number, version in maybe.items():
         # Not acknowledged: the new version, no document, or what was there before.

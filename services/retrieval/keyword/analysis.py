@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
 import unicodedata
 from dataclasses import dataclass
 
@@ -156,8 +155,3 @@ def _cut(words: list[str]) -> list[str]:
     if max(map(len, words), default=0) <= _MAX_TERM_CHARACTERS:
         return words
     return [word[:_MAX_TERM_CHARACTERS] for word in words]
-
-
-def intern_term(term: str) -> str:
-    """Returns the one copy of a term that all collections share."""
-    return sys.intern(term)
