@@ -43,7 +43,7 @@ def web_server() -> Iterator[WebServer]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             state.asked.append((self.path, {k.lower(): v for k, v in self.headers.items()}))
             page = state.pages.get(self.path, Page(b"nothing", 404))
             etag = page.headers.get("ETag")
