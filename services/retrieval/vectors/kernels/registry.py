@@ -114,7 +114,7 @@ class KernelRegistry:
 
     def _compile(self, width: int, *, is_cached: bool) -> Kernels:
         # Takes memory and time that only segments need.
-        from numba.core import config as numba_config  # noqa: PLC0415
+        from numba.core import config as numba_config  # noqa: PLC0415 - heavy, for segments only
 
         folder = self._cache()
         before = numba_config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
@@ -122,7 +122,7 @@ class KernelRegistry:
             folder.mkdir(parents=True, exist_ok=True)
             numba_config.CACHE_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
         # Imported after the folder is set: their own functions are cached there too.
-        from services.retrieval.vectors.kernels import coded, floats  # noqa: PLC0415
+        from services.retrieval.vectors.kernels import coded, floats  # noqa: PLC0415 - imports numba
 
         try:
             made = Kernels(
