@@ -10,7 +10,11 @@ import grpc
 import pytest
 from cairn.ingestion.v1 import ingestion_service_pb2 as pb
 
-from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
+from services.ingestion.document import DocumentHeader, content_of
+from services.ingestion.intake import Intake, Submitted
+from services.ingestion.wakeup import Wakeup
+from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason, ServiceError
+from services.rpc.scope import Scope
 from tests.kit.ingestion_service import run_ingestion
 
 MIB = 1 << 20
@@ -144,3 +148,22 @@ async def test_the_same_key_with_other_content_is_refused(suite):
     assert caught.value.reason is Reason.IDEMPOTENCY_CONFLICT
     assert caught.value.code.name == "ALREADY_EXISTS"
     assert (await suite.store.stats("t")).queued_count == 1
+
+
+async def test_collections_need_not_come_into_being_by_themselves(suite):
+    strict = Intake(
+        suite.store,
+        suite.deletions._index,
+        Wakeup(),
+        max_document_bytes=1000,
+        creates_collections=False,
+    )
+    document = Submitted(DocumentHeader(file_name="a.txt"), content_of(b"x"), "header", "content")
+    with pytest.raises(NotFoundError) as caught:
+        await strict.submit(Scope("t", (), "test"), "nowhere", [document])
+    assert caught.value.reason is Reason.COLLECTION_NOT_FOUND
+    suite.retrieval.go_down()
+    with pytest.raises(ServiceError) as caught:
+        await strict.submit(Scope("t", (), "test"), "nowhere", [document])
+    assert caught.value.code.name == "UNAVAILABLE"
+    assert (await suite.store.stats("t")).queued_count == 0
