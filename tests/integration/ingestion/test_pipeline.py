@@ -58,7 +58,9 @@ async def test_a_document_becomes_searchable_with_exact_offsets(suite):
 
 
 async def test_what_is_long_and_what_many_send_is_embedded_in_the_bulk_lane(suite):
-    text = "\n\n".join(f"# Part {n}\n\n" + f"Words of part {n} stand here. " * 12 for n in range(12))
+    text = "\n\n".join(
+        f"# Part {n}\n\n" + f"Words of part {n} stand here. " * 12 for n in range(12)
+    )
     await suite.ingest(document("long", text.encode()))
     assert suite.embedding.lanes == {embedding_pb.LANE_BULK}
 
