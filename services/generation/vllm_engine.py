@@ -25,7 +25,6 @@ from services.generation.engine import (
     Role,
     TokenUsage,
 )
-from services.rpc.orphan_guard import guard_children
 from services.generation.prompt import MarkerRewriter, RenderedPrompt, fit
 from services.rpc.errors import (
     FailedPreconditionError,
@@ -36,6 +35,7 @@ from services.rpc.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from services.rpc.orphan_guard import guard_children
 from services.rpc.scope import Scope, TenantClass
 
 if TYPE_CHECKING:
