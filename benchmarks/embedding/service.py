@@ -27,9 +27,10 @@ class Service:
     stub: rpc.EmbeddingServiceStub
     seconds_to_ready: float
 
-    async def embed(self, texts: Sequence[str], lane: pb.Lane = pb.LANE_INTERACTIVE) -> None:
-        """Embeds texts in one call."""
-        options = pb.EmbedOptions(lane=lane)
+    async def embed(self, texts: Sequence[str], lane: pb.Lane | None = None) -> None:
+        """Embeds texts in one call: one text as a query, several as bulk work."""
+        usual = pb.LANE_INTERACTIVE if len(texts) == 1 else pb.LANE_BULK
+        options = pb.EmbedOptions(lane=lane or usual)
         request = pb.EmbedRequest(scope=SCOPE, texts=texts, options=options)
         await self.stub.Embed(request, timeout=300)
 

@@ -41,8 +41,8 @@ class BatcherLimits:
 
     budget_tokens: int = 1024
     """Most tokens in one forward pass."""
-    max_interactive_tokens: int = 32_768
-    max_bulk_tokens: int = 262_144
+    max_interactive_tokens: int = 49_152
+    max_bulk_tokens: int = 393_216
     """Most tokens that wait in each lane; a larger request is admitted to an empty lane."""
     ageing_seconds: float = 2.0
     """Wait after which bulk work gets every other batch."""

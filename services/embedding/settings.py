@@ -35,10 +35,12 @@ class EmbeddingSettings(ServiceSettings):
     batch_tokens: Annotated[int, Field(ge=0, le=1_048_576)] = 0
     """Most tokens in a forward pass; 0 takes 1024 on a CPU (more gains nothing and makes queries
     wait) and 16384 on an accelerator."""
-    max_interactive_tokens: Annotated[int, Field(ge=1)] = 32_768
-    """Tokens of interactive requests that may wait; more are refused with a time to come back."""
-    max_bulk_tokens: Annotated[int, Field(ge=1)] = 262_144
-    """Tokens of bulk requests that may wait; more are refused with a time to come back."""
+    max_interactive_tokens: Annotated[int, Field(ge=1)] = 49_152
+    """Tokens of interactive requests that may wait; more are refused with a time to come back. One
+    tenant alone may have two thirds of them waiting."""
+    max_bulk_tokens: Annotated[int, Field(ge=1)] = 393_216
+    """Tokens of bulk requests that may wait; more are refused with a time to come back. One tenant
+    alone may have two thirds of them waiting."""
     bulk_ageing_seconds: Annotated[float, Field(ge=0)] = 2.0
     """Wait after which bulk work gets every other batch, so that it never starves."""
     lanes: bool = True
