@@ -1,16 +1,26 @@
-"""Streams of answers that end their call when nobody reads them any more.
+"""What streams need beside what grpc.aio gives them.
 
 Leaving `async for answer in stub.Generate(...)` early, as a generator does whose own reader has
 gone, does not cancel the call in grpc.aio: the call object is part of a reference cycle, so the
-peer works on until the garbage collector comes or the deadline passes.
+peer works on until the garbage collector comes or the deadline passes. `AnswerStream` ends it.
+
+A client of grpc.aio that is still sending when its answer comes often sees INTERNAL ("Failed
+execute_batch") instead of the status that it was sent. `refuse_after_the_rest` lets it finish.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
+
+from services.rpc.errors import ServiceError
+
+_MOST_DROPPED_BYTES = 1 << 30
+_DROPPING_SECONDS = 10.0
 
 
 class AnswerStream:
@@ -55,3 +65,25 @@ def _wrapped(make_method: Callable[..., Any]) -> Any:
         return call
 
     return make
+
+
+@contextlib.asynccontextmanager
+async def refuse_after_the_rest(messages: AsyncIterator[Any]) -> AsyncIterator[None]:
+    """Lets a client send what it still has to send before it is told what was wrong.
+
+    Messages are dropped one by one as they come, for a while and up to a size.
+
+    Args:
+        messages: What is left of the request; the block reads from it.
+    """
+    try:
+        yield
+    except ServiceError:
+        left = _MOST_DROPPED_BYTES
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DROPPING_SECONDS):
+                async for message in messages:
+                    left -= message.ByteSize()
+                    if left < 0:
+                        break
+        raise

@@ -43,6 +43,7 @@ from services.ingestion.validation import (
 from services.ingestion.watching import watch
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.scope_proto import scope_from_proto
+from services.rpc.streams import refuse_after_the_rest
 
 if TYPE_CHECKING:
     import grpc
@@ -101,6 +102,14 @@ class DocumentRpcs:
         context: grpc.aio.ServicerContext,
     ) -> pb.UploadDocumentResponse:
         """Takes one document in, as it comes; what is wrong with it is the call's error."""
+        async with refuse_after_the_rest(request_iterator):
+            return await self._upload(request_iterator, context)
+
+    async def _upload(
+        self,
+        request_iterator: AsyncIterator[pb.UploadDocumentRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> pb.UploadDocumentResponse:
         header = await self._upload_header(request_iterator)
         scope = scope_from_proto(header.scope, "header.scope")
         check_collection(header.collection, "header.collection")
