@@ -157,7 +157,9 @@ async def test_sigterm_under_load_fails_no_request(
 
 async def test_documents_taken_in_meanwhile_are_all_searchable(replicated: Suite) -> None:
     states: dict[str, str] = {}
+    last = {"document_id": "note-last", "file_name": "note.md", "text": "The last stone is red."}
     with replicated.client() as client:
+        client.post("/v1/documents", json={"documents": [last]}).raise_for_status()
         for _ in range(200):
             listed = client.get("/v1/documents", params={"page_size": 1000}).json()["documents"]
             states = {each["document_id"]: each["state"] for each in listed}
