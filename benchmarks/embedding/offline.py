@@ -34,8 +34,8 @@ def compare(
     precisions = ("bfloat16", "float32") if device != "cpu" or has_fast_bfloat16() else ("float32",)
     engines = {f"cairn {each}": open_engine(folder, each, device) for each in precisions}
     reference = _reference(str(folder), device)
-    some_passages = passages(64 if quick else 512, seed)
-    count = 512 if quick else 4096
+    some_passages = passages(32 if quick else 512, seed)
+    count = 192 if quick else 4096
     cases = {
         "passages_sorted": (sorted(some_passages, key=len), 32),
         "passages_arrival": (some_passages, 32),
@@ -59,7 +59,7 @@ def compare(
         yield from _rows(case, len(texts), runs, repetitions=2 if quick else 5, device=device)
     yield _share_of_peak(engines[f"cairn {precisions[0]}"], precisions[0], device, seed)
     if reference is not None:
-        yield from _agreement(engines, reference, data, count=300 if quick else 3000, seed=seed)
+        yield from _agreement(engines, reference, data, count=60 if quick else 3000, seed=seed)
 
 
 def _share_of_peak(encode: Engine, precision: str, device: str, seed: int) -> dict[str, Any]:

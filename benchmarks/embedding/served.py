@@ -14,9 +14,9 @@ from cairn.embedding.v1 import embedding_service_pb2 as pb
 from benchmarks.embedding.service import Service, service
 from benchmarks.embedding.texts import passages, queries
 
-_LATENCY_SECONDS = 8.0
-"""Longest that queries are timed: without lanes each waits seconds."""
-_OVERLOAD_SECONDS = 6.0
+_LATENCY_SECONDS = {True: 3.0, False: 20.0}
+"""Longest that queries are timed, quick or not: without lanes each waits seconds."""
+_OVERLOAD_SECONDS = {True: 3.0, False: 20.0}
 _CALLS_AT_PEAK = 64
 
 
@@ -27,7 +27,7 @@ async def measure(threads: int, *, quick: bool, seed: int) -> list[dict[str, Any
         rows.append(_row("start", "seconds_to_ready", served.seconds_to_ready))
         rows += [_row("idle", name, v) for name, v in served.measured.memory_mib().items()]
         rows += await _latencies(served, "lanes", quick=quick, seed=seed)
-        rows += await _overload(served, seed=seed)
+        rows += await _overload(served, _OVERLOAD_SECONDS[quick], seed=seed)
         if not quick:
             rows += await _many_requests(served, seed=seed)
         rows += [_row("after_load", name, v) for name, v in served.measured.memory_mib().items()]
@@ -45,7 +45,8 @@ async def _latencies(served: Service, name: str, *, quick: bool, seed: int) -> l
     """Times queries alone, then while bulk requests keep the service busy."""
     asked = iter(queries(2000, seed + 3))
     count = 100 if quick else 500
-    alone = await _time_queries(served, list(itertools.islice(asked, count)))
+    limit = _LATENCY_SECONDS[quick]
+    alone = await _time_queries(served, list(itertools.islice(asked, count)), limit)
     number = itertools.count()
 
     async def bulk() -> None:
@@ -55,7 +56,7 @@ async def _latencies(served: Service, name: str, *, quick: bool, seed: int) -> l
 
     busy = [asyncio.create_task(bulk()) for _ in range(4)]
     await asyncio.sleep(1)
-    loaded = await _time_queries(served, list(itertools.islice(asked, count)))
+    loaded = await _time_queries(served, list(itertools.islice(asked, count)), limit)
     for task in busy:
         task.cancel()
     await asyncio.gather(*busy, return_exceptions=True)
@@ -75,9 +76,9 @@ async def _latencies(served: Service, name: str, *, quick: bool, seed: int) -> l
     return rows
 
 
-async def _time_queries(served: Service, texts: Sequence[str]) -> list[float]:
+async def _time_queries(served: Service, texts: Sequence[str], limit: float) -> list[float]:
     seconds = []
-    end = time.perf_counter() + _LATENCY_SECONDS
+    end = time.perf_counter() + limit
     for text in texts:
         if time.perf_counter() > end and seconds:
             break
@@ -87,10 +88,10 @@ async def _time_queries(served: Service, texts: Sequence[str]) -> list[float]:
     return seconds
 
 
-async def _overload(served: Service, *, seed: int) -> list[dict[str, Any]]:
+async def _overload(served: Service, seconds: float, *, seed: int) -> list[dict[str, Any]]:
     """Finds the peak with calls that wait for each other, then sends twice as much, unasked."""
     texts = (f"{number} {text}" for number, text in enumerate(itertools.cycle(passages(64, seed))))
-    end = time.perf_counter() + _OVERLOAD_SECONDS
+    end = time.perf_counter() + seconds
     done = 0
 
     async def caller() -> None:
@@ -121,7 +122,7 @@ async def _overload(served: Service, *, seed: int) -> list[dict[str, Any]]:
 
     calls: list[asyncio.Task[None]] = []
     started = time.perf_counter()
-    while (passed := time.perf_counter() - started) < _OVERLOAD_SECONDS:
+    while (passed := time.perf_counter() - started) < seconds:
         while len(calls) < 2 * peak * passed:
             calls.append(asyncio.create_task(call()))
         await asyncio.sleep(0.002)
