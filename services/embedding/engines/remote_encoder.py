@@ -33,7 +33,13 @@ from services.embedding.encoder import (
 )
 from services.embedding.metrics import REMOTE_ATTEMPTS
 from services.embedding.options import InputKind
-from services.rpc.errors import InvalidArgumentError, Reason, StartupError, UnavailableError
+from services.rpc.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    Reason,
+    StartupError,
+    UnavailableError,
+)
 from services.rpc.logs import get_logger
 
 _CHARACTERS_PER_TOKEN = 4
@@ -144,12 +150,12 @@ class RemoteEncoder:
         return [self._characters(prompt + text) for text in texts]
 
     def locate(self, texts: Sequence[str], kind: InputKind) -> list[LocatedTokens]:
-        """Is never asked for: there are no token vectors."""
-        raise NotImplementedError
+        """Refuses: the service checks `outputs` before it asks."""
+        raise _texts_only("token vectors")
 
     def adopt(self, ids: TokenArray) -> Tokens:
-        """Is never asked for: ids are refused before."""
-        raise NotImplementedError
+        """Refuses: the service checks `reads_ids` before it asks."""
+        raise _texts_only("ids")
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Estimates tokens."""
@@ -257,6 +263,12 @@ class RemoteEncoder:
         if len(found) != count or any(len(row) != self.info.dimensions for row in found):
             raise ValueError("not one vector of the stated dimensions for each text")
         return found
+
+
+def _texts_only(what: str) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        Reason.NOT_SUPPORTED, f"a model behind an endpoint takes texts and gives vectors: no {what}"
+    )
 
 
 def _vector(embedding: Any) -> VectorArray:
