@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from services.retrieval.collections import Tier
 from services.retrieval.found_passages import FoundPassages
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
@@ -187,7 +188,10 @@ class Searcher:
         for attempt in range(_ATTEMPTS):
             collection = await self._store.resolve(reach.tenant, name)
             check(collection)
+            was_cold = self._keeper.loaded(collection.id) is None
+            began = time.perf_counter()
             view = await self._view(reach, name, collection, options, is_first=attempt == 0)
+            loading_ms = (time.perf_counter() - began) * 1000 if was_cold else 0.0
             if view is None:
                 continue
             is_last = attempt + 1 == _ATTEMPTS
@@ -200,6 +204,8 @@ class Searcher:
                 answers = await self._in_thread(
                     partial(self._answer, view, run, options, is_last=is_last)
                 )
+            if answers is not None and loading_ms:
+                answers = [_as_cold(each, loading_ms) for each in answers]
             if answers is not None and not any("superseded" in each.dropped for each in answers):
                 break
             SEARCHES_REPEATED.inc()
@@ -491,6 +497,13 @@ def _document_vectors(
         if row is not None and readable[row] and len(snapshot.chunks_of(row)):
             found.append(snapshot.vectors_of(snapshot.chunks_of(row)).mean(axis=0))
     return found
+
+
+def _as_cold(answer: Answer, loading_ms: float) -> Answer:
+    """Returns an answer that says that the index was loaded for it, in its first step how long."""
+    steps = [replace(step, tier=Tier.COLD) for step in answer.steps]
+    steps[:1] = [replace(step, load_ms=loading_ms) for step in steps[:1]]
+    return replace(answer, steps=steps)
 
 
 def _now_micros() -> int:

@@ -477,3 +477,23 @@ async def test_snapshots_are_written_listed_restored_and_deleted(service):
             await call(request)
     with refused("INVALID_FIELD"):
         await service.stub.DeleteSnapshot(pb.DeleteSnapshotRequest(**named))
+
+
+async def test_a_search_that_had_to_load_the_index_says_so(tmp_path):
+    url = sqlite_url(tmp_path / "a.db")
+    async with retrieval_service(url) as service:
+        await fill(service)
+    request = pb.SearchRequest(
+        scope=scope(),
+        collection="docs",
+        query=pb.Query(vector=vector(direction(1))),
+        options=pb.SearchOptions(top_k=1, explain=True),
+    )
+    async with retrieval_service(url) as service:
+        cold = await service.stub.Search(request)
+        hot = await service.stub.Search(request)
+    assert cold.passages == hot.passages
+    assert cold.explanation.steps[0].tier == pb.TIER_COLD
+    assert cold.explanation.steps[0].load_ms > 0
+    assert hot.explanation.steps[0].tier == pb.TIER_HOT
+    assert hot.explanation.steps[0].load_ms == 0
