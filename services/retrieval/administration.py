@@ -170,6 +170,11 @@ class Administration:
         view = await self._keeper.current_view(collection)
         yield Progress(_DONE, 1.0, view.describe())
 
+    def last_check(self, collection: Collection) -> Consistency | None:
+        """Returns the newest comparison that was made by itself; None: none was made."""
+        checked = self._keeper.checked(collection.id)
+        return None if checked is None else Consistency(*checked)
+
     async def check(self, tenant: str, name: str) -> Consistency:
         """Compares this replica's view of a collection with the store.
 

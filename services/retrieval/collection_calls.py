@@ -45,7 +45,7 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
         figures = await self._administration.index_figures(collection)
         return pb.GetCollectionResponse(
             collection=to_proto.collection(collection),
-            stats=to_proto.stats(stats, figures),
+            stats=to_proto.stats(stats, figures, self._administration.last_check(collection)),
         )
 
     async def ListCollections(self, request: pb.ListCollectionsRequest, context: Any) -> Any:

@@ -57,6 +57,10 @@ class Stats:
     committed_seq: int
     visible_seq: int
     index: str
+    saved_seq: int = 0
+    """Write that the view's files hold; 0: there are none."""
+    stored_bytes: int = 0
+    """Of the documents in the store, as quotas count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,11 @@ class Library:
     async def describe(self, tenant: str, name: str) -> tuple[Collection, Stats]:
         """Returns a collection with its figures."""
         collection = await self._store.resolve_afresh(tenant, name)
+        held = await self._store.read(lambda c: counts.read(c, collection.id))
+        if held is None:
+            raise catalog.not_found(name)
         view = self._keeper.loaded(collection.id)
         if view is None:
-            held = await self._store.read(lambda c: counts.read(c, collection.id))
-            if held is None:
-                raise catalog.not_found(name)
             return collection, Stats(
                 documents=held.checksum.documents,
                 chunks=held.checksum.chunks,
@@ -126,6 +130,7 @@ class Library:
                 committed_seq=held.seq,
                 visible_seq=0,
                 index="not loaded: it loads when searched",
+                stored_bytes=held.nbytes,
             )
         snapshot = view.published.snapshot
         return collection, Stats(
@@ -136,6 +141,8 @@ class Library:
             committed_seq=collection.seq,
             visible_seq=snapshot.tenant_seq,
             index=view.describe(),
+            saved_seq=view.saved_seq,
+            stored_bytes=held.nbytes,
         )
 
     async def list_collections(

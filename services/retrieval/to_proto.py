@@ -70,7 +70,9 @@ def _duration(seconds: float | None) -> Duration | None:
     return duration
 
 
-def stats(value: Stats, figures: Sequence[IndexFigures]) -> pb.CollectionStats:
+def stats(
+    value: Stats, figures: Sequence[IndexFigures], check: Consistency | None = None
+) -> pb.CollectionStats:
     """Returns the message of a collection's figures on this replica."""
     sealed = [each for each in figures if each.spec is not None]
     rows = sum(each.rows for each in figures)
@@ -94,6 +96,9 @@ def stats(value: Stats, figures: Sequence[IndexFigures]) -> pb.CollectionStats:
         memtable_row_count=sum(each.rows for each in figures if each.spec is None),
         tier=int(largest.tier) if largest else int(Tier.COLD),  # pyright: ignore[reportArgumentType]
         disk_bytes=sum(each.disk_bytes for each in figures),
+        snapshot_seq=value.saved_seq,
+        stored_bytes=value.stored_bytes,
+        consistency=None if check is None else consistency(check),
         indexes=[_index(each) for each in figures],
     )
 

@@ -230,8 +230,11 @@ class Keeper:
         kept = self._kept.get(collection_id)
         return None if kept is None else kept.view
 
-    def checked(self, collection_id: int) -> tuple[int, Checksum, Checksum] | None:
-        """Returns the newest comparison of a view with the store: at which write, both sides."""
+    def checked(self, collection_id: int) -> tuple[int, Checksum, Checksum, int] | None:
+        """Returns the newest comparison of a view with the store.
+
+        At which write, the store's side, the view's, and when (microseconds since 1970).
+        """
         kept = self._kept.get(collection_id)
         return None if kept is None else kept.checked
 
@@ -402,7 +405,8 @@ class Keeper:
         snapshot = view.published.snapshot
         if snapshot.seq != position.seq:
             return
-        kept.checked = (position.seq, position.checksum, snapshot.checksum)
+        now = time.time_ns() // 1000
+        kept.checked = (position.seq, position.checksum, snapshot.checksum, now)
         if snapshot.checksum != position.checksum and not kept.wants_store:
             get_logger().error(
                 "a view holds other documents than the store: it is loaded anew",

@@ -56,7 +56,7 @@ class Kept:
         """Whether somebody asked for all segments to become one."""
         self.failures = 0
         self.retry_at = 0.0
-        self.checked: tuple[int, Checksum, Checksum] | None = None
+        self.checked: tuple[int, Checksum, Checksum, int] | None = None
         """The newest comparison: number of the write, what the store has, what the view has."""
 
     @property

@@ -497,3 +497,19 @@ async def test_a_search_that_had_to_load_the_index_says_so(tmp_path):
     assert cold.explanation.steps[0].load_ms > 0
     assert hot.explanation.steps[0].tier == pb.TIER_HOT
     assert hot.explanation.steps[0].load_ms == 0
+
+
+async def test_the_figures_of_a_collection_tell_what_is_stored_and_whether_the_view_agrees(service):
+    await fill(service)
+    query = pb.Query(vector=vector(direction(1)))
+    await service.stub.Search(pb.SearchRequest(scope=scope(), collection="docs", query=query))
+    request = pb.GetCollectionRequest(scope=scope(), name="docs")
+    async with asyncio.timeout(20):
+        while True:
+            stats = (await service.stub.GetCollection(request)).stats
+            if stats.HasField("consistency") and stats.consistency.seq == stats.committed_seq:
+                break
+            await asyncio.sleep(0.05)
+    assert stats.consistency.is_consistent
+    assert stats.consistency.view_document_count == stats.document_count
+    assert stats.stored_bytes > 4 * stats.chunk_count

@@ -452,7 +452,7 @@ async def test_a_view_that_differs_from_the_store_is_found_and_loaded_anew(tmp_p
         await library.delete(TENANT, "docs", ["d00600"], None)
         assert everything(await keeper.current_view(collection)) == said
         await until(lambda: keeper.checked(collection.id) is not None)
-        _, stored, held = keeper.checked(collection.id)
+        _, stored, held, _ = keeper.checked(collection.id)
         assert stored == held
 
 
