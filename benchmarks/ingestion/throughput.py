@@ -130,7 +130,7 @@ async def submit(suite: Suite, tenant: str, collection: str, texts: dict[str, st
     """Submits documents that must all be accepted and returns their jobs' ids."""
     request = pb.SubmitDocumentsRequest(
         scope=scope(tenant),
-        collection=collection,
+        collection=collection.replace(" ", "-"),
         documents=[
             pb.DocumentInput(
                 header=pb.DocumentHeader(document_id=name, content_type="text/markdown"),
