@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -110,7 +111,7 @@ def _depth(options: SearchOptions) -> int:
     return max(wanted, _DIVERSITY_POOL) if options.diversity else wanted
 
 
-class _Way:
+class _Way(ABC):
     """A way of finding rows for one query.
 
     Args:
@@ -122,13 +123,13 @@ class _Way:
         self.steps: list[PlanStep] = []
         self.compared = 0
 
+    @abstractmethod
     def find(self, allowed: Allowed, depth: int) -> Found:
         """Returns the best allowed rows, `depth` at most."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns the exact scores of rows."""
-        raise NotImplementedError
 
 
 class _DenseWay(_Way):
