@@ -175,7 +175,7 @@ class GatewayServicer(rpc.GatewayServiceServicer):
                 caller,
                 header.collection,
                 _new_document(header.document, "header.document"),
-                _upload_content(request_iterator),
+                _upload_content(request_iterator, has_end=header.has_end),
                 size_bytes=header.size_bytes if header.HasField("size_bytes") else None,
                 sha256=header.sha256,
             )
@@ -363,14 +363,20 @@ async def _upload_header(messages: AsyncIterator[pb.UploadDocumentRequest]) -> p
 
 
 async def _upload_content(
-    messages: AsyncIterator[pb.UploadDocumentRequest],
+    messages: AsyncIterator[pb.UploadDocumentRequest], *, has_end: bool
 ) -> AsyncIterator[bytes]:
     async for message in messages:
+        if message.WhichOneof("part") == "end" and has_end:
+            return
         if message.WhichOneof("part") != "content":
             raise InvalidArgumentError.for_field(
                 "content", "must follow the header: an upload has one header"
             )
         yield message.content
+    if has_end:
+        raise InvalidArgumentError.for_field(
+            "end", "is missing: the upload broke off; send the document again"
+        )
 
 
 def _known(table: Mapping[Any, T], number: Any, field: str) -> T:

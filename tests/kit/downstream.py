@@ -21,6 +21,7 @@ from cairn.types.v1 import metadata_pb2, passage_pb2, usage_pb2, vector_pb2
 
 from services.rpc.errors import (
     FailedPreconditionError,
+    InvalidArgumentError,
     NotFoundError,
     Reason,
     ServiceError,
@@ -312,13 +313,17 @@ class FakeIngestion(ingestion_rpc.IngestionServiceServicer):
         return ingestion.DeleteDocumentsResponse(deleted_count=count, is_verified=True)
 
     async def UploadDocument(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
-        header, sizes = None, []
+        header, sizes, is_ended = None, [], False
         async for message in request_iterator:
             if message.WhichOneof("part") == "header":
                 header = message.header
+            elif message.WhichOneof("part") == "end":
+                is_ended = True
             else:
                 sizes.append(len(message.content))
         await self.submit.meet("UploadDocument", header)
+        if not is_ended:
+            raise InvalidArgumentError.for_field("end", "is missing")
         self.uploads.append((header, sizes))
         assert header is not None
         document = ingestion.DocumentInput(header=header.document)

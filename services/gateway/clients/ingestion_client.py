@@ -121,14 +121,17 @@ class IngestionClient:
                     document=_header(document),
                     size_bytes=size_bytes,
                     sha256=sha256,
+                    has_end=True,
                 )
             )
             try:
                 async for piece in content:
                     for start in range(0, len(piece), _PIECE_BYTES):
                         yield pb.UploadDocumentRequest(content=piece[start : start + _PIECE_BYTES])
+                yield pb.UploadDocumentRequest(end=pb.UploadEnd())
             except Exception as error:  # noqa: BLE001 - raised again below
-                # Ending the stream here would make half a document a whole one.
+                # Cancelling alone is not enough: the service may see the end of the stream first.
+                # It takes no document whose `end` did not come.
                 broken.append(error)
                 call.cancel()
 

@@ -148,7 +148,11 @@ class DocumentRpcs:
         collector = ContentCollector(self._limits.spool_folder)
         most = self._limits.max_document_bytes
         admitted = 0
+        is_ended = not header.has_end
         async for message in messages:
+            if message.WhichOneof("part") == "end" and header.has_end:
+                is_ended = True
+                break
             if message.WhichOneof("part") != "content":
                 raise InvalidArgumentError.for_field(
                     "content", "must follow the header: an upload has one header"
@@ -161,6 +165,10 @@ class DocumentRpcs:
                 await admissions.enter_async_context(self._admission.admit(_UPLOAD_STEP_BYTES))
                 admitted += _UPLOAD_STEP_BYTES
             await asyncio.to_thread(collector.add, message.content)
+        if not is_ended:
+            raise InvalidArgumentError.for_field(
+                "end", "is missing: the upload broke off; send the document again"
+            )
         content = collector.finish()
         _check_received(header, content)
         return content

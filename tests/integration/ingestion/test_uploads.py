@@ -49,8 +49,20 @@ async def test_what_the_header_says_is_checked(suite):
     assert b"".join(content) == whole
 
 
+async def test_an_upload_may_say_where_it_ends(suite):
+    async def messages():
+        for message in upload(suite, b"Granite", has_end=True):
+            yield message
+        yield pb.UploadDocumentRequest(end=pb.UploadEnd())
+
+    answer = await suite.stub.UploadDocument(messages())
+    content = await suite.store.read_content(answer.submission.job.job_id)
+    assert b"".join(content) == b"Granite"
+
+
 BAD = {
     "other hash": ({"sha256": "0" * 64}, [b"x"], "content", Reason.INVALID_FIELD),
+    "broken off": ({"has_end": True}, [b"x"], "end", Reason.INVALID_FIELD),
     "no hash": ({"sha256": "xyz"}, [b"x"], "header.sha256", Reason.INVALID_FIELD),
     "fewer bytes": ({"size_bytes": 5}, [b"x"], "content", Reason.INVALID_FIELD),
     "more bytes": ({"size_bytes": 0}, [b"x"], "content", Reason.INVALID_FIELD),

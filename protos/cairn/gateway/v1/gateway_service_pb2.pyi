@@ -593,24 +593,32 @@ class UsageRow(_message.Message):
     def __init__(self, day: _Optional[str] = ..., operation: _Optional[str] = ..., request_count: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
 
 class UploadDocumentRequest(_message.Message):
-    __slots__ = ("header", "content")
+    __slots__ = ("header", "content", "end")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     header: UploadHeader
     content: bytes
-    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
+    end: UploadEnd
+    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., content: _Optional[bytes] = ..., end: _Optional[_Union[UploadEnd, _Mapping]] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
-    __slots__ = ("collection", "document", "size_bytes", "sha256")
+    __slots__ = ("collection", "document", "size_bytes", "sha256", "has_end")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    HAS_END_FIELD_NUMBER: _ClassVar[int]
     collection: str
     document: DocumentInput
     size_bytes: int
     sha256: str
-    def __init__(self, collection: _Optional[str] = ..., document: _Optional[_Union[DocumentInput, _Mapping]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    has_end: bool
+    def __init__(self, collection: _Optional[str] = ..., document: _Optional[_Union[DocumentInput, _Mapping]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., has_end: bool = ...) -> None: ...
+
+class UploadEnd(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class UploadDocumentResponse(_message.Message):
     __slots__ = ("submission",)

@@ -173,26 +173,34 @@ class Submission(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ..., is_duplicate: bool = ..., is_unchanged: bool = ..., error: _Optional[_Union[JobFailure, _Mapping]] = ...) -> None: ...
 
 class UploadDocumentRequest(_message.Message):
-    __slots__ = ("header", "content")
+    __slots__ = ("header", "content", "end")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     header: UploadHeader
     content: bytes
-    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., content: _Optional[bytes] = ...) -> None: ...
+    end: UploadEnd
+    def __init__(self, header: _Optional[_Union[UploadHeader, _Mapping]] = ..., content: _Optional[bytes] = ..., end: _Optional[_Union[UploadEnd, _Mapping]] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
-    __slots__ = ("scope", "collection", "document", "size_bytes", "sha256")
+    __slots__ = ("scope", "collection", "document", "size_bytes", "sha256", "has_end")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    HAS_END_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     document: DocumentHeader
     size_bytes: int
     sha256: str
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., document: _Optional[_Union[DocumentHeader, _Mapping]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    has_end: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., document: _Optional[_Union[DocumentHeader, _Mapping]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., has_end: bool = ...) -> None: ...
+
+class UploadEnd(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class UploadDocumentResponse(_message.Message):
     __slots__ = ("submission",)
