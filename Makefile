@@ -26,8 +26,8 @@ vllm: ## make .venv-vllm with vLLM's CPU build, for `cairn up --generation-pytho
 demo: setup ## start the five services, ingest the documentation, answer three questions (EXIT=1: then stop)
 	@EXIT="$(EXIT)" $(BIN)/cairn demo
 
-setup-test: # the demo's environment, the tests' tools, vLLM's CPU build, promtool and a browser
-	@$(SETUP) test vllm system
+setup-test: # the demo's environment, the tests' tools, vLLM's CPU build, checkov, npm's packages, promtool, a browser
+	@$(SETUP) test vllm policy node system
 
 test: setup-test ## check everything: lint, types, import rules, contracts, alerts, all tests
 	@./tools/run_steps.sh lint types imports contracts alerts pytest
@@ -93,4 +93,4 @@ clean: ## remove caches; environments and .cairn/ (your data) stay
 	@find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments, too
-	@rm -rf .venv .venv-vllm
+	@rm -rf .venv .venv-vllm .venv-policy tests/javascript/node_modules

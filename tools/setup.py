@@ -3,6 +3,8 @@
     setup.py demo     .venv with everything that `cairn demo` runs
     setup.py test     .venv with the tools and libraries of the tests, too
     setup.py vllm     .venv-vllm with vLLM's CPU build, which pins too much to share one
+    setup.py policy   .venv-policy with checkov, which pins too much to share one
+    setup.py node     tests/javascript/node_modules: clients, checkers and schemas that tests use
     setup.py system   promtool and Chromium from the system's packages, where this may install them
 
 An environment carries a stamp: a hash over what decides its content. A second run compares the
@@ -24,6 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = os.environ.get("TORCH", "2.13.0")
 """The torch release everything was measured with; an open range would take whatever is newest."""
+
+CHECKOV = "checkov>=3.3,<4"
 
 PIP_NOISE = (
     "Requirement already satisfied",
@@ -248,6 +252,47 @@ def set_up_vllm() -> None:
         say("!! vLLM's CPU build could not be installed: tests that need it will be skipped")
 
 
+def set_up_policy() -> None:
+    """Makes .venv-policy hold checkov. Without it, policy checks of manifests are skipped."""
+    environment = ROOT / ".venv-policy"
+    note = environment / ".cairn-policy"
+    if note.is_file() and note.read_text(encoding="utf-8") == CHECKOV:
+        return
+    create(environment)
+    if pip_install(environment, "checkov, the policy checks", CHECKOV, must_succeed=False):
+        note.write_text(CHECKOV, encoding="utf-8")
+    else:
+        say("!! checkov could not be installed: policy checks will be skipped")
+
+
+def set_up_node() -> None:
+    """Installs what tests use of npm's packages; says aloud what will be skipped otherwise."""
+    folder = ROOT / "tests" / "javascript"
+    wanted = (folder / "package.json").read_text(encoding="utf-8")
+    note = folder / "node_modules" / ".cairn"
+    if note.is_file() and note.read_text(encoding="utf-8") == wanted:
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        say("!! npm is missing: tests that need its packages will be skipped")
+        return
+    say("-> tests/javascript: npm packages of the tests")
+    quiet = ["--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    done = subprocess.run(
+        [npm, "install", *quiet],
+        check=False,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        note.write_text(wanted, encoding="utf-8")
+    else:
+        say(done.stderr[-1000:])
+        say("!! npm's packages could not be installed: tests that need them will be skipped")
+
+
 def set_up_system() -> None:
     """Installs promtool and Chromium where it may; says aloud what will be skipped otherwise."""
     missing = {
@@ -289,6 +334,8 @@ def main(arguments: list[str]) -> int:
         "demo": lambda: set_up("demo"),
         "test": lambda: set_up("test"),
         "vllm": set_up_vllm,
+        "policy": set_up_policy,
+        "node": set_up_node,
         "system": set_up_system,
     }
     if not arguments or any(name not in steps for name in arguments):
