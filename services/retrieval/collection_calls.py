@@ -93,6 +93,13 @@ class CollectionCalls(rpc.RetrievalServiceServicer):
             aliases=[pb.Alias(name=each.name, collection=each.collection) for each in found]
         )
 
+    async def GetPosition(self, request: pb.GetPositionRequest, context: Any) -> Any:
+        """Tells where a collection's log stands."""
+        scope = scope_from_proto(request.scope)
+        name = checks.collection_name(request.collection, "collection")
+        found = await self._library.position(scope.tenant, name)
+        return pb.GetPositionResponse(collection=found.name, generation=found.seq)
+
     async def UpdateCollection(self, request: pb.UpdateCollectionRequest, context: Any) -> Any:
         """Changes settings that may change."""
         scope = scope_from_proto(request.scope)

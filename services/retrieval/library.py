@@ -377,6 +377,15 @@ class Library:
             next_token = browse.encode_token(Place(wanted[-1].document_id, wanted[-1].ordinal), key)
         return PassagePage(published.collection.name, whole, next_token, vectors)
 
+    async def position(self, tenant: str, name: str) -> Collection:
+        """Returns a collection whose `seq` is where its log stands in the store now.
+
+        Raises:
+            NotFoundError: the tenant has none of that name.
+            UnavailableError: the store does not say.
+        """
+        return await self._store.newest(tenant, name)
+
     async def expire(self) -> None:
         """Deletes what is invisible already: documents past their time, dropped collections.
 

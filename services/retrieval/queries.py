@@ -194,6 +194,10 @@ class Answer:
     """Own name of the collection that was searched."""
     generation: int
     visible_seq: int
+    is_current: bool = False
+    """Whether this is the truth of `generation`, nothing acknowledged before is missing."""
+    valid_until_micros: int | None = None
+    """When a document of the collection ceases to be readable next; None: none does."""
     degraded: list[str] = field(default_factory=list)
     vectors: NDArray[np.float32] | None = None
     """(passages, dimensions) unit vectors, when they were asked for."""

@@ -446,6 +446,8 @@ def _assemble(
         collection=ranked.published.collection.name,
         generation=snapshot.seq,
         visible_seq=snapshot.tenant_seq,
+        is_current=ranked.is_current,
+        valid_until_micros=masks.next_end(snapshot, _now_micros()),
         vectors=snapshot.vectors_of(hits.rows) if options.include_vectors else None,
         groups=_groups(passages) if options.group_size else [],
     )

@@ -237,6 +237,9 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         rest = pb.RecommendResponse(
             explanation=to_proto.explanation(answer) if request.options.explain else None,
             usage=usage_pb2.Usage(vectors_scanned=answer.vectors_scanned),
+            generation=answer.generation,
+            is_current=answer.is_current,
+            valid_until=to_proto.optional_timestamp(answer.valid_until_micros),
         )
         return wire.passages(answer, options) + rest.SerializeToString()
 

@@ -276,6 +276,11 @@ def timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
+def optional_timestamp(micros: int | None) -> Timestamp | None:
+    """Returns a point in time; None for None."""
+    return None if micros is None else timestamp(micros)
+
+
 def _vector(data: bytes) -> vector_pb2.Vector:
     return vector_pb2.Vector(
         data=data,

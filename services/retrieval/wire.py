@@ -30,6 +30,7 @@ _TOKEN_CODES = b"\x7a"
 _STREAM_ANSWER = b"\x12"
 _FIGURES = b"\x22%b%b\x28%b\x30%b"
 """Fields usage, generation and visible_seq of an answer."""
+_IS_CURRENT = b"\x40\x01"
 _PAIR = struct.Struct("<3sf1sf")
 _FLOAT = struct.Struct("<f")
 _WHOLE, _BARE = "whole", "bare"
@@ -39,13 +40,15 @@ _LENGTHS = [bytes([each]) for each in range(128)]
 def answer(value: Answer, options: SearchOptions, *, explain: bool) -> bytes:
     """Returns a SearchResponse."""
     found = passages(value, options)
-    if not explain and not value.groups and not value.degraded:
-        return found + _FIGURES % (
+    is_usual = not explain and not value.groups and not value.degraded
+    if is_usual and value.valid_until_micros is None:
+        figures = _FIGURES % (
             _length(len(scanned := b"\x30" + _length(value.vectors_scanned))),
             scanned,
             _length(value.generation),
             _length(value.visible_seq),
         )
+        return found + figures + (_IS_CURRENT if value.is_current else b"")
     rest = pb.SearchResponse(
         explanation=to_proto.explanation(value) if explain else None,
         degraded=value.degraded,
@@ -53,6 +56,8 @@ def answer(value: Answer, options: SearchOptions, *, explain: bool) -> bytes:
         generation=value.generation,
         visible_seq=value.visible_seq,
         groups=[to_proto.group(each) for each in value.groups],
+        is_current=value.is_current,
+        valid_until=to_proto.optional_timestamp(value.valid_until_micros),
     )
     return found + rest.SerializeToString()
 

@@ -163,6 +163,7 @@ def retrieval_requests() -> dict[str, Message]:
         "Facet": retrieval.FacetRequest(
             scope=SCOPE, collection=COLLECTION, field="kind", filter=_filter(), limit=5
         ),
+        "GetPosition": retrieval.GetPositionRequest(scope=SCOPE, collection=COLLECTION),
         "Search": retrieval.SearchRequest(
             scope=SCOPE, collection=COLLECTION, query=query, options=_options()
         ),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from services.retrieval.store import catalog, tables
-from services.retrieval.store.position import Positions
+from services.retrieval.store.position import GONE, Positions
 from services.retrieval.store.upgrades import UPGRADES
+from services.rpc.errors import Reason, UnavailableError
 from services.sql.ballast import Ballast
 from services.sql.engine import is_sqlite, open_engine
 from services.sql.notices import Notices
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHANNEL = "cairn_retrieval"
+_ATTEMPTS = 5
+"""Times a name is resolved again because the catalog changed meanwhile."""
+_ASKING_THREADS = 2
+"""Connections that are asked for positions, where asking is a round trip."""
 
 
 def now_micros() -> int:
@@ -58,6 +65,7 @@ class Store:
         self._notices = Notices(engine, _CHANNEL)
         self.reader = Reader(engine, readers)
         self.positions = Positions(engine)
+        self._asking = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="position")
         self._known: dict[tuple[str, str], _Known] = {}
         self.catalog_version = 0
         """Version of the catalog last seen; entries read before it are not trusted."""
@@ -77,6 +85,7 @@ class Store:
         await self._notices.close()
         await self.writer.close()
         await self.reader.close()
+        await asyncio.to_thread(self._asking.shutdown, wait=True, cancel_futures=True)
         self.positions.close()
         self._engine.dispose()
 
@@ -144,6 +153,32 @@ class Store:
         self.see_catalog(known.version)
         self._known[tenant, name] = known
         return known.collection
+
+    async def newest(self, tenant: str, name: str) -> Collection:
+        """Returns the collection of that name or alias with the `seq` it has in the database now.
+
+        Raises:
+            NotFoundError: the tenant has none.
+            UnavailableError: the database does not say.
+        """
+        for _ in range(_ATTEMPTS):
+            collection = await self.resolve(tenant, name)
+            read = partial(self.positions.read, collection.id)
+            if self.positions.is_instant:
+                found = read()
+            else:
+                found = await asyncio.get_running_loop().run_in_executor(self._asking, read)
+            if found is None:
+                break
+            if found.seq == GONE:
+                self.forget_catalog()
+            elif found.catalog_version > self.catalog_version:
+                self.see_catalog(found.catalog_version)
+            else:
+                return replace(collection, seq=found.seq)
+        raise UnavailableError(
+            Reason.DEPENDENCY_UNAVAILABLE, "the store does not say where the collection stands"
+        )
 
     def see_catalog(self, version: int) -> None:
         """Notes the catalog's version; entries of an older one are forgotten."""

@@ -177,6 +177,16 @@ def _expired(snapshot: Snapshot, now_micros: int) -> NDArray[np.int64]:
     return past[snapshot.live[past]]
 
 
+def next_end(snapshot: Snapshot, now_micros: int) -> int | None:
+    """Returns when a live document ceases to be readable next, by its own time; None: none does."""
+    expires = snapshot.rows.expires
+    if expires is None:
+        return None
+    ends = expires.rows(snapshot.document_count)[snapshot.live]
+    ends = ends[(ends > now_micros) & (ends < INT64_MAX)]
+    return int(ends.min()) if len(ends) else None
+
+
 def column_of(
     snapshot: Snapshot, name: str, fields: Mapping[str, FieldType], path: str
 ) -> tuple[FieldType, Column | None]:

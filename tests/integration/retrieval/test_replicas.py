@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 
+import grpc
 import pytest
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 
@@ -155,3 +156,74 @@ async def test_readers_see_whole_versions_while_writers_replace_them(replicas):
     results = await asyncio.gather(write(), read(one), read(two))
     assert results[1] > 0
     assert results[2] > 0
+
+
+async def position(replica, name="docs", *, tenant="acme"):
+    """The generation of a collection, as one replica knows it."""
+    asked = pb.GetPositionRequest(scope=scope(tenant=tenant), collection=name)
+    return (await replica.stub.GetPosition(asked)).generation
+
+
+async def test_a_position_moves_with_every_acknowledged_write_on_whichever_replica(replicas):
+    one, two = replicas
+    seen = [await position(two)]
+    for number in range(6):
+        await upsert((one, two)[number % 2], document(f"d{number}", [f"number{number}"]))
+        seen.append(await position((two, one)[number % 2]))
+        assert await position((one, two)[number % 2]) == seen[-1]
+    await one.stub.Delete(pb.DeleteRequest(scope=scope(), collection="docs", document_ids=["d0"]))
+    seen.append(await position(two))
+    assert seen == sorted(set(seen)), "it rises with each write"
+    assert await position(two) == seen[-1], "and stays without one"
+
+
+async def test_no_two_collections_of_a_tenant_ever_share_a_position(replicas):
+    one, two = replicas
+    await upsert(one, document("a"))
+    first = await position(two)
+    await one.stub.DeleteCollection(pb.DeleteCollectionRequest(scope=scope(), name="docs"))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await position(two)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    await create(one)
+    again = await position(two)
+    assert again > first
+    await create(one, "other")
+    assert await position(two, "other") not in {first, again}
+    alias = pb.Alias(name="now", collection="docs")
+    await one.stub.SetAlias(pb.SetAliasRequest(scope=scope(), alias=alias))
+    assert await position(two, "now") == again
+    alias = pb.Alias(name="now", collection="other")
+    await one.stub.SetAlias(pb.SetAliasRequest(scope=scope(), alias=alias))
+    assert await position(two, "now") == await position(one, "other")
+
+
+async def test_a_result_says_whether_it_is_the_truth_of_its_position(replicas):
+    one, two = replicas
+    await search(two, "words")  # its view is there, and falls behind
+    for number in range(8):
+        await upsert(one, document(f"d{number}", [f"number{number}"]))
+        newest = await position(two)
+        found = await search(two, f"number{number}")
+        assert not found.is_current or found.generation == newest
+        if found.is_current:
+            assert ids(found) == [f"d{number}"]
+
+    async def is_current():
+        return (await search(two, "number1")).is_current
+
+    assert await eventually(is_current) < 2.0
+    like = pb.RecommendRequest(scope=scope(), collection="docs", positive_ids=["d1"])
+    answer = await two.stub.Recommend(like)
+    assert (answer.is_current, answer.generation) == (True, await position(one))
+
+
+async def test_a_result_says_when_the_next_document_ends(replicas):
+    one, two = replicas
+    await upsert(one, document("a", ["stays"]))
+    assert not (await search(one, "stays")).HasField("valid_until")
+    ending = document("b", ["ends"])
+    ending.time_to_live.FromSeconds(3600)
+    await upsert(one, ending)
+    found = await search(one, "stays")
+    assert 3500 < found.valid_until.ToSeconds() - time.time() <= 3600

@@ -63,6 +63,8 @@ def answers(draw: st.DrawFn) -> tuple[Answer, SearchOptions]:
         vectors=np.ones((count, 3), np.float32) if draw(st.booleans()) else None,
         token_codes=[b"", b"\x01" * 200][:count] if draw(st.booleans()) else [],
         groups=[Group("d0", 0, count)] if count and draw(st.booleans()) else [],
+        is_current=draw(st.booleans()),
+        valid_until_micros=draw(st.none() | st.integers(0, 2**52)),
     )
     return answer, SearchOptions(mode, omit_text=draw(st.booleans()))
 
@@ -74,6 +76,8 @@ def as_message(value: Answer, options: SearchOptions, *, explain: bool) -> pb.Se
         generation=value.generation,
         visible_seq=value.visible_seq,
         groups=[to_proto.group(each) for each in value.groups],
+        is_current=value.is_current,
+        valid_until=to_proto.optional_timestamp(value.valid_until_micros),
     )
     response.usage.vectors_scanned = value.vectors_scanned
     for place, (passage, scores) in enumerate(

@@ -135,7 +135,7 @@ class StageExplanation(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., dropped: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason")
+    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason", "cached_age_seconds", "cached_similarity")
     class TimingsMsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +158,8 @@ class QueryResponse(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     answer: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
@@ -173,7 +175,9 @@ class QueryResponse(_message.Message):
     model: str
     explanation: _containers.RepeatedCompositeFieldContainer[StageExplanation]
     finish_reason: str
-    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ...) -> None: ...
+    cached_age_seconds: float
+    cached_similarity: float
+    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., cached_similarity: _Optional[float] = ...) -> None: ...
 
 class Cost(_message.Message):
     __slots__ = ("amount", "currency")
@@ -234,7 +238,7 @@ class SearchRequest(_message.Message):
     def __init__(self, query: _Optional[str] = ..., collection: _Optional[str] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ..., mode: _Optional[_Union[SearchMode, str]] = ..., rerank: bool = ..., max_per_document: _Optional[int] = ..., explain: bool = ..., history: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("passages", "degraded", "timings_ms", "usage", "trace_id", "explanation")
+    __slots__ = ("passages", "degraded", "timings_ms", "usage", "trace_id", "explanation", "cached", "cached_age_seconds")
     class TimingsMsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -248,13 +252,17 @@ class SearchResponse(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     degraded: _containers.RepeatedScalarFieldContainer[str]
     timings_ms: _containers.ScalarMap[str, float]
     usage: _usage_pb2.Usage
     trace_id: str
     explanation: _containers.RepeatedCompositeFieldContainer[StageExplanation]
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., trace_id: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ...) -> None: ...
+    cached: str
+    cached_age_seconds: float
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., trace_id: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., cached: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
     __slots__ = ("collection", "positive_ids", "negative_ids", "filter", "top_k")
@@ -271,12 +279,16 @@ class RecommendRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("passages", "trace_id")
+    __slots__ = ("passages", "trace_id", "cached", "cached_age_seconds")
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    CACHED_FIELD_NUMBER: _ClassVar[int]
+    CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     trace_id: str
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    cached: str
+    cached_age_seconds: float
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ...) -> None: ...
 
 class DocumentInput(_message.Message):
     __slots__ = ("document_id", "uri", "title", "content_type", "file_name", "metadata", "acl", "idempotency_key", "content")

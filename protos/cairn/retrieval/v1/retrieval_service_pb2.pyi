@@ -451,6 +451,22 @@ class ListAliasesResponse(_message.Message):
     aliases: _containers.RepeatedCompositeFieldContainer[Alias]
     def __init__(self, aliases: _Optional[_Iterable[_Union[Alias, _Mapping]]] = ...) -> None: ...
 
+class GetPositionRequest(_message.Message):
+    __slots__ = ("scope", "collection")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    collection: str
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ...) -> None: ...
+
+class GetPositionResponse(_message.Message):
+    __slots__ = ("collection", "generation")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    generation: int
+    def __init__(self, collection: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
+
 class Document(_message.Message):
     __slots__ = ("document_id", "title", "uri", "text", "metadata", "acl", "chunks", "content_hash", "version", "committed_at", "expires_at", "time_to_live")
     class MetadataEntry(_message.Message):
@@ -757,7 +773,7 @@ class SearchRequest(_message.Message):
     def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
-    __slots__ = ("passages", "explanation", "degraded", "usage", "generation", "visible_seq", "groups")
+    __slots__ = ("passages", "explanation", "degraded", "usage", "generation", "visible_seq", "groups", "is_current", "valid_until")
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
@@ -765,6 +781,8 @@ class SearchResponse(_message.Message):
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_SEQ_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
+    IS_CURRENT_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     explanation: SearchExplanation
     degraded: _containers.RepeatedScalarFieldContainer[str]
@@ -772,7 +790,9 @@ class SearchResponse(_message.Message):
     generation: int
     visible_seq: int
     groups: _containers.RepeatedCompositeFieldContainer[DocumentGroup]
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., visible_seq: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[DocumentGroup, _Mapping]]] = ...) -> None: ...
+    is_current: bool
+    valid_until: _timestamp_pb2.Timestamp
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., degraded: _Optional[_Iterable[str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., visible_seq: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[DocumentGroup, _Mapping]]] = ..., is_current: bool = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DocumentGroup(_message.Message):
     __slots__ = ("document_id", "first_passage", "passage_count")
@@ -880,14 +900,20 @@ class RecommendRequest(_message.Message):
     def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., positive_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ..., negative_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("passages", "explanation", "usage")
+    __slots__ = ("passages", "explanation", "usage", "generation", "is_current", "valid_until")
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    IS_CURRENT_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     explanation: SearchExplanation
     usage: _usage_pb2.Usage
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
+    generation: int
+    is_current: bool
+    valid_until: _timestamp_pb2.Timestamp
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., is_current: bool = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("snapshot_id", "collection", "seq", "created_at", "size_bytes", "checksum", "retention")

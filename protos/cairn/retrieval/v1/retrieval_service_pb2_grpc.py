@@ -86,6 +86,11 @@ class RetrievalServiceStub(object):
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesRequest.SerializeToString,
                 response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesResponse.FromString,
                 _registered_method=True)
+        self.GetPosition = channel.unary_unary(
+                '/cairn.retrieval.v1.RetrievalService/GetPosition',
+                request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionRequest.SerializeToString,
+                response_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionResponse.FromString,
+                _registered_method=True)
         self.Upsert = channel.unary_unary(
                 '/cairn.retrieval.v1.RetrievalService/Upsert',
                 request_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.UpsertRequest.SerializeToString,
@@ -254,6 +259,13 @@ class RetrievalServiceServicer(object):
 
     def ListAliases(self, request, context):
         """Lists the tenant's aliases.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPosition(self, request, context):
+        """Tells where a collection's log stands in the store now: what caches of results need to know.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -445,6 +457,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.ListAliases,
                     request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesRequest.FromString,
                     response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesResponse.SerializeToString,
+            ),
+            'GetPosition': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPosition,
+                    request_deserializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionRequest.FromString,
+                    response_serializer=cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionResponse.SerializeToString,
             ),
             'Upsert': grpc.unary_unary_rpc_method_handler(
                     servicer.Upsert,
@@ -814,6 +831,33 @@ class RetrievalService(object):
             '/cairn.retrieval.v1.RetrievalService/ListAliases',
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesRequest.SerializeToString,
             cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.ListAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPosition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.retrieval.v1.RetrievalService/GetPosition',
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionRequest.SerializeToString,
+            cairn_dot_retrieval_dot_v1_dot_retrieval__service__pb2.GetPositionResponse.FromString,
             options,
             channel_credentials,
             insecure,
