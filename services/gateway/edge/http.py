@@ -16,7 +16,7 @@ from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
 from services.gateway.edge.collection_routes import collection_routes
 from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
 from services.gateway.edge.document_routes import document_routes
-from services.gateway.edge.openai import openai_routes
+from services.gateway.edge.openai.routes import openai_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
