@@ -232,6 +232,9 @@ def generation_requests() -> dict[str, Message]:
         "ListModels": generation.ListModelsRequest(scope=SCOPE),
         "LoadAdapter": generation.LoadAdapterRequest(scope=SCOPE, name="a", source="/no/such"),
         "UnloadAdapter": generation.UnloadAdapterRequest(scope=SCOPE, name="a"),
+        "SetEngineState": generation.SetEngineStateRequest(
+            scope=SCOPE, state=generation.ENGINE_STATE_SERVING
+        ),
     }
 
 

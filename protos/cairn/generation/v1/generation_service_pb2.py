@@ -27,19 +27,21 @@ from cairn.types.v1 import scope_pb2 as cairn_dot_types_dot_v1_dot_scope__pb2
 from cairn.types.v1 import usage_pb2 as cairn_dot_types_dot_v1_dot_usage__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,cairn/generation/v1/generation_service.proto\x12\x13\x63\x61irn.generation.v1\x1a\x1c\x63\x61irn/types/v1/passage.proto\x1a\x1a\x63\x61irn/types/v1/scope.proto\x1a\x1a\x63\x61irn/types/v1/usage.proto\"C\n\x07Message\x12\'\n\x04role\x18\x01 \x01(\x0e\x32\x19.cairn.generation.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xbe\x02\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x02H\x06\x88\x01\x01\x12\x10\n\x08logprobs\x18\t \x01(\rB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penalty\"\x86\x01\n\x10StructuredOutput\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12/\n\x07\x63hoices\x18\x03 \x01(\x0b\x32\x1c.cairn.generation.v1.ChoicesH\x00\x12\x11\n\x07grammar\x18\x04 \x01(\tH\x00\x42\x06\n\x04\x66orm\"\x19\n\x07\x43hoices\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xa2\x03\n\x0fGenerateRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x38\n\rrequest_class\x18\x04 \x01(\x0e\x32!.cairn.generation.v1.RequestClass\x12.\n\x08messages\x18\x05 \x03(\x0b\x32\x1c.cairn.generation.v1.Message\x12/\n\x08passages\x18\x06 \x03(\x0b\x32\x1d.cairn.types.v1.ScoredPassage\x12/\n\x08sampling\x18\x07 \x01(\x0b\x32\x1d.cairn.generation.v1.Sampling\x12@\n\x11structured_output\x18\x08 \x01(\x0b\x32%.cairn.generation.v1.StructuredOutput\x12\x0f\n\x07\x61\x64\x61pter\x18\t \x01(\t\x12\x17\n\x0fprompt_template\x18\n \x01(\t\x12\x0e\n\x06stream\x18\x0b \x01(\x08\"\xac\x01\n\x10GenerateResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.cairn.generation.v1.StartedH\x00\x12+\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1a.cairn.generation.v1.DeltaH\x00\x12\x31\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1d.cairn.generation.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"A\n\x07Started\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0fprompt_template\x18\x03 \x01(\t\"J\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x33\n\x08logprobs\x18\x02 \x03(\x0b\x32!.cairn.generation.v1.TokenLogprob\"g\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x37\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32!.cairn.generation.v1.TokenLogprob\"`\n\nQuotedSpan\x12\x0e\n\x06marker\x18\x01 \x01(\r\x12\x15\n\rpassage_index\x18\x02 \x01(\r\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0b\n\x03\x65nd\x18\x04 \x01(\r\x12\x0f\n\x07support\x18\x05 \x01(\x02\"\x9e\x02\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.cairn.generation.v1.FinishReason\x12\x0c\n\x04text\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x06 \x01(\t\x12\x35\n\x0cquoted_spans\x18\x07 \x03(\x0b\x32\x1f.cairn.generation.v1.QuotedSpan\x12\x35\n\x07timings\x18\x08 \x01(\x0b\x32$.cairn.generation.v1.GenerateTimings\"J\n\x0fGenerateTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x12\n\nprefill_ms\x18\x02 \x01(\x02\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\"X\n\x12\x43ountTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\":\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"9\n\x11ListModelsRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\"@\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.cairn.generation.v1.Model\"\x8f\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\x03 \x01(\r\x12\x10\n\x08is_ready\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x64\x61pters\x18\x05 \x03(\t\x12\x18\n\x0b\x63\x61\x63he_usage\x18\x06 \x01(\x02H\x00\x88\x01\x01\x42\x0e\n\x0c_cache_usage\"X\n\x12LoadAdapterRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"\x15\n\x13LoadAdapterResponse\"J\n\x14UnloadAdapterRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x17\n\x15UnloadAdapterResponse*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*{\n\x0cRequestClass\x12\x1d\n\x19REQUEST_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUEST_CLASS_CHEAP\x10\x01\x12\x19\n\x15REQUEST_CLASS_DEFAULT\x10\x02\x12\x18\n\x14REQUEST_CLASS_STRONG\x10\x03*\x96\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_REFUSED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x32\xf9\x03\n\x11GenerationService\x12Y\n\x08Generate\x12$.cairn.generation.v1.GenerateRequest\x1a%.cairn.generation.v1.GenerateResponse0\x01\x12`\n\x0b\x43ountTokens\x12\'.cairn.generation.v1.CountTokensRequest\x1a(.cairn.generation.v1.CountTokensResponse\x12]\n\nListModels\x12&.cairn.generation.v1.ListModelsRequest\x1a\'.cairn.generation.v1.ListModelsResponse\x12`\n\x0bLoadAdapter\x12\'.cairn.generation.v1.LoadAdapterRequest\x1a(.cairn.generation.v1.LoadAdapterResponse\x12\x66\n\rUnloadAdapter\x12).cairn.generation.v1.UnloadAdapterRequest\x1a*.cairn.generation.v1.UnloadAdapterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,cairn/generation/v1/generation_service.proto\x12\x13\x63\x61irn.generation.v1\x1a\x1c\x63\x61irn/types/v1/passage.proto\x1a\x1a\x63\x61irn/types/v1/scope.proto\x1a\x1a\x63\x61irn/types/v1/usage.proto\"C\n\x07Message\x12\'\n\x04role\x18\x01 \x01(\x0e\x32\x19.cairn.generation.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\xbe\x02\n\x08Sampling\x12\x17\n\nmax_tokens\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x02H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x03 \x01(\x02H\x02\x88\x01\x01\x12\x12\n\x05top_k\x18\x04 \x01(\rH\x03\x88\x01\x01\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x04\x88\x01\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x1d\n\x10presence_penalty\x18\x07 \x01(\x02H\x05\x88\x01\x01\x12\x1e\n\x11\x66requency_penalty\x18\x08 \x01(\x02H\x06\x88\x01\x01\x12\x10\n\x08logprobs\x18\t \x01(\rB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\x08\n\x06_top_kB\x07\n\x05_seedB\x13\n\x11_presence_penaltyB\x14\n\x12_frequency_penalty\"\x86\x01\n\x10StructuredOutput\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12/\n\x07\x63hoices\x18\x03 \x01(\x0b\x32\x1c.cairn.generation.v1.ChoicesH\x00\x12\x11\n\x07grammar\x18\x04 \x01(\tH\x00\x42\x06\n\x04\x66orm\"\x19\n\x07\x43hoices\x12\x0e\n\x06values\x18\x01 \x03(\t\"\xa2\x03\n\x0fGenerateRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x38\n\rrequest_class\x18\x04 \x01(\x0e\x32!.cairn.generation.v1.RequestClass\x12.\n\x08messages\x18\x05 \x03(\x0b\x32\x1c.cairn.generation.v1.Message\x12/\n\x08passages\x18\x06 \x03(\x0b\x32\x1d.cairn.types.v1.ScoredPassage\x12/\n\x08sampling\x18\x07 \x01(\x0b\x32\x1d.cairn.generation.v1.Sampling\x12@\n\x11structured_output\x18\x08 \x01(\x0b\x32%.cairn.generation.v1.StructuredOutput\x12\x0f\n\x07\x61\x64\x61pter\x18\t \x01(\t\x12\x17\n\x0fprompt_template\x18\n \x01(\t\x12\x0e\n\x06stream\x18\x0b \x01(\x08\"\xac\x01\n\x10GenerateResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.cairn.generation.v1.StartedH\x00\x12+\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1a.cairn.generation.v1.DeltaH\x00\x12\x31\n\x08\x66inished\x18\x03 \x01(\x0b\x32\x1d.cairn.generation.v1.FinishedH\x00\x42\x07\n\x05\x65vent\"g\n\x07Started\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x17\n\x0fprompt_template\x18\x03 \x01(\t\x12$\n\x05usage\x18\x04 \x01(\x0b\x32\x15.cairn.types.v1.Usage\"e\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x33\n\x08logprobs\x18\x02 \x03(\x0b\x32!.cairn.generation.v1.TokenLogprob\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\"g\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07logprob\x18\x02 \x01(\x02\x12\x37\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32!.cairn.generation.v1.TokenLogprob\"`\n\nQuotedSpan\x12\x0e\n\x06marker\x18\x01 \x01(\r\x12\x15\n\rpassage_index\x18\x02 \x01(\r\x12\r\n\x05start\x18\x03 \x01(\r\x12\x0b\n\x03\x65nd\x18\x04 \x01(\r\x12\x0f\n\x07support\x18\x05 \x01(\x02\"\x9e\x02\n\x08\x46inished\x12\x38\n\rfinish_reason\x18\x01 \x01(\x0e\x32!.cairn.generation.v1.FinishReason\x12\x0c\n\x04text\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.cairn.types.v1.Usage\x12\x0e\n\x06\x65ngine\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x06 \x01(\t\x12\x35\n\x0cquoted_spans\x18\x07 \x03(\x0b\x32\x1f.cairn.generation.v1.QuotedSpan\x12\x35\n\x07timings\x18\x08 \x01(\x0b\x32$.cairn.generation.v1.GenerateTimings\"`\n\x0fGenerateTimings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x12\n\nprefill_ms\x18\x02 \x01(\x02\x12\x11\n\tdecode_ms\x18\x03 \x01(\x02\x12\x14\n\x0c\x61\x64mission_ms\x18\x04 \x01(\x02\"X\n\x12\x43ountTokensRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\":\n\x13\x43ountTokensResponse\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12\r\n\x05model\x18\x02 \x01(\t\"9\n\x11ListModelsRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\"X\n\x12ListModelsResponse\x12*\n\x06models\x18\x01 \x03(\x0b\x32\x1a.cairn.generation.v1.Model\x12\x16\n\x0eprompt_version\x18\x02 \x01(\t\"\xf3\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x1a\n\x12max_context_tokens\x18\x03 \x01(\r\x12\x10\n\x08is_ready\x18\x04 \x01(\x08\x12\x10\n\x08\x61\x64\x61pters\x18\x05 \x03(\t\x12\x18\n\x0b\x63\x61\x63he_usage\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12/\n\x05state\x18\x07 \x01(\x0e\x32 .cairn.generation.v1.EngineState\x12\x17\n\x0fqueued_requests\x18\x08 \x01(\r\x12\x18\n\x10running_requests\x18\t \x01(\rB\x0e\n\x0c_cache_usage\"X\n\x12LoadAdapterRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\"\x15\n\x13LoadAdapterResponse\"J\n\x14UnloadAdapterRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x17\n\x15UnloadAdapterResponse\"~\n\x15SetEngineStateRequest\x12$\n\x05scope\x18\x01 \x01(\x0b\x32\x15.cairn.types.v1.Scope\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .cairn.generation.v1.EngineState\"Y\n\x16SetEngineStateResponse\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .cairn.generation.v1.EngineState*\x91\x01\n\x0b\x45ngineState\x12\x1c\n\x18\x45NGINE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NGINE_STATE_SERVING\x10\x01\x12\x17\n\x13\x45NGINE_STATE_PAUSED\x10\x02\x12\x18\n\x14\x45NGINE_STATE_DRAINED\x10\x03\x12\x17\n\x13\x45NGINE_STATE_ASLEEP\x10\x04*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*{\n\x0cRequestClass\x12\x1d\n\x19REQUEST_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUEST_CLASS_CHEAP\x10\x01\x12\x19\n\x15REQUEST_CLASS_DEFAULT\x10\x02\x12\x18\n\x14REQUEST_CLASS_STRONG\x10\x03*\x96\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_REFUSED\x10\x03\x12\x1a\n\x16\x46INISH_REASON_DEADLINE\x10\x04\x32\xe4\x04\n\x11GenerationService\x12Y\n\x08Generate\x12$.cairn.generation.v1.GenerateRequest\x1a%.cairn.generation.v1.GenerateResponse0\x01\x12`\n\x0b\x43ountTokens\x12\'.cairn.generation.v1.CountTokensRequest\x1a(.cairn.generation.v1.CountTokensResponse\x12]\n\nListModels\x12&.cairn.generation.v1.ListModelsRequest\x1a\'.cairn.generation.v1.ListModelsResponse\x12`\n\x0bLoadAdapter\x12\'.cairn.generation.v1.LoadAdapterRequest\x1a(.cairn.generation.v1.LoadAdapterResponse\x12\x66\n\rUnloadAdapter\x12).cairn.generation.v1.UnloadAdapterRequest\x1a*.cairn.generation.v1.UnloadAdapterResponse\x12i\n\x0eSetEngineState\x12*.cairn.generation.v1.SetEngineStateRequest\x1a+.cairn.generation.v1.SetEngineStateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cairn.generation.v1.generation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=2651
-  _globals['_ROLE']._serialized_end=2731
-  _globals['_REQUESTCLASS']._serialized_start=2733
-  _globals['_REQUESTCLASS']._serialized_end=2856
-  _globals['_FINISHREASON']._serialized_start=2859
-  _globals['_FINISHREASON']._serialized_end=3009
+  _globals['_ENGINESTATE']._serialized_start=3082
+  _globals['_ENGINESTATE']._serialized_end=3227
+  _globals['_ROLE']._serialized_start=3229
+  _globals['_ROLE']._serialized_end=3309
+  _globals['_REQUESTCLASS']._serialized_start=3311
+  _globals['_REQUESTCLASS']._serialized_end=3434
+  _globals['_FINISHREASON']._serialized_start=3437
+  _globals['_FINISHREASON']._serialized_end=3587
   _globals['_MESSAGE']._serialized_start=155
   _globals['_MESSAGE']._serialized_end=222
   _globals['_SAMPLING']._serialized_start=225
@@ -53,35 +55,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATERESPONSE']._serialized_start=1131
   _globals['_GENERATERESPONSE']._serialized_end=1303
   _globals['_STARTED']._serialized_start=1305
-  _globals['_STARTED']._serialized_end=1370
-  _globals['_DELTA']._serialized_start=1372
-  _globals['_DELTA']._serialized_end=1446
-  _globals['_TOKENLOGPROB']._serialized_start=1448
-  _globals['_TOKENLOGPROB']._serialized_end=1551
-  _globals['_QUOTEDSPAN']._serialized_start=1553
-  _globals['_QUOTEDSPAN']._serialized_end=1649
-  _globals['_FINISHED']._serialized_start=1652
-  _globals['_FINISHED']._serialized_end=1938
-  _globals['_GENERATETIMINGS']._serialized_start=1940
-  _globals['_GENERATETIMINGS']._serialized_end=2014
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=2016
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=2104
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2106
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2164
-  _globals['_LISTMODELSREQUEST']._serialized_start=2166
-  _globals['_LISTMODELSREQUEST']._serialized_end=2223
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2225
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2289
-  _globals['_MODEL']._serialized_start=2292
-  _globals['_MODEL']._serialized_end=2435
-  _globals['_LOADADAPTERREQUEST']._serialized_start=2437
-  _globals['_LOADADAPTERREQUEST']._serialized_end=2525
-  _globals['_LOADADAPTERRESPONSE']._serialized_start=2527
-  _globals['_LOADADAPTERRESPONSE']._serialized_end=2548
-  _globals['_UNLOADADAPTERREQUEST']._serialized_start=2550
-  _globals['_UNLOADADAPTERREQUEST']._serialized_end=2624
-  _globals['_UNLOADADAPTERRESPONSE']._serialized_start=2626
-  _globals['_UNLOADADAPTERRESPONSE']._serialized_end=2649
-  _globals['_GENERATIONSERVICE']._serialized_start=3012
-  _globals['_GENERATIONSERVICE']._serialized_end=3517
+  _globals['_STARTED']._serialized_end=1408
+  _globals['_DELTA']._serialized_start=1410
+  _globals['_DELTA']._serialized_end=1511
+  _globals['_TOKENLOGPROB']._serialized_start=1513
+  _globals['_TOKENLOGPROB']._serialized_end=1616
+  _globals['_QUOTEDSPAN']._serialized_start=1618
+  _globals['_QUOTEDSPAN']._serialized_end=1714
+  _globals['_FINISHED']._serialized_start=1717
+  _globals['_FINISHED']._serialized_end=2003
+  _globals['_GENERATETIMINGS']._serialized_start=2005
+  _globals['_GENERATETIMINGS']._serialized_end=2101
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=2103
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=2191
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=2193
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=2251
+  _globals['_LISTMODELSREQUEST']._serialized_start=2253
+  _globals['_LISTMODELSREQUEST']._serialized_end=2310
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2312
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2400
+  _globals['_MODEL']._serialized_start=2403
+  _globals['_MODEL']._serialized_end=2646
+  _globals['_LOADADAPTERREQUEST']._serialized_start=2648
+  _globals['_LOADADAPTERREQUEST']._serialized_end=2736
+  _globals['_LOADADAPTERRESPONSE']._serialized_start=2738
+  _globals['_LOADADAPTERRESPONSE']._serialized_end=2759
+  _globals['_UNLOADADAPTERREQUEST']._serialized_start=2761
+  _globals['_UNLOADADAPTERREQUEST']._serialized_end=2835
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_start=2837
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_end=2860
+  _globals['_SETENGINESTATEREQUEST']._serialized_start=2862
+  _globals['_SETENGINESTATEREQUEST']._serialized_end=2988
+  _globals['_SETENGINESTATERESPONSE']._serialized_start=2990
+  _globals['_SETENGINESTATERESPONSE']._serialized_end=3079
+  _globals['_GENERATIONSERVICE']._serialized_start=3590
+  _globals['_GENERATIONSERVICE']._serialized_end=4202
 # @@protoc_insertion_point(module_scope)

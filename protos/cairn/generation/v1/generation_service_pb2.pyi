@@ -10,6 +10,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class EngineState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENGINE_STATE_UNSPECIFIED: _ClassVar[EngineState]
+    ENGINE_STATE_SERVING: _ClassVar[EngineState]
+    ENGINE_STATE_PAUSED: _ClassVar[EngineState]
+    ENGINE_STATE_DRAINED: _ClassVar[EngineState]
+    ENGINE_STATE_ASLEEP: _ClassVar[EngineState]
+
 class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROLE_UNSPECIFIED: _ClassVar[Role]
@@ -31,6 +39,11 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_REFUSED: _ClassVar[FinishReason]
     FINISH_REASON_DEADLINE: _ClassVar[FinishReason]
+ENGINE_STATE_UNSPECIFIED: EngineState
+ENGINE_STATE_SERVING: EngineState
+ENGINE_STATE_PAUSED: EngineState
+ENGINE_STATE_DRAINED: EngineState
+ENGINE_STATE_ASLEEP: EngineState
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_USER: Role
@@ -130,22 +143,26 @@ class GenerateResponse(_message.Message):
     def __init__(self, started: _Optional[_Union[Started, _Mapping]] = ..., delta: _Optional[_Union[Delta, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
 
 class Started(_message.Message):
-    __slots__ = ("engine", "model", "prompt_template")
+    __slots__ = ("engine", "model", "prompt_template", "usage")
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     engine: str
     model: str
     prompt_template: str
-    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., prompt_template: _Optional[str] = ...) -> None: ...
+    usage: _usage_pb2.Usage
+    def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., prompt_template: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("text", "logprobs")
+    __slots__ = ("text", "logprobs", "completion_tokens")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     text: str
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
-    def __init__(self, text: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
+    completion_tokens: int
+    def __init__(self, text: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
     __slots__ = ("token", "logprob", "alternatives")
@@ -192,14 +209,16 @@ class Finished(_message.Message):
     def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ...) -> None: ...
 
 class GenerateTimings(_message.Message):
-    __slots__ = ("queue_ms", "prefill_ms", "decode_ms")
+    __slots__ = ("queue_ms", "prefill_ms", "decode_ms", "admission_ms")
     QUEUE_MS_FIELD_NUMBER: _ClassVar[int]
     PREFILL_MS_FIELD_NUMBER: _ClassVar[int]
     DECODE_MS_FIELD_NUMBER: _ClassVar[int]
+    ADMISSION_MS_FIELD_NUMBER: _ClassVar[int]
     queue_ms: float
     prefill_ms: float
     decode_ms: float
-    def __init__(self, queue_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ...) -> None: ...
+    admission_ms: float
+    def __init__(self, queue_ms: _Optional[float] = ..., prefill_ms: _Optional[float] = ..., decode_ms: _Optional[float] = ..., admission_ms: _Optional[float] = ...) -> None: ...
 
 class CountTokensRequest(_message.Message):
     __slots__ = ("scope", "model", "texts")
@@ -226,26 +245,34 @@ class ListModelsRequest(_message.Message):
     def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ...) -> None: ...
 
 class ListModelsResponse(_message.Message):
-    __slots__ = ("models",)
+    __slots__ = ("models", "prompt_version")
     MODELS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_VERSION_FIELD_NUMBER: _ClassVar[int]
     models: _containers.RepeatedCompositeFieldContainer[Model]
-    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ...) -> None: ...
+    prompt_version: str
+    def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., prompt_version: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "engine", "max_context_tokens", "is_ready", "adapters", "cache_usage")
+    __slots__ = ("name", "engine", "max_context_tokens", "is_ready", "adapters", "cache_usage", "state", "queued_requests", "running_requests")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENGINE_FIELD_NUMBER: _ClassVar[int]
     MAX_CONTEXT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     IS_READY_FIELD_NUMBER: _ClassVar[int]
     ADAPTERS_FIELD_NUMBER: _ClassVar[int]
     CACHE_USAGE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_REQUESTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     engine: str
     max_context_tokens: int
     is_ready: bool
     adapters: _containers.RepeatedScalarFieldContainer[str]
     cache_usage: float
-    def __init__(self, name: _Optional[str] = ..., engine: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., is_ready: bool = ..., adapters: _Optional[_Iterable[str]] = ..., cache_usage: _Optional[float] = ...) -> None: ...
+    state: EngineState
+    queued_requests: int
+    running_requests: int
+    def __init__(self, name: _Optional[str] = ..., engine: _Optional[str] = ..., max_context_tokens: _Optional[int] = ..., is_ready: bool = ..., adapters: _Optional[_Iterable[str]] = ..., cache_usage: _Optional[float] = ..., state: _Optional[_Union[EngineState, str]] = ..., queued_requests: _Optional[int] = ..., running_requests: _Optional[int] = ...) -> None: ...
 
 class LoadAdapterRequest(_message.Message):
     __slots__ = ("scope", "name", "source")
@@ -272,3 +299,21 @@ class UnloadAdapterRequest(_message.Message):
 class UnloadAdapterResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SetEngineStateRequest(_message.Message):
+    __slots__ = ("scope", "engine", "state")
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    scope: _scope_pb2.Scope
+    engine: str
+    state: EngineState
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., engine: _Optional[str] = ..., state: _Optional[_Union[EngineState, str]] = ...) -> None: ...
+
+class SetEngineStateResponse(_message.Message):
+    __slots__ = ("engine", "state")
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    engine: str
+    state: EngineState
+    def __init__(self, engine: _Optional[str] = ..., state: _Optional[_Union[EngineState, str]] = ...) -> None: ...

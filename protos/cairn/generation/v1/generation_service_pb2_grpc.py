@@ -60,6 +60,11 @@ class GenerationServiceStub(object):
                 request_serializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterRequest.SerializeToString,
                 response_deserializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterResponse.FromString,
                 _registered_method=True)
+        self.SetEngineState = channel.unary_unary(
+                '/cairn.generation.v1.GenerationService/SetEngineState',
+                request_serializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateRequest.SerializeToString,
+                response_deserializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateResponse.FromString,
+                _registered_method=True)
 
 
 class GenerationServiceServicer(object):
@@ -101,6 +106,13 @@ class GenerationServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetEngineState(self, request, context):
+        """Pauses, drains, puts to sleep or wakes an engine; returns when the engine is in that state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GenerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_GenerationServiceServicer_to_server(servicer, server):
                     servicer.UnloadAdapter,
                     request_deserializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterRequest.FromString,
                     response_serializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterResponse.SerializeToString,
+            ),
+            'SetEngineState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEngineState,
+                    request_deserializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateRequest.FromString,
+                    response_serializer=cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class GenerationService(object):
             '/cairn.generation.v1.GenerationService/UnloadAdapter',
             cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterRequest.SerializeToString,
             cairn_dot_generation_dot_v1_dot_generation__service__pb2.UnloadAdapterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEngineState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.generation.v1.GenerationService/SetEngineState',
+            cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateRequest.SerializeToString,
+            cairn_dot_generation_dot_v1_dot_generation__service__pb2.SetEngineStateResponse.FromString,
             options,
             channel_credentials,
             insecure,
