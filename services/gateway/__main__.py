@@ -107,7 +107,7 @@ class GatewayServer(RpcServer):
 async def serve(settings: GatewaySettings) -> None:
     """Runs the gateway until a signal."""
     configure_logging("gateway", settings.log_level)
-    telemetry = start_telemetry("gateway", settings)
+    telemetry = start_telemetry("gateway", settings, keeps_recent=True)
     metrics_port = serve_metrics(settings.host, settings.metrics_port)
     get_logger().info("metrics", metrics_port=metrics_port)
     try:

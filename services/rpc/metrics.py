@@ -2,34 +2,74 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from services.rpc.errors import StartupError
 
-# The bounds .1, .12 and .15 make alerts on 100, 120 and 150 ms exact.
-_SECONDS = (
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.25, 0.5, 0.75,
-    1.0, 2.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+STAGE_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.12, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+    60.0,
 )  # fmt: skip
+"""Bounds of every histogram of durations. A quantile is exact at a bound and a guess between two:
+.1, .12, .15, .2, .5, 1, 2 and 5 s are those that alerts and objectives name."""
+
+MAX_TENANTS = 100
+"""Tenants that metrics name; the others are counted together."""
+OTHER_TENANTS = "other"
 
 SERVER_DURATION = Histogram(
     "cairn_rpc_server_duration_seconds",
     "Duration of calls served, from the first byte to the last.",
     ["service", "method", "code"],
-    buckets=_SECONDS,
+    buckets=STAGE_SECONDS,
 )
 SERVER_IN_FLIGHT = Gauge("cairn_rpc_server_in_flight", "Calls being served.", ["service", "method"])
 CLIENT_DURATION = Histogram(
     "cairn_rpc_client_duration_seconds",
     "Duration of calls made to other services.",
     ["service", "method", "code"],
-    buckets=_SECONDS,
+    buckets=STAGE_SECONDS,
 )
 ADMISSION_COST = Gauge("cairn_admission_cost", "Cost admitted and not yet finished.", ["name"])
 ADMISSION_LIMIT = Gauge("cairn_admission_limit_cost", "Most cost admitted at once.", ["name"])
 ADMISSION_REFUSED = Counter(
     "cairn_admission_refused_total", "Requests refused because of the cost in flight.", ["name"]
 )
+
+
+class TenantLabels:
+    """Bounds the tenants that metrics name: each is a series for as long as the process runs.
+
+    Args:
+        most: Tenants named at most, first come, first named.
+    """
+
+    def __init__(self, most: int = MAX_TENANTS) -> None:
+        self._most = most
+        self._named: set[str] = set()
+
+    def label(self, tenant: str) -> str:
+        """Returns the tenant, or "other" once there are too many. Only for labels of counters."""
+        if tenant in self._named:
+            return tenant
+        if len(self._named) >= self._most:
+            return OTHER_TENANTS
+        self._named.add(tenant)
+        return tenant
+
+
+TENANTS = TenantLabels()
+"""Those of this process, so that every metric names the same."""
+
+
+@functools.cache
+def client_duration(method: str, code: str) -> Any:
+    """Returns the histogram of a method, "cairn.x.v1.XService/Do", and a code's name."""
+    service, _, name = method.rpartition("/")
+    return CLIENT_DURATION.labels(service, name, code)
 
 
 def serve_metrics(host: str, port: int) -> int:

@@ -64,7 +64,8 @@ class RpcServer:
                 log_access,
                 answer_errors,
                 enforce_deadline,
-            ]
+            ],
+            hear=telemetry.tail.keep,
         )
         self.grpc: grpc.aio.Server = grpc.aio.server(
             interceptors=[layers, *(ExceptInfrastructure(each) for each in extra_interceptors)],

@@ -53,7 +53,14 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = ""
     """`host:port` of an OTLP gRPC collector for traces; empty exports none."""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the traces begun here that are recorded. A caller's own decision goes first."""
+    """Share of the traces begun here that are recorded. A caller's own decision goes first. Traces
+    that failed or were slow are recorded besides."""
+    trace_slow_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """A request that takes longer is recorded whatever the share; stages with a goal of their own
+    (150 ms for a search) go by that."""
+    log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the successful calls that are logged above debug, by trace: every service logs the
+    same requests. Failed ones always are."""
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -1,4 +1,4 @@
-"""Traces: a tracer provider of our own per process, W3C propagation, OTLP export, cheap spans.
+"""Traces: telemetry of our own per process, W3C propagation, OTLP export, cheap spans.
 
 The SDK's global provider can be set only once, which tests and several services in one process
 cannot live with; so the telemetry in use is what the running request was received with, else what
@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
+    INVALID_SPAN,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -30,81 +32,150 @@ from opentelemetry.trace import (
     StatusCode,
     TraceFlags,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
 
 from services.rpc.errors import Code, ServiceError
 from services.rpc.logs import get_logger, qualified_name
+from services.rpc.semconv import ERROR_REASON, ERROR_TYPE
 from services.rpc.settings import ServiceSettings
+from services.rpc.spans import SERVER_FAULTS, LocalTrace, RecordedSpan
+from services.rpc.tail import RecentTraces, Tail
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 EXPORT_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_SECONDS = 2.0
 """Most that an absent collector may hold up the end of a process."""
 _EXPORT_DELAY_MILLIS = 1000
+_EXPORT_QUEUE_SPANS = 8192
 _IDS = RandomIdGenerator()
+_PROPAGATOR = TraceContextTextMapPropagator()
+_NO_PARENT = SpanContext(0, 0, is_remote=True)
 
 _LOST_SPANS = Counter("cairn_telemetry_lost_spans_total", "Spans that the collector did not take.")
 
-SERVER_FAULTS = frozenset(
-    {
-        Code.DEADLINE_EXCEEDED,
-        Code.UNIMPLEMENTED,
-        Code.INTERNAL,
-        Code.UNAVAILABLE,
-        Code.DATA_LOSS,
-    }
-)
-"""Codes that are a failure of the one who answers with them; the others are the caller's affair."""
-
 
 class Telemetry:
-    """The traces of one process. Made by `start_telemetry`."""
+    """The traces of one process. Made by `start_telemetry`.
 
-    def __init__(self, service: str, exporter: SpanExporter | None, sample_ratio: float) -> None:
+    Args:
+        service: The service's name, "embedding".
+        exporter: Where spans go; None: nowhere.
+        sample_ratio: Share of the traces begun here that are recorded in any case.
+        slow_seconds: A request that took longer is recorded, too.
+        keeps_recent: Whether the last traces can be looked at in `recent`.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        exporter: SpanExporter | None,
+        sample_ratio: float,
+        *,
+        slow_seconds: float = 5.0,
+        keeps_recent: bool = False,
+    ) -> None:
         self.service = service
-        self.is_recording = exporter is not None
+        self.recent = RecentTraces()
+        """The last requests, where `keeps_recent` was asked for; else empty."""
+        self.is_recording = exporter is not None or keeps_recent
         """Whether spans go anywhere; ids are made and handed on in any case."""
         self._sample_bound = round(sample_ratio * (1 << 64))
-        self._provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
-            resource=Resource({"service.name": service, "service.namespace": "cairn"}),
-            shutdown_on_exit=False,
-        )
+        self._resource = Resource({"service.name": service, "service.namespace": "cairn"})
+        self._processor: BatchSpanProcessor | None = None
         if exporter is not None:
-            self._provider.add_span_processor(
-                BatchSpanProcessor(
-                    _CountingExporter(exporter), schedule_delay_millis=_EXPORT_DELAY_MILLIS
-                )
+            self._processor = BatchSpanProcessor(
+                _CountingExporter(exporter),
+                max_queue_size=_EXPORT_QUEUE_SPANS,
+                schedule_delay_millis=_EXPORT_DELAY_MILLIS,
             )
-        self.tracer = self._provider.get_tracer("cairn", schema_url=SCHEMA_URL)
+        self.tail = Tail(self._export, slow_seconds, self.recent if keeps_recent else None)
 
-    def idle_span(self, parent: SpanContext) -> Span:
-        """Returns a span that carries ids and records nothing, for processes without an exporter.
+    def start(
+        self,
+        name: str,
+        parent: Span | None = None,
+        *,
+        remote: SpanContext = _NO_PARENT,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, AttributeValue] | None = None,
+    ) -> Span:
+        """Returns a span, not yet current; whoever starts it ends it.
 
         Args:
-            parent: Context received with the request; an invalid one begins a trace.
+            name: Low in variety: a method, a route, a stage.
+            parent: The span above it, in this process.
+            remote: The one above it in another process, when there is none here.
+            kind: Whether it serves, calls, or neither.
+            attributes: See `services.rpc.semconv`.
         """
-        if parent.is_valid:
-            trace_id, flags = parent.trace_id, parent.trace_flags
-        else:
-            trace_id = _IDS.generate_trace_id()
-            is_sampled = trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._sample_bound
+        if isinstance(parent, RecordedSpan):
+            return RecordedSpan(name, parent.local, parent.span_id, kind, attributes)
+        above = remote if parent is None else parent.get_span_context()
+        trace_id, is_sampled = self._identity(above)
+        if not self.is_recording:
+            # Ids are made and handed on; nothing is kept.
             flags = TraceFlags(TraceFlags.SAMPLED if is_sampled else TraceFlags.DEFAULT)
-        return NonRecordingSpan(
-            SpanContext(trace_id, _IDS.generate_span_id(), is_remote=False, trace_flags=flags)
+            span_id = _IDS.generate_span_id()
+            return NonRecordingSpan(
+                SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags)
+            )
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended)
+        if above.trace_state:
+            local.trace_state = above.trace_state
+        local.root = RecordedSpan(name, local, above.span_id, kind, attributes)
+        return local.root
+
+    @contextlib.contextmanager
+    def serving(
+        self,
+        name: str,
+        carrier: Mapping[str, str],
+        attributes: Mapping[str, AttributeValue],
+    ) -> Iterator[Span]:
+        """Serves a request in the block: in a span below the caller's, with this telemetry in use.
+
+        Args:
+            name: Of the span, which may be renamed.
+            carrier: The request's headers by lower-case name.
+            attributes: Of the span.
+        """
+        started = self.start(
+            name, remote=received(carrier), kind=SpanKind.SERVER, attributes=attributes
         )
+        token = attach(trace.set_span_in_context(started, Context()))
+        try:
+            with request_telemetry(self):
+                yield started
+        finally:
+            detach(token)
+            started.end()
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
-        return _bounded(self._provider.force_flush, timeout_seconds)
+        if self._processor is None:
+            return True
+        return _bounded(self._processor.force_flush, timeout_seconds)
 
     def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports the rest and stops; False if that took longer. Blocks; may be called again."""
         global _active  # noqa: PLW0603 - the one piece of state: which telemetry is in use
         if _active is self:
             _active = None
-        return _bounded(self._provider.shutdown, timeout_seconds)
+        if self._processor is None:
+            return True
+        return _bounded(self._processor.shutdown, timeout_seconds)
+
+    def _identity(self, above: SpanContext) -> tuple[int, bool]:
+        """Returns the trace's id and whether it is in the share: the caller's word goes first."""
+        if above.is_valid:
+            return above.trace_id, bool(above.trace_flags & TraceFlags.SAMPLED)
+        trace_id = _IDS.generate_trace_id()
+        return trace_id, trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._sample_bound
+
+    def _export(self, ended: RecordedSpan) -> None:
+        if self._processor is not None:
+            self._processor.on_end(ended.readable(self._resource))
 
 
 _active: Telemetry | None = None
@@ -112,7 +183,11 @@ _request_telemetry: ContextVar[Telemetry | None] = ContextVar("cairn_telemetry",
 
 
 def start_telemetry(
-    service: str, settings: ServiceSettings, *, exporter: SpanExporter | None = None
+    service: str,
+    settings: ServiceSettings,
+    *,
+    exporter: SpanExporter | None = None,
+    keeps_recent: bool = False,
 ) -> Telemetry:
     """Starts the process's telemetry.
 
@@ -120,6 +195,7 @@ def start_telemetry(
         service: The service's name, "embedding".
         settings: Says where spans go and how many are recorded.
         exporter: Where spans go instead.
+        keeps_recent: Whether the last traces can be looked at.
     """
     global _active  # noqa: PLW0603 - see Telemetry.shutdown
     if exporter is None and settings.otlp_endpoint:
@@ -131,14 +207,19 @@ def start_telemetry(
             insecure=not settings.otlp_endpoint.startswith("https://"),
             timeout=EXPORT_TIMEOUT_SECONDS,
         )
-    _active = Telemetry(service, exporter, settings.trace_sample_ratio)
+    _active = Telemetry(
+        service,
+        exporter,
+        settings.trace_sample_ratio,
+        slow_seconds=settings.trace_slow_seconds,
+        keeps_recent=keeps_recent,
+    )
     return _active
 
 
-def active_tracer() -> trace.Tracer:
-    """Returns the tracer of the running request, else of the process, else an idle one."""
-    telemetry = _request_telemetry.get() or _active
-    return trace.NoOpTracer() if telemetry is None else telemetry.tracer
+def active_telemetry() -> Telemetry | None:
+    """Returns the telemetry of the running request, else of the process."""
+    return _request_telemetry.get() or _active
 
 
 @contextlib.contextmanager
@@ -151,40 +232,85 @@ def request_telemetry(telemetry: Telemetry) -> Iterator[None]:
         _request_telemetry.reset(token)
 
 
-@contextlib.contextmanager
-def span(
+def start_span(
     name: str,
     *,
-    attributes: Mapping[str, AttributeValue] | None = None,
     kind: SpanKind = SpanKind.INTERNAL,
-) -> Iterator[Span]:
-    """Runs the block in a span, a child of the current one.
-
-    A stage of a trace that is not sampled costs next to nothing. An exception gives the span the
-    status ERROR and an `error.type`, except where it tells the caller of a mistake of the caller's.
-
-    Yields:
-        The span; `set_attribute` takes counts and names, never prompts, queries or texts.
-    """
-    parent = trace.get_current_span()
-    context = parent.get_span_context()
+    attributes: Mapping[str, AttributeValue] | None = None,
+) -> Span:
+    """Returns a child of the current span, not yet current; the current one if none is recorded."""
+    current = trace.get_current_span()
     telemetry = _request_telemetry.get() or _active
-    is_idle = telemetry is not None and not telemetry.is_recording
-    if context.is_valid and (is_idle or not context.trace_flags.sampled):
-        yield parent
-        return
-    with active_tracer().start_as_current_span(
-        name,
-        kind=kind,
-        attributes=attributes,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as started:
-        try:
-            yield started
-        except BaseException as error:
-            mark_failed(started, error)
-            raise
+    if telemetry is None or not (telemetry.is_recording or current is INVALID_SPAN):
+        return _Unended(current)
+    parent = None if current is INVALID_SPAN else current
+    return telemetry.start(name, parent, kind=kind, attributes=attributes)
+
+
+class span:  # noqa: N801 - used as a function: `with span("plan"):`
+    """Runs a block in a span, a child of the current one.
+
+    In a process that records nothing it costs next to nothing. An exception gives the span the
+    status ERROR and an `error.type`, except where it tells the caller of a mistake of the caller's.
+    The block gets the span; `set_attribute` takes counts and names, never texts.
+
+    Args:
+        name: Low in variety.
+        attributes: See `services.rpc.semconv`.
+        kind: Whether it calls another process, or not.
+        slow_seconds: A block that takes longer makes the whole trace worth keeping.
+    """
+
+    __slots__ = ("_attributes", "_kind", "_name", "_slow_seconds", "_span", "_token")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        slow_seconds: float | None = None,
+    ) -> None:
+        self._name = name
+        self._attributes = attributes
+        self._kind = kind
+        self._slow_seconds = slow_seconds
+
+    def __enter__(self) -> Span:
+        self._span = started = start_span(self._name, kind=self._kind, attributes=self._attributes)
+        if isinstance(started, RecordedSpan) and started.local.root is started:
+            started.local.slow_seconds = self._slow_seconds
+        self._token = (
+            None if isinstance(started, _Unended) else attach(trace.set_span_in_context(started))
+        )
+        return started
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        started = self._span
+        if self._token is None:
+            return
+        detach(self._token)
+        if exc is not None:
+            mark_failed(started, exc)
+        started.end()
+        if (
+            self._slow_seconds is not None
+            and isinstance(started, RecordedSpan)
+            and started.seconds > self._slow_seconds
+        ):
+            started.local.is_slow = True
+
+
+class _Unended(NonRecordingSpan):
+    """Stands for a span that is not recorded: has the ids of the current one and never ends it."""
+
+    def __init__(self, current: Span) -> None:
+        super().__init__(current.get_span_context())
 
 
 def mark_failed(failed: Span, error: BaseException) -> None:
@@ -192,20 +318,49 @@ def mark_failed(failed: Span, error: BaseException) -> None:
     if isinstance(error, GeneratorExit):
         return
     if isinstance(error, ServiceError):
-        failed.set_attribute("cairn.error.reason", error.reason.value)
+        failed.set_attribute(ERROR_REASON, error.reason.value)
         if error.code not in SERVER_FAULTS and error.code != Code.CANCELLED:
             return
-        failed.set_attribute("error.type", error.code.name)
+        failed.set_attribute(ERROR_TYPE, error.code.name)
         failed.set_status(Status(StatusCode.ERROR, error.code.name))
         return
-    failed.set_attribute("error.type", qualified_name(error))
+    failed.set_attribute(ERROR_TYPE, qualified_name(error))
     failed.set_status(Status(StatusCode.ERROR, type(error).__name__))
 
 
 def current_trace_id() -> str:
     """Returns the trace id of the running request as 32 hex digits; empty outside of any."""
-    context = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.trace_id else ""
+    current = trace.get_current_span()
+    trace_id = (
+        current.local.trace_id
+        if isinstance(current, RecordedSpan)
+        else current.get_span_context().trace_id
+    )
+    return f"{trace_id:032x}" if trace_id else ""
+
+
+def received(carrier: Mapping[str, str]) -> SpanContext:
+    """Returns the caller's span that headers name; an invalid one when there is none."""
+    if "traceparent" not in carrier:
+        return _NO_PARENT
+    context = _PROPAGATOR.extract(carrier, context=Context())
+    return trace.get_current_span(context).get_span_context()
+
+
+def headers_of(sender: Span) -> list[tuple[str, str]]:
+    """Returns the headers that make what is called a child of `sender`."""
+    context = sender.get_span_context()
+    if not context.is_valid:
+        return []
+    headers = [
+        (
+            "traceparent",
+            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}",
+        )
+    ]
+    if context.trace_state:
+        headers.append(("tracestate", context.trace_state.to_header()))
+    return headers
 
 
 class _CountingExporter(SpanExporter):
@@ -236,7 +391,7 @@ class _CountingExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
-def _bounded(blocking: Any, timeout_seconds: float) -> bool:
+def _bounded(blocking: Callable[[], Any], timeout_seconds: float) -> bool:
     """Runs `blocking` in a thread that may outlive the wait: the SDK's time-outs do not hold."""
     thread = threading.Thread(target=blocking, daemon=True, name="telemetry-flush")
     thread.start()

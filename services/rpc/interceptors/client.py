@@ -11,17 +11,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
 
+from services.rpc import semconv
 from services.rpc.deadline import budget_seconds
 from services.rpc.errors import ServiceError
-from services.rpc.metrics import CLIENT_DURATION
+from services.rpc.interceptors.server import is_infrastructure
+from services.rpc.metrics import client_duration
+from services.rpc.spans import RecordedSpan
 from services.rpc.status import error_from_rpc
-from services.rpc.telemetry import active_tracer
-
-_PROPAGATOR = TraceContextTextMapPropagator()
+from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
+from services.rpc.telemetry import active_telemetry, headers_of, start_span
 
 Continuation = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
 
@@ -33,36 +33,59 @@ class ClientCall:
         self.method = method
         self._started = time.monotonic()
         self._is_concluded = False
-        self._span = active_tracer().start_span(
-            method,
-            kind=SpanKind.CLIENT,
-            attributes={"rpc.method": method, **attributes},
+        # Probes are no requests: a trace of its own each second would bury the others.
+        self._span = (
+            INVALID_SPAN
+            if is_infrastructure(f"/{method}")
+            else start_span(
+                method,
+                kind=SpanKind.CLIENT,
+                attributes={semconv.RPC_METHOD: method, **attributes},
+            )
         )
 
     def metadata(self, given: Any) -> grpc.aio.Metadata:
-        """Returns `given` with the trace's identity added."""
-        carrier: dict[str, str] = {}
-        _PROPAGATOR.inject(carrier, trace.set_span_in_context(self._span))
-        return grpc.aio.Metadata(*(given or ()), *carrier.items())
+        """Returns `given` with the trace's identity added, and what traces are to be kept."""
+        pairs: list[tuple[str, str | bytes]] = [*(given or ()), *headers_of(self._span)]
+        telemetry = active_telemetry()
+        news = b"" if telemetry is None else telemetry.tail.news()
+        if news:
+            pairs.append((KEPT_HEADER, news))
+        return grpc.aio.Metadata(*pairs)
+
+    @property
+    def hears(self) -> bool:
+        """Whether the answer's metadata could change what becomes of the trace."""
+        return isinstance(self._span, RecordedSpan) and not self._span.local.is_sampled
+
+    def hear(self, trailing: Any) -> None:
+        """Takes an answer's trailing metadata: whether the trace is to be kept."""
+        if (
+            trailing is not None
+            and isinstance(self._span, RecordedSpan)
+            and any(key == KEEP_HEADER for key, _ in trailing)
+        ):
+            self._span.local.is_asked_for = True
 
     def conclude(self, code: grpc.StatusCode, reason: str = "") -> None:
         """Ends the span and counts the call; further conclusions change nothing."""
         if self._is_concluded:
             return
         self._is_concluded = True
-        self._span.set_attribute("rpc.status_code", code.name)
+        self._span.set_attribute(semconv.RPC_STATUS_CODE, code.name)
         if reason:
-            self._span.set_attribute("cairn.error.reason", reason)
+            self._span.set_attribute(semconv.ERROR_REASON, reason)
         if code is not grpc.StatusCode.OK:
-            self._span.set_attribute("error.type", code.name)
+            self._span.set_attribute(semconv.ERROR_TYPE, code.name)
             self._span.set_status(Status(StatusCode.ERROR, code.name))
         self._span.end()
-        service, _, name = self.method.rpartition("/")
-        CLIENT_DURATION.labels(service, name, code.name).observe(time.monotonic() - self._started)
+        client_duration(self.method, code.name).observe(time.monotonic() - self._started)
 
     def conclude_done(self, call: grpc.aio.Call) -> None:
         """Concludes by the status of a call that is done: gRPC's callback for streams."""
-        self.conclude(_code_of(call))
+        if self.hears:
+            self.hear(_now(call.trailing_metadata()))
+        self.conclude(_now(call.code()) or grpc.StatusCode.UNKNOWN)
 
     def error(self, error: grpc.aio.AioRpcError) -> ServiceError:
         """Concludes by `error` and returns it as the peer raised it."""
@@ -113,6 +136,8 @@ class _Intercepting:
         except BaseException:
             call.conclude(grpc.StatusCode.UNKNOWN)
             raise
+        if call.hears:
+            call.hear(await made.trailing_metadata())
         call.conclude(grpc.StatusCode.OK)
         return made
 
@@ -197,16 +222,19 @@ def client_interceptors(
 def _server_attributes(target: str) -> dict[str, str | int]:
     host, _, port = target.rpartition(":")
     if "," in target or not port.isdecimal():
-        return {"rpc.system.name": "grpc", "server.address": target}
-    return {"rpc.system.name": "grpc", "server.address": host, "server.port": int(port)}
+        return {semconv.RPC_SYSTEM_NAME: "grpc", semconv.SERVER_ADDRESS: target}
+    return {
+        semconv.RPC_SYSTEM_NAME: "grpc",
+        semconv.SERVER_ADDRESS: host,
+        semconv.SERVER_PORT: int(port),
+    }
 
 
-def _code_of(call: grpc.aio.Call) -> grpc.StatusCode:
-    """Returns the status of a finished call without awaiting: callbacks cannot."""
-    reading = call.code()
+def _now(reading: Any) -> Any:
+    """Returns what a finished call knows without awaiting, for callbacks cannot; else None."""
     try:
-        reading.send(None)  # pyright: ignore[reportAttributeAccessIssue] - it is a coroutine
+        reading.send(None)
     except StopIteration as finished:
         return finished.value
-    reading.close()  # pyright: ignore[reportAttributeAccessIssue]
-    return grpc.StatusCode.UNKNOWN
+    reading.close()
+    return None

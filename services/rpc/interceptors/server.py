@@ -13,6 +13,7 @@ import grpc
 
 from services.rpc.interceptors.call import Layer, Proceed, ServerCall
 from services.rpc.interceptors.messages import serve
+from services.rpc.tail import KEPT_HEADER
 
 _INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
 
@@ -30,10 +31,15 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         layers: Outermost first. One of them must map errors to statuses.
+        hear: Told the ids of traces to keep that come with a health check: on a quiet day nothing
+            else comes.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], hear: Callable[[bytes], None] | None = None
+    ) -> None:
         self._layers = tuple(layers)
+        self._hear = hear
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         """Handlers by method, plain and with the layers around them: made once, not per call."""
 
@@ -43,6 +49,9 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         """Returns the method's handler with the layers around it."""
         method = handler_call_details.method
         if is_infrastructure(method):
+            for key, value in handler_call_details.invocation_metadata or ():
+                if key == KEPT_HEADER and self._hear is not None and isinstance(value, bytes):
+                    self._hear(value)
             return await continuation(handler_call_details)
         try:
             handler = await continuation(handler_call_details)

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Span, Status, StatusCode
 
+from services.rpc import semconv
 from services.rpc.errors import Code
 from services.rpc.interceptors.call import Proceed, ServerCall
-from services.rpc.telemetry import SERVER_FAULTS, Telemetry, request_telemetry
-
-_PROPAGATOR = TraceContextTextMapPropagator()
-_FAULTS = frozenset(code.name for code in SERVER_FAULTS) | {"UNKNOWN"}
+from services.rpc.spans import FAULT_NAMES, RecordedSpan
+from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
+from services.rpc.telemetry import Telemetry
 
 
 class TracingLayer:
@@ -32,58 +29,43 @@ class TracingLayer:
 
     async def __call__(self, call: ServerCall, proceed: Proceed) -> Any:
         """Serves the call within its span."""
-        carrier = {
-            key: value
-            for key, value in call.context.invocation_metadata() or ()
-            if isinstance(value, str)
+        carrier: dict[str, str] = {}
+        for key, value in call.context.invocation_metadata() or ():
+            if key == KEPT_HEADER:
+                self._telemetry.tail.keep(value if isinstance(value, bytes) else b"")
+            elif isinstance(value, str):
+                carrier[key] = value
+        attributes = {
+            semconv.RPC_SYSTEM_NAME: "grpc",
+            semconv.RPC_METHOD: call.method,
+            semconv.SERVER_ADDRESS: self._address,
         }
-        if not self._telemetry.is_recording:
-            return await self._serve_idle(carrier, proceed)
-        with (
-            request_telemetry(self._telemetry),
-            self._telemetry.tracer.start_as_current_span(
-                call.method,
-                context=_PROPAGATOR.extract(carrier, context=Context()),
-                kind=SpanKind.SERVER,
-                attributes={
-                    "rpc.system.name": "grpc",
-                    "rpc.method": call.method,
-                    "server.address": self._address,
-                },
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span,
-        ):
+        with self._telemetry.serving(call.method, carrier, attributes) as span:
             try:
                 return await proceed()
             finally:
                 _conclude(span, call)
+                if isinstance(span, RecordedSpan) and self._telemetry.tail.will_keep(span.local):
+                    _ask_caller_to_keep(call)
 
-    async def _serve_idle(self, carrier: dict[str, str], proceed: Proceed) -> Any:
-        """Serves a call whose span goes nowhere: it has ids, and costs a tenth."""
-        parent = SpanContext(0, 0, is_remote=True)
-        if "traceparent" in carrier:
-            received = _PROPAGATOR.extract(carrier, context=Context())
-            parent = trace.get_current_span(received).get_span_context()
-        span = self._telemetry.idle_span(parent)
-        token = attach(trace.set_span_in_context(span, Context()))
-        try:
-            with request_telemetry(self._telemetry):
-                return await proceed()
-        finally:
-            detach(token)
+
+def _ask_caller_to_keep(call: ServerCall) -> None:
+    """Tells the caller of a failure that the answer hides; one that it shows needs no words."""
+    if call.code is grpc.StatusCode.OK:
+        given = call.context.trailing_metadata() or ()
+        call.context.set_trailing_metadata((*given, (KEEP_HEADER, "1")))
 
 
 def _conclude(span: Span, call: ServerCall) -> None:
     name = call.code.name
-    span.set_attribute("rpc.status_code", name)
+    span.set_attribute(semconv.RPC_STATUS_CODE, name)
     if call.error is not None:
-        span.set_attribute("cairn.error.reason", call.error.reason.value)
+        span.set_attribute(semconv.ERROR_REASON, call.error.reason.value)
     if call.error_type is not None:
         span.add_event("exception", {"exception.type": call.error_type})
-    if name in _FAULTS or call.error_type is not None:
-        span.set_attribute("error.type", call.error_type or name)
+    if name in FAULT_NAMES or call.error_type is not None:
+        span.set_attribute(semconv.ERROR_TYPE, call.error_type or name)
         span.set_status(Status(StatusCode.ERROR, name))
     elif call.code is grpc.StatusCode.CANCELLED:
         # Not a fault of the server's, and not a success either.
-        span.set_attribute("error.type", Code.CANCELLED.name)
+        span.set_attribute(semconv.ERROR_TYPE, Code.CANCELLED.name)
