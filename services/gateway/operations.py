@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from services.gateway.identity import Caller, Operation, Role
+from services.gateway.audit.trail import note_subjects
+from services.gateway.identity import Caller, Operation
 from services.gateway.library import STATES, Collection, Document, Submission
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from services.gateway.clients.ingestion_client import IngestionClient
     from services.gateway.clients.retrieval_client import RetrievalClient
     from services.gateway.library import NewCollection, StoredDocument
+    from services.gateway.passages import ScoredPassage
     from services.gateway.pipeline.rag import Emit, RagPipeline
     from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
     from services.gateway.source_operations import SourceOperations
@@ -75,22 +77,28 @@ class Operations:
 
     async def query(self, caller: Caller, question: Question, emit: Emit | None = None) -> Answer:
         """Answers a question; see `RagPipeline.answer`."""
-        caller.require(Operation.QUERY)
+        caller.require(Operation.QUERY, question.collection)
+        note_subjects("query", (question.query,))
         answer = await self._pipeline.answer(caller.scope, question, emit)
+        note_subjects("document", dict.fromkeys(_documents(answer.passages)))
         self._ledger.record(caller.scope.tenant, Operation.QUERY.label, answer.usage)
         return answer
 
     async def search(self, caller: Caller, ask: SearchAsk) -> SearchResult:
         """Finds passages; see `RagPipeline.search`."""
-        caller.require(Operation.SEARCH)
+        caller.require(Operation.SEARCH, ask.collection)
+        note_subjects("query", (ask.query,))
         result = await self._pipeline.search(caller.scope, ask)
+        note_subjects("document", dict.fromkeys(_documents(result.passages)))
         self._ledger.record(caller.scope.tenant, Operation.SEARCH.label, result.usage)
         return result
 
     async def recommend(self, caller: Caller, ask: RecommendAsk) -> SearchResult:
         """Finds documents like others; see `RagPipeline.recommend`."""
-        caller.require(Operation.RECOMMEND)
+        caller.require(Operation.RECOMMEND, ask.collection)
+        note_subjects("document", (*ask.positive_ids, *ask.negative_ids))
         result = await self._pipeline.recommend(caller.scope, ask)
+        note_subjects("document", dict.fromkeys(_documents(result.passages)))
         self._ledger.record(caller.scope.tenant, Operation.RECOMMEND.label, result.usage)
         return result
 
@@ -121,8 +129,8 @@ class Operations:
         Raises:
             InvalidArgumentError: there is none, or none could be accepted.
         """
-        caller.require(Operation.INGEST)
         collection = check_collection(collection)
+        caller.require(Operation.INGEST, collection)
         check_range("documents (entries)", len(documents), 1, MAX_DOCUMENTS)
         refused: dict[int, InvalidArgumentError] = {}
         for index, document in enumerate(documents):
@@ -168,8 +176,8 @@ class Operations:
         Raises:
             InvalidArgumentError: something about it is wrong.
         """
-        caller.require(Operation.INGEST)
         collection = check_collection(collection)
+        caller.require(Operation.INGEST, collection)
         document.check_header("header.document")
         submission = await self._ingestion.upload(
             caller.scope, collection, document, content, size_bytes=size_bytes, sha256=sha256
@@ -185,14 +193,15 @@ class Operations:
         Raises:
             NotFoundError: there is none, or none the caller may see.
         """
-        caller.require(Operation.READ_DOCUMENTS)
         collection = check_collection(collection)
+        caller.require(Operation.READ_DOCUMENTS, collection)
         check_document_id(document_id)
+        note_subjects("document", (document_id,))
         stored, job = await asyncio.gather(
             self._stored(caller, collection, document_id, with_text=with_text),
             self._job(caller, collection, document_id),
         )
-        if stored is None and (job is None or not _sees_job(caller, job)):
+        if stored is None and (job is None or not _sees_job(caller, collection, job)):
             raise _no_document()
         return _joined(collection, stored, job)
 
@@ -208,8 +217,8 @@ class Operations:
 
         A page may be shorter than asked for: what the caller may not see is left out of it.
         """
-        caller.require(Operation.READ_DOCUMENTS)
         collection = check_collection(collection)
+        caller.require(Operation.READ_DOCUMENTS, collection)
         for index, state in enumerate(states):
             if state not in STATES:
                 raise InvalidArgumentError.for_field(
@@ -217,7 +226,7 @@ class Operations:
                 )
         size = page_size_of(page_size)
         check_text("page_token", page_token, limit=2_048)
-        if caller.role < Role.EDITOR:
+        if not caller.may(Operation.INGEST, collection):
             if states and "ready" not in states:
                 return Page((), "")
             found, token = await self._retrieval.scroll_documents(
@@ -238,9 +247,10 @@ class Operations:
         Raises:
             NotFoundError: there was none.
         """
-        caller.require(Operation.DELETE_DOCUMENT)
         collection = check_collection(collection)
+        caller.require(Operation.DELETE_DOCUMENT, collection)
         check_document_id(document_id)
+        note_subjects("document", (document_id,))
         # Ingestion deletes what is indexed and what is on its way; its count has the former only.
         job = await self._job(caller, collection, document_id)
         deleted = await self._ingestion.delete(caller.scope, collection, [document_id])
@@ -253,9 +263,10 @@ class Operations:
         Raises:
             NotFoundError: there is none.
         """
-        caller.require(Operation.INGEST)
         collection = check_collection(collection)
+        caller.require(Operation.INGEST, collection)
         check_document_id(document_id)
+        note_subjects("document", (document_id,))
         job = await self._job(caller, collection, document_id)
         if job is None:
             raise _no_document()
@@ -263,7 +274,7 @@ class Operations:
 
     async def create_collection(self, caller: Caller, new: NewCollection) -> Collection:
         """Creates a collection for the vectors of a model."""
-        caller.require(Operation.CREATE_COLLECTION)
+        caller.require(Operation.CREATE_COLLECTION, new.name)
         new.check()
         model = await self._embedding.model(caller.scope, new.embedding_model)
         return await self._retrieval.create_collection(
@@ -272,8 +283,9 @@ class Operations:
 
     async def get_collection(self, caller: Caller, name: str) -> Collection:
         """Returns a collection with its figures."""
-        caller.require(Operation.READ_COLLECTIONS)
-        return await self._retrieval.get_collection(caller.scope, _collection_name(name))
+        name = _collection_name(name)
+        caller.require(Operation.READ_COLLECTIONS, name)
+        return await self._retrieval.get_collection(caller.scope, name)
 
     async def list_collections(
         self, caller: Caller, page_size: int = 0, page_token: str = ""
@@ -293,13 +305,14 @@ class Operations:
                 except NotFoundError:  # deleted since
                     return None
 
-        figures = await asyncio.gather(*(with_figures(each) for each in found))
+        visible = (each for each in found if caller.may(Operation.READ_COLLECTIONS, each.name))
+        figures = await asyncio.gather(*(with_figures(each) for each in visible))
         return Page(tuple(each for each in figures if each is not None), token)
 
     async def delete_collection(self, caller: Caller, name: str) -> None:
         """Deletes a collection with everything in it, the documents on their way included."""
-        caller.require(Operation.DELETE_COLLECTION)
         name = _collection_name(name)
+        caller.require(Operation.DELETE_COLLECTION, name)
         await self._retrieval.get_collection(caller.scope, name)
         await self._ingestion.delete_all(caller.scope, name)
         await self._retrieval.delete_collection(caller.scope, name)
@@ -342,7 +355,7 @@ class Operations:
         self, caller: Caller, collection: str, jobs: Sequence[Document]
     ) -> tuple[Document, ...]:
         """Leaves out indexed documents whose access list does not name the caller."""
-        if caller.role >= Role.OPERATOR or not jobs:
+        if caller.may(Operation.SEE_ALL_DOCUMENTS, collection) or not jobs:
             return tuple(jobs)
         try:
             readable = await self._retrieval.get_documents(
@@ -350,14 +363,20 @@ class Operations:
             )
         except NotFoundError:
             readable = {}
-        return tuple(job for job in jobs if job.document_id in readable or _sees_job(caller, job))
+        return tuple(
+            job for job in jobs if job.document_id in readable or _sees_job(caller, collection, job)
+        )
 
 
-def _sees_job(caller: Caller, job: Document) -> bool:
+def _documents(passages: Sequence[ScoredPassage]) -> Iterator[str]:
+    return (each.passage.document_id for each in passages)
+
+
+def _sees_job(caller: Caller, collection: str, job: Document) -> bool:
     """Whether the job alone may be shown: operators see all; editors what is not indexed yet."""
-    if caller.role >= Role.OPERATOR:
+    if caller.may(Operation.SEE_ALL_DOCUMENTS, collection):
         return True
-    return caller.role >= Role.EDITOR and job.version == 0
+    return caller.may(Operation.INGEST, collection) and job.version == 0
 
 
 def _joined(collection: str, stored: StoredDocument | None, job: Document | None) -> Document:

@@ -53,8 +53,8 @@ class SourceOperations:
         Raises:
             InvalidArgumentError: none could be accepted.
         """
-        caller.require(Operation.INGEST)
         collection = check_collection(collection)
+        caller.require(Operation.INGEST, collection)
         check_range("urls (entries)", len(urls), 1, MAX_URLS)
         for index, url in enumerate(urls):
             check_text(f"urls[{index}]", url, limit=_MAX_URL_CHARACTERS, required=True)
@@ -70,8 +70,8 @@ class SourceOperations:
         self, caller: Caller, collection: str, ask: DeleteAsk
     ) -> DeleteResult:
         """Deletes documents by filter, source or owner, whoever may read them."""
-        caller.require(Operation.DELETE_DOCUMENTS)
         collection = check_collection(collection)
+        caller.require(Operation.DELETE_DOCUMENTS, collection)
         check_text("source", ask.source, limit=_MAX_URL_CHARACTERS)
         check_text("owner", ask.owner, limit=_MAX_URL_CHARACTERS)
         tree = parse_filter(ask.filter)
@@ -149,14 +149,15 @@ class SourceOperations:
 
     async def enrichment(self, caller: Caller, collection: str) -> Enrichment:
         """Returns what is found out about the documents of a collection."""
-        caller.require(Operation.READ_COLLECTIONS)
-        return await self._ingestion.enrichment(caller.scope, check_collection(collection, "name"))
+        collection = check_collection(collection, "name")
+        caller.require(Operation.READ_COLLECTIONS, collection)
+        return await self._ingestion.enrichment(caller.scope, collection)
 
     async def set_enrichment(
         self, caller: Caller, collection: str, settings: Enrichment | None
     ) -> Enrichment:
         """Sets it, and returns it; None: as the service is set up."""
-        caller.require(Operation.MANAGE_SOURCES)
         collection = check_collection(collection, "name")
+        caller.require(Operation.MANAGE_SOURCES, collection)
         await self._ingestion.set_enrichment(caller.scope, collection, settings)
         return await self._ingestion.enrichment(caller.scope, collection)
