@@ -12,6 +12,7 @@ from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 
 from services.gateway.bootstrap import MIN_PEPPER_BYTES, ensure_admin_key, read_or_make_pepper
+from services.gateway.chat_operations import ChatOperations
 from services.gateway.clients.embedding_client import EmbeddingClient
 from services.gateway.clients.generation_client import GenerationClient
 from services.gateway.clients.health_probe import HealthProbe
@@ -24,6 +25,7 @@ from services.gateway.edge.exchange import Exchange
 from services.gateway.edge.http import http_app
 from services.gateway.edge.http_server import HttpServer
 from services.gateway.edge.limits import Rate, RateLimiter
+from services.gateway.edge.openai.routes import OpenAiOperations
 from services.gateway.edge.readiness import Readiness
 from services.gateway.key_desk import KeyDesk
 from services.gateway.operations import Operations
@@ -31,12 +33,15 @@ from services.gateway.pipeline.rag import RagPipeline
 from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.source_operations import SourceOperations
-from services.gateway.store import tables
+from services.gateway.store import openai_tables, tables
 from services.gateway.store.feedback import FeedbackStore
 from services.gateway.store.key_store import KeyStore
+from services.gateway.store.file_store import FileStore
 from services.gateway.store.ledger import Ledger
 from services.gateway.usage import PriceTable
+from services.gateway.store.vector_store_labels import VectorStoreLabels
 from services.rpc.admission import Admission
+from services.gateway.vector_store_operations import VectorStoreOperations
 from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
 from services.rpc.logs import configure_logging, get_logger
@@ -63,6 +68,8 @@ class _Stores:
     ledger: Ledger
     feedback: FeedbackStore
 
+    files: FileStore
+    labels: VectorStoreLabels
 
 class GatewayServer(RpcServer):
     """Drains HTTP together with gRPC.
@@ -130,7 +137,13 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
         exchange = Exchange(
-            http_app(operations, KeyDesk(stores.keys), readiness, ConsoleFiles()),
+            http_app(
+                operations,
+                KeyDesk(stores.keys),
+                readiness,
+                ConsoleFiles(),
+                _openai(settings, channels, stores, operations),
+            ),
             door=door,
             telemetry=telemetry,
             admission=Admission(settings.max_requests_in_flight, "http_requests"),
@@ -167,6 +180,13 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
             ensure_schema, engine, tables.metadata, tables.VERSION, component=tables.COMPONENT
         )
     except (ServiceError, ValueError, OSError) as error:
+        await asyncio.to_thread(
+            ensure_schema,
+            engine,
+            openai_tables.metadata,
+            openai_tables.VERSION,
+            component=openai_tables.COMPONENT,
+        )
         raise StartupError(f"cannot open the gateway's database: {error}") from error
     try:
         async with GroupWriter(engine) as writer, Reader(engine, 2) as reader:
@@ -175,7 +195,13 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
                 raise StartupError(f"CAIRN_GATEWAY_PEPPER needs {MIN_PEPPER_BYTES} bytes or more")
             keys = KeyStore(reader, writer, pepper or read_or_make_pepper(folder))
             await ensure_admin_key(keys, folder, settings.admin_key.get_secret_value())
-            yield _Stores(keys, Ledger(reader, writer, prices), FeedbackStore(writer))
+            yield _Stores(
+                keys=keys,
+                ledger=Ledger(reader, writer, prices),
+                feedback=FeedbackStore(writer),
+                files=FileStore(reader, writer),
+                labels=VectorStoreLabels(reader, writer),
+            )
     finally:
         engine.dispose()
 
@@ -256,6 +282,22 @@ def _prices(settings: GatewaySettings) -> PriceTable:
 def main() -> int:
     """Runs the process and returns its exit code."""
     return run_service(serve(load_settings(GatewaySettings)))
+
+def _openai(
+    settings: GatewaySettings,
+    channels: dict[str, grpc.aio.Channel],
+    stores: _Stores,
+    operations: Operations,
+) -> OpenAiOperations:
+    files = FileOperations(stores.files, settings.max_tenant_file_bytes)
+    return OpenAiOperations(
+        chat=ChatOperations(
+            GenerationClient(channels["generation"]), stores.ledger, settings.query_timeout_seconds
+        ),
+        files=files,
+        vector_stores=VectorStoreOperations(operations, files, stores.labels),
+    )
+
 
 
 if __name__ == "__main__":

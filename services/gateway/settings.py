@@ -54,6 +54,18 @@ class GatewaySettings(ServiceSettings):
     """HTTP requests at once; more are refused with 429."""
     max_upload_bytes_in_flight: Annotated[int, Field(ge=64_000_000)] = 256_000_000
     """Bytes of uploads in memory at once; more are refused with 429."""
+    max_tenant_file_bytes: Annotated[int, Field(ge=0)] = 10_000_000_000
+    """Bytes of files that one tenant may keep through OpenAI's files API."""
+    answer_cache_bytes: Annotated[int, Field(ge=0)] = 64_000_000
+    """Bytes of answers kept in memory; 0 keeps none. Kept answers are never stale: each use is proven
+    by where the collection stands."""
+    result_cache_bytes: Annotated[int, Field(ge=0)] = 64_000_000
+    """Bytes of results of searches and recommendations kept in memory; 0 keeps none."""
+    cache_seconds: Annotated[float, Field(gt=0)] = 3_600.0
+    """How long anything is kept at most."""
+    semantic_cache_threshold: Annotated[float, Field(ge=0.5, le=2)] = 0.9
+    """Least cosine of two questions that may share an answer, if their words and the passages found
+    agree as well; above 1: only the very same question hits."""
     price_embedding: Price = 0.0
     """Price of a million tokens embedded."""
     price_rerank: Price = 0.0

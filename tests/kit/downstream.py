@@ -244,6 +244,8 @@ class FakeGeneration(generation_rpc.GenerationServiceServicer):
 
     async def Generate(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
         await self.generate.meet("Generate", request)
+        if request.model not in {"", "tiny"}:
+            raise NotFoundError(Reason.MODEL_NOT_FOUND, "no such model")
         yield generation.GenerateResponse(
             started=generation.Started(engine=self.engine, model="tiny")
         )

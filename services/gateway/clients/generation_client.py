@@ -113,7 +113,12 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
         model=prompt.model,
         messages=messages,
         passages=passages_to_proto(prompt.passages),
-        sampling=pb.Sampling(max_tokens=prompt.max_tokens, temperature=prompt.temperature),
+        sampling=_sampling(prompt),
+        structured_output=(
+            pb.StructuredOutput(json_schema=prompt.sampling.json_schema)
+            if prompt.sampling.json_schema
+            else None
+        ),
         stream=True,
     )
 
@@ -130,4 +135,17 @@ def _finished(message: pb.Finished) -> Finished:
             Quote(span.marker, span.passage_index, span.start, span.end, span.support)
             for span in message.quoted_spans
         ),
+def _sampling(prompt: Prompt) -> pb.Sampling:
+    more = prompt.sampling
+    return pb.Sampling(
+        max_tokens=prompt.max_tokens,
+        temperature=prompt.temperature,
+        top_p=more.top_p,
+        seed=more.seed,
+        stop=more.stop,
+        frequency_penalty=more.frequency_penalty,
+        presence_penalty=more.presence_penalty,
+    )
+
+
     )

@@ -16,7 +16,7 @@ from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
 from services.gateway.edge.collection_routes import collection_routes
 from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
 from services.gateway.edge.document_routes import document_routes
-from services.gateway.edge.openai.routes import openai_routes
+from services.gateway.edge.openai.routes import OpenAiOperations, openai_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
@@ -38,7 +38,11 @@ _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 
 def http_app(
-    operations: Operations, keys: KeyDesk, readiness: Readiness, console: ConsoleFiles
+    operations: Operations,
+    keys: KeyDesk,
+    readiness: Readiness,
+    console: ConsoleFiles,
+    openai: OpenAiOperations,
 ) -> FastAPI:
     """Returns the application, to be wrapped in an `Exchange`."""
     app = FastAPI(
@@ -56,7 +60,7 @@ def http_app(
         collection_routes(operations),
         source_routes(operations),
         account_routes(operations, keys),
-        openai_routes(operations),
+        openai_routes(operations, openai),
     )
     for router in routers:
         app.include_router(router)

@@ -111,6 +111,18 @@ def render_document(document: Document) -> Json:
         "state": document.state,
         "stage": document.stage,
         "title": document.title,
+def render_place(each: ScoredPassage) -> Json:
+    """Returns where a passage is, without its text."""
+    passage = each.passage
+    return {
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "start": passage.start,
+        "end": passage.end,
+        "score": each.scores.final,
+    }
+
+
         "uri": document.uri,
         "content_type": document.content_type,
         "size_bytes": document.size_bytes,

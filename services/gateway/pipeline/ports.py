@@ -116,6 +116,19 @@ class Prompt:
     history: tuple[Turn, ...]
     instructions: str
     passages: tuple[ScoredPassage, ...]
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are picked beyond the temperature, and what form they take."""
+
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    json_schema: str = ""
+    """JSON Schema that the text is valid under; empty: free text."""
+
+
     model: str
     max_tokens: int | None
     temperature: float | None
@@ -128,6 +141,7 @@ class Started:
 
     engine: str
     model: str
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)

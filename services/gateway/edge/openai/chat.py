@@ -1,70 +1,40 @@
-"""OpenAI's API over the same core: chat completions with citations, embeddings, models."""
+"""Chat completions: over a collection, with citations, or plain."""
 
 from __future__ import annotations
 
-import base64
-import struct
 import time
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent
-from services.gateway.edge.problem import encode, openai_problem
-from services.gateway.edge.render import render_citation
-from services.gateway.edge.routing import (
-    CallerDependency,
-    JsonResponse,
-    StrictRoute,
-    error_responses,
+from services.gateway.chat_operations import ChatOperations, Completion
+from services.gateway.edge.openai.bodies import (
+    Conversation,
+    Message,
+    OpenAiBody,
+    collection_of,
 )
+from services.gateway.edge.openai.sampling import ResponseFormat, SamplingBody
+from services.gateway.edge.openai.views import ChatCompletionView
+from services.gateway.edge.problem import encode, openai_problem
+from services.gateway.edge.render import render_citation, render_place
+from services.gateway.edge.routing import CallerDependency, JsonResponse
 from services.gateway.edge.sse import EventStream, SendData
-from services.gateway.identity import Caller, Operation
+from services.gateway.identity import Caller
 from services.gateway.operations import Operations
-from services.gateway.requests import Question, Speaker, Turn
-from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
+from services.gateway.pipeline.ports import Prompt
+from services.gateway.requests import Question
+from services.gateway.usage import Usage
+from services.rpc.errors import InvalidArgumentError
 from services.rpc.telemetry import current_trace_id
 
-MODEL = "cairn"
 _DONE = b"data: [DONE]\n\n"
 _FINISH = {"length": "length", "deadline": "length"}
-
-
-class OpenAiBody(BaseModel):
-    """A body of OpenAI's API: fields that mean nothing here are passed over, as its servers do."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, use_attribute_docstrings=True)
-
-
-class ContentPart(OpenAiBody):
-    """Part of a message."""
-
-    type: str
-    text: str = ""
-
-
-class ChatMessage(OpenAiBody):
-    """A message."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart] | None = None
-
-    def plain(self, path: str) -> str:
-        """Returns the message's text.
-
-        Raises:
-            InvalidArgumentError: it holds something else than text.
-        """
-        if self.content is None or isinstance(self.content, str):
-            return self.content or ""
-        for part in self.content:
-            if part.type != "text":
-                raise InvalidArgumentError.for_field(
-                    f"{path}.content", f"parts of type {part.type[:40]!r} are not supported"
-                )
-        return "\n".join(part.text for part in self.content)
+_TEXT_PARTS = frozenset({"text"})
 
 
 class StreamOptions(OpenAiBody):
@@ -73,22 +43,27 @@ class StreamOptions(OpenAiBody):
     include_usage: bool = False
 
 
-class ChatBody(OpenAiBody):
-    """A chat completion over a collection."""
+class ChatBody(SamplingBody):
+    """A chat completion."""
 
     model: str
-    """"cairn" for the default collection, "cairn/NAME" for another."""
-    messages: list[ChatMessage] = Field(min_length=1, max_length=100)
+    """"cairn" for answers from the default collection, "cairn/NAME" from another; any other model
+    answers by itself."""
+    messages: list[Message] = Field(min_length=1, max_length=100)
     stream: bool = False
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    temperature: float | None = Field(default=None, ge=0, le=2)
     n: int | None = None
     tools: list[Any] | None = None
+    response_format: ResponseFormat | None = None
+    filter: str = ""
+    """Condition on metadata, for answers from a collection. Not of OpenAI's API."""
+    top_k: int = Field(default=0, ge=0, le=50)
+    """Passages to answer from; 0: 5. Not of OpenAI's API."""
 
-    def question(self) -> Question:
-        """Returns the last user message as a question and the others as its history.
+    def task(self) -> Question | Prompt:
+        """Returns a question to a collection, or a prompt for a model.
 
         Raises:
             ServiceError: the request asks for what is not offered.
@@ -96,174 +71,143 @@ class ChatBody(OpenAiBody):
         if self.n not in {None, 1}:
             raise InvalidArgumentError.for_field("n", "must be 1")
         if self.tools:
-            raise InvalidArgumentError.for_field("tools", "are not supported")
-        collection = _collection(self.model)
-        last = self.messages[-1]
-        if last.role != "user":
-            raise InvalidArgumentError.for_field("messages", "the last one must be the user's")
-        history: list[Turn] = []
-        instructions: list[str] = []
-        for index, message in enumerate(self.messages[:-1]):
-            text = message.plain(f"messages[{index}]")
-            if message.role in {"system", "developer"}:
-                instructions.append(text)
-            else:
-                history.append(Turn(Speaker(message.role), text))
-        return Question.checked(
-            last.plain(f"messages[{len(self.messages) - 1}]"),
-            collection=collection,
-            history=history[-50:],
-            max_tokens=self.max_completion_tokens or self.max_tokens or 0,
-            temperature=self.temperature,
-            instructions="\n\n".join(instructions),
-        )
-
-
-class EmbeddingsBody(OpenAiBody):
-    """Texts to embed."""
-
-    input: str | list[str] | list[int] | list[list[int]]
-    model: str = ""
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int = Field(default=0, ge=0, le=65_536)
-
-    def texts(self) -> list[str]:
-        """Returns the texts.
-
-        Raises:
-            InvalidArgumentError: the input is token ids.
-        """
-        texts = [self.input] if isinstance(self.input, str) else self.input
-        if not all(isinstance(each, str) for each in texts):
             raise InvalidArgumentError.for_field(
-                "input", "send texts; token ids belong to other tokenizers"
+                "tools", "are not supported; file_search is there in /openai/v1/responses"
             )
-        return [each for each in texts if isinstance(each, str)]
+        talk = Conversation(self.messages, "messages", _TEXT_PARTS)
+        form = self.response_format or ResponseFormat()
+        structure = form.structure("response_format")
+        limit = self.max_completion_tokens or self.max_tokens or 0
+        collection = collection_of(self.model)
+        # Checked alike, whoever answers.
+        question = Question.checked(
+            talk.question,
+            collection=collection or "",
+            history=talk.history,
+            filter_text=self.filter,
+            top_k=self.top_k,
+            model="" if collection is not None else self.model,
+            max_tokens=limit,
+            temperature=self.temperature,
+            instructions=talk.instructions,
+        )
+        sampling = self.sampling(structure)
+        if collection is None:
+            return plain_prompt(question, sampling)
+        if structure:
+            raise InvalidArgumentError.for_field(
+                "response_format", "must be text for answers from documents, which carry citations"
+            )
+        return question
 
 
-def openai_routes(operations: Operations) -> APIRouter:
-    """Returns the routes."""
-    router = APIRouter(
-        prefix="/openai/v1",
-        tags=["openai"],
-        route_class=StrictRoute,
-        responses=error_responses(openai=True),
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What both kinds of answer have in common."""
+
+    text: str
+    finish_reason: str
+    engine: str
+    usage: Usage
+    trace_id: str
+    extras: dict[str, Any]
+
+
+def plain_prompt(question: Question, sampling: Any) -> Prompt:
+    """Returns the prompt of a chat without passages."""
+    return Prompt(
+        query=question.query,
+        history=question.history,
+        instructions=question.instructions,
+        passages=(),
+        model=question.model,
+        max_tokens=question.max_tokens,
+        temperature=question.temperature,
+        request_id=current_trace_id(),
+        sampling=sampling,
     )
 
-    @router.get("/models", operation_id="openai_list_models")
-    async def models(caller: CallerDependency) -> Response:
-        """Lists a model for each collection, and the embedding models."""
-        names = await _model_names(operations, caller)
-        return JsonResponse({"object": "list", "data": [_model(name) for name in names]})
 
-    @router.get("/models/{name:path}", operation_id="openai_get_model")
-    async def model(name: str, caller: CallerDependency) -> Response:
-        """Returns a model."""
-        if name not in await _model_names(operations, caller):
-            raise NotFoundError(Reason.MODEL_NOT_FOUND, "there is no such model")
-        return JsonResponse(_model(name))
+def add_chat_routes(router: APIRouter, operations: Operations, chat: ChatOperations) -> None:
+    """Adds the route."""
 
     @router.post(
         "/chat/completions",
         operation_id="openai_create_chat_completion",
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    )
-    async def chat(body: ChatBody, caller: CallerDependency) -> Response:
-        """Answers the last message from a collection; `citations` are in the message."""
-        question = body.question()
-        if body.stream:
-            return _chat_stream(operations, caller, question, body)
-        answer = await operations.query(caller, question)
-        return JsonResponse(_completion(answer, body.model))
-
-    @router.post("/embeddings", operation_id="openai_create_embedding")
-    async def embeddings(body: EmbeddingsBody, caller: CallerDependency) -> Response:
-        """Embeds texts."""
-        embedded = await operations.embed(caller, body.texts(), body.model, body.dimensions)
-        return JsonResponse(
-            {
-                "object": "list",
-                "data": [
-                    {
-                        "object": "embedding",
-                        "index": index,
-                        "embedding": _numbers(row, body.encoding_format),
-                    }
-                    for index, row in enumerate(embedded.rows)
-                ],
-                "model": embedded.model,
-                "usage": {
-                    "prompt_tokens": embedded.tokens,
-                    "total_tokens": embedded.tokens,
-                },
+        responses={
+            200: {
+                "model": ChatCompletionView,
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
             }
-        )
-
-    return router
-
-
-def _collection(model: str) -> str:
-    if model == MODEL:
-        return ""
-    prefix, _, collection = model.partition("/")
-    if prefix != MODEL or not collection:
-        raise NotFoundError(
-            Reason.MODEL_NOT_FOUND, f"there is no such model: use {MODEL!r} or '{MODEL}/COLLECTION'"
-        )
-    return collection
+        },
+    )
+    async def complete(body: ChatBody, caller: CallerDependency) -> Response:
+        """Answers the last message: from a collection with `citations`, or by a model alone."""
+        task = body.task()
+        if body.stream:
+            return _stream(operations, chat, caller, task, body)
+        if isinstance(task, Prompt):
+            written = _of_completion(await chat.complete(caller, task))
+        else:
+            written = _of_answer(await operations.query(caller, task))
+        return JsonResponse(_completion(written, body.model))
 
 
-async def _model_names(operations: Operations, caller: Caller) -> list[str]:
-    caller.require(Operation.READ_COLLECTIONS)
-    page = await operations.list_collections(caller, page_size=1_000)
-    embedding = await operations.embedding_models(caller)
-    return [
-        MODEL,
-        *(f"{MODEL}/{each.name}" for each in page.entries),
-        *(each.name for each in embedding),
-    ]
+def _of_answer(answer: Answer) -> _Written:
+    return _Written(
+        answer.answer,
+        answer.finish_reason,
+        answer.engine,
+        answer.usage,
+        answer.trace_id,
+        extras_of(answer),
+    )
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "cairn"}
+def _of_completion(completion: Completion) -> _Written:
+    return _Written(
+        completion.text,
+        completion.finish_reason,
+        completion.engine,
+        completion.usage,
+        completion.trace_id,
+        {},
+    )
 
 
-def _completion(answer: Answer, model: str) -> dict[str, Any]:
+def extras_of(answer: Answer) -> dict[str, Any]:
+    """Returns what OpenAI's form has no place for, under the names of our own API."""
     return {
-        "id": f"chatcmpl-{answer.trace_id}",
+        "citations": [render_citation(each) for each in answer.citations],
+        "passages": [render_place(each) for each in answer.passages],
+        "refused": answer.refused,
+        "grounded": answer.grounded,
+        "degraded": list(answer.degraded),
+        "cached": answer.cached,
+    }
+
+
+def _completion(written: _Written, model: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": written.text, "refusal": None, **written.extras}
+    return {
+        "id": f"chatcmpl-{written.trace_id}",
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
         "choices": [
             {
                 "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": answer.answer,
-                    "refusal": None,
-                    **_extras(answer),
-                },
+                "message": message,
                 "logprobs": None,
-                "finish_reason": _FINISH.get(answer.finish_reason, "stop"),
+                "finish_reason": _FINISH.get(written.finish_reason, "stop"),
             }
         ],
-        "usage": _usage(answer),
-        "system_fingerprint": answer.engine,
+        "usage": _usage(written.usage),
+        "system_fingerprint": written.engine,
     }
 
 
-def _extras(answer: Answer) -> dict[str, Any]:
-    """Returns what OpenAI's form has no place for, under the names of our own API."""
-    return {
-        "citations": [render_citation(each) for each in answer.citations],
-        "refused": answer.refused,
-        "grounded": answer.grounded,
-        "degraded": list(answer.degraded),
-    }
-
-
-def _usage(answer: Answer) -> dict[str, Any]:
-    usage = answer.usage
+def _usage(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -272,47 +216,69 @@ def _usage(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _chat_stream(
-    operations: Operations, caller: Caller, question: Question, body: ChatBody
-) -> Response:
-    stamp = int(time.time())
-    has_usage = body.stream_options is not None and body.stream_options.include_usage
+class _Chunks:
+    """Makes the chunks of one stream."""
 
-    def chunk(choices: list[Any], **more: Any) -> bytes:
+    def __init__(self, body: ChatBody) -> None:
+        self._model = body.model
+        self._created = int(time.time())
+        self.has_usage = body.stream_options is not None and body.stream_options.include_usage
+
+    def of(
+        self, delta: dict[str, Any], finish_reason: str | None = None, usage: Any = None
+    ) -> bytes:
+        """Returns one chunk; the one with the usage has no choice."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         value = {
             "id": f"chatcmpl-{current_trace_id()}",
             "object": "chat.completion.chunk",
-            "created": stamp,
-            "model": body.model,
-            "choices": choices,
-            **({"usage": None} if has_usage else {}),
-            **more,
+            "created": self._created,
+            "model": self._model,
+            "choices": [] if usage is not None else [choice],
+            **({"usage": usage} if self.has_usage else {}),
         }
         return b"data: " + encode(value) + b"\n\n"
 
-    def choice(delta: dict[str, Any], finish_reason: str | None = None) -> list[Any]:
-        return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]
+
+def _stream(
+    operations: Operations,
+    chat: ChatOperations,
+    caller: Caller,
+    task: Question | Prompt,
+    body: ChatBody,
+) -> Response:
+    chunks = _Chunks(body)
 
     async def work(write: SendData) -> None:
+        has_begun = False
+
+        async def begin() -> None:
+            nonlocal has_begun
+            if not has_begun:
+                has_begun = True
+                await write(chunks.of({"role": "assistant", "content": ""}))
+
+        async def emit_text(text: str) -> None:
+            await begin()
+            await write(chunks.of({"content": text}))
+
         async def emit(found: AnswerEvent) -> None:
             if isinstance(found, AnswerDelta):
-                await write(chunk(choice({"content": found.text})))
+                await emit_text(found.text)
             else:
-                await write(chunk(choice({"role": "assistant", "content": ""})))
+                await begin()
 
-        answer = await operations.query(caller, question, emit)
-        finish = _FINISH.get(answer.finish_reason, "stop")
-        await write(chunk(choice(_extras(answer), finish)))
-        if has_usage:
-            await write(chunk([], usage=_usage(answer)))
+        if isinstance(task, Prompt):
+            written = _of_completion(await chat.complete(caller, task, emit_text))
+        else:
+            written = _of_answer(await operations.query(caller, task, emit))
+        await begin()
+        finish = _FINISH.get(written.finish_reason, "stop")
+        await write(chunks.of(written.extras, finish))
+        if chunks.has_usage:
+            await write(chunks.of({}, usage=_usage(written.usage)))
         await write(_DONE)
 
     return EventStream(
         work, lambda error: b"data: " + encode(openai_problem(error, current_trace_id())) + b"\n\n"
     )
-
-
-def _numbers(row: bytes, encoding: str) -> str | list[float]:
-    if encoding == "base64":
-        return base64.b64encode(row).decode()
-    return list(struct.unpack(f"<{len(row) // 4}f", row))
