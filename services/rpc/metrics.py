@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
 
 from services.rpc.errors import StartupError
+from services.rpc.resources import Resources
 
 STAGE_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.12, 0.15, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
@@ -72,8 +74,25 @@ def client_duration(method: str, code: str) -> Any:
     return CLIENT_DURATION.labels(service, name, code)
 
 
-def serve_metrics(host: str, port: int) -> int:
+BREAKER_STATE = Gauge("cairn_breaker_state", "0 closed, 1 half open, 2 open.", ["dependency"])
+BREAKER_OPENED = Counter(
+    "cairn_breaker_opened_total", "Times a closed breaker opened.", ["dependency"]
+)
+RETRIES = Counter("cairn_retries_total", "Calls that were repeated.", ["budget"])
+RETRY_BUDGET_EXHAUSTED = Counter(
+    "cairn_retry_budget_exhausted_total",
+    "Calls that were not repeated because the budget was spent.",
+    ["budget"],
+)
+
+
+def serve_metrics(host: str, port: int, data_dir: Path | None = None) -> int:
     """Serves `/metrics` from a thread and returns its port (a free one for port 0).
+
+    Args:
+        host: Address to listen on.
+        port: Its port.
+        data_dir: Directory whose disk is watched.
 
     Raises:
         StartupError: The address cannot be bound.
@@ -85,4 +104,5 @@ def serve_metrics(host: str, port: int) -> int:
             f"cannot serve metrics on {host}:{port}: {error.strerror or error}; "
             "is another process using the port? Change METRICS_PORT"
         ) from error
+    REGISTRY.register(Resources(data_dir))
     return server.server_port
