@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.gateway.v1 import gateway_service_pb2 as gateway
+from cairn.gateway.v1 import identity_pb2 as identity
 from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
 from cairn.types.v1 import metadata_pb2, passage_pb2, scope_pb2, vector_pb2
-from google.protobuf import duration_pb2, field_mask_pb2
+from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
 DIMENSIONS = 384
@@ -371,6 +372,52 @@ def gateway_requests() -> dict[str, Message]:
             trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"
         ),
         "GetUsage": gateway.GetUsageRequest(from_day="2026-01-01", to_day="2026-01-31"),
+        "GetCaller": identity.GetCallerRequest(),
+        "CreateKey": identity.CreateKeyRequest(
+            name="ci", role="viewer", principals=["everyone"], expires_in_days=30
+        ),
+        "GetKey": identity.GetKeyRequest(key_id="000000000000"),
+        "ListKeys": identity.ListKeysRequest(tenant="hostile"),
+        "RotateKey": identity.RotateKeyRequest(key_id="000000000000", overlap_seconds=60),
+        "RevokeKey": identity.RevokeKeyRequest(key_id="000000000000", secret_id="00"),
+        "ListTenants": identity.ListTenantsRequest(page_size=10),
+        "PutTenant": identity.PutTenantRequest(
+            tenant="hostile", name="Hostile", tenant_class="standard"
+        ),
+        "PutRole": identity.PutRoleRequest(
+            tenant="hostile", role="reader", description="reads", permissions=["search"]
+        ),
+        "ListRoles": identity.ListRolesRequest(tenant="hostile"),
+        "PutGroup": identity.PutGroupRequest(
+            tenant="hostile",
+            group="geologists",
+            description="rocks",
+            grants=[identity.RoleGrant(role="viewer", collections=["rocks"])],
+        ),
+        "GetGroup": identity.GetGroupRequest(tenant="hostile", group="geologists"),
+        "ListGroups": identity.ListGroupsRequest(tenant="hostile", page_size=10),
+        "PutUser": identity.PutUserRequest(
+            tenant="hostile",
+            user_id="ada",
+            name="Ada",
+            groups=["geologists"],
+            grants=[identity.RoleGrant(role="editor", collections=["rocks"])],
+        ),
+        "GetUser": identity.GetUserRequest(tenant="hostile", user_id="ada"),
+        "ListUsers": identity.ListUsersRequest(tenant="hostile", page_size=10),
+        "DeleteUser": identity.DeleteUserRequest(tenant="hostile", user_id="ada"),
+        "DeleteGroup": identity.DeleteGroupRequest(tenant="hostile", group="geologists"),
+        "DeleteRole": identity.DeleteRoleRequest(tenant="hostile", role="reader"),
+        "ListAuditEntries": identity.ListAuditEntriesRequest(
+            actor="key:x",
+            action="query",
+            outcome="ok",
+            subject="document:granite",
+            from_time=timestamp_pb2.Timestamp(seconds=1_700_000_000),
+            to_time=timestamp_pb2.Timestamp(seconds=1_900_000_000),
+            page_size=10,
+        ),
+        "VerifyAudit": identity.VerifyAuditRequest(tenant="hostile"),
         "UploadDocument": gateway.UploadDocumentRequest(
             header=gateway.UploadHeader(
                 collection=COLLECTION,

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from cairn.gateway.v1 import gateway_service_pb2 as cairn_dot_gateway_dot_v1_dot_gateway__service__pb2
+from cairn.gateway.v1 import identity_pb2 as cairn_dot_gateway_dot_v1_dot_identity__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
@@ -125,6 +126,111 @@ class GatewayServiceStub(object):
                 '/cairn.gateway.v1.GatewayService/DeleteDocuments',
                 request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.FromString,
+                _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetCaller',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
+        self.CreateKey = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/CreateKey',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyResponse.FromString,
+                _registered_method=True)
+        self.GetKey = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetKey',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyResponse.FromString,
+                _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListKeys',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/RotateKey',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/RevokeKey',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListTenants',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.PutTenant = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/PutTenant',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListUsers',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.GetUser = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetUser',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserResponse.FromString,
+                _registered_method=True)
+        self.PutUser = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/PutUser',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteUser',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListGroups',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.GetGroup = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetGroup',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupResponse.FromString,
+                _registered_method=True)
+        self.PutGroup = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/PutGroup',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupResponse.FromString,
+                _registered_method=True)
+        self.DeleteGroup = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteGroup',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupResponse.FromString,
+                _registered_method=True)
+        self.ListRoles = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListRoles',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesResponse.FromString,
+                _registered_method=True)
+        self.PutRole = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/PutRole',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleResponse.FromString,
+                _registered_method=True)
+        self.DeleteRole = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteRole',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListAuditEntries',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
+        self.VerifyAudit = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/VerifyAudit',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.FromString,
                 _registered_method=True)
 
 
@@ -259,6 +365,153 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaller(self, request, context):
+        """Returns who the caller is and what it may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateKey(self, request, context):
+        """Makes an API key. Its secret is shown this once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKey(self, request, context):
+        """Returns a key, without its secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeys(self, request, context):
+        """Lists keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateKey(self, request, context):
+        """Gives a key one more secret; the former ones go on for a while.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """Revokes a key, or one of its secrets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """Lists tenants: all for home admins, their own for others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutTenant(self, request, context):
+        """Creates or changes a tenant. Home admins only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Lists users.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUser(self, request, context):
+        """Returns a user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutUser(self, request, context):
+        """Creates or replaces a user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUser(self, request, context):
+        """Deletes a user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroups(self, request, context):
+        """Lists groups.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGroup(self, request, context):
+        """Returns a group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutGroup(self, request, context):
+        """Creates or replaces a group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteGroup(self, request, context):
+        """Deletes a group.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRoles(self, request, context):
+        """Lists roles.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutRole(self, request, context):
+        """Creates or replaces a role of the tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRole(self, request, context):
+        """Deletes a role of the tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEntries(self, request, context):
+        """Lists entries of the audit log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyAudit(self, request, context):
+        """Checks the chain of the audit log.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -351,6 +604,111 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.DeleteDocuments,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.SerializeToString,
+            ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerResponse.SerializeToString,
+            ),
+            'CreateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateKey,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'GetKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKey,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyResponse.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'PutTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutTenant,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'GetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUser,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserResponse.SerializeToString,
+            ),
+            'PutUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutUser,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'GetGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGroup,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupResponse.SerializeToString,
+            ),
+            'PutGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutGroup,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupResponse.SerializeToString,
+            ),
+            'DeleteGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteGroup,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupResponse.SerializeToString,
+            ),
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'PutRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutRole,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleResponse.SerializeToString,
+            ),
+            'DeleteRole': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRole,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+            'VerifyAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAudit,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -841,6 +1199,573 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/DeleteDocuments',
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDocumentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetCaller',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetCallerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/CreateKey',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.CreateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetKey',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListKeys',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/RotateKey',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.RotateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/RevokeKey',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.RevokeKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListTenants',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/PutTenant',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListUsers',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetUser',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/PutUser',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteUser',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListGroups',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetGroup',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.GetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/PutGroup',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteGroup',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListRoles',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/PutRole',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.PutRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteRole',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.DeleteRoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListAuditEntries',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.ListAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/VerifyAudit',
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,
