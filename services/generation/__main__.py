@@ -52,7 +52,7 @@ async def serve(settings: GenerationSettings) -> None:
                 chain, Admission(settings.max_waiting, "generation_requests")
             )
             rpc.add_GenerationServiceServicer_to_server(servicer, server.grpc)
-            metrics_port = serve_metrics(settings.host, settings.metrics_port)
+            metrics_port = serve_metrics(settings.host, settings.metrics_port, settings.data_dir)
             await server.start()
             get_logger().info("metrics", metrics_port=metrics_port)
             for engine in chain.engines:
@@ -80,15 +80,19 @@ async def _engine(
     name: str, settings: GenerationSettings, stack: contextlib.AsyncExitStack
 ) -> Engine:
     if name == "vllm":
-        from services.generation.vllm_engine import VllmEngine  # noqa: PLC0415 - a heavy library
+        from services.generation.vllm_engine import VllmEngine, VllmOptions  # noqa: PLC0415 - a heavy library
 
         secret = settings.cache_salt_secret.get_secret_value().encode() or secrets.token_bytes(32)
-        return VllmEngine(
+        options = VllmOptions(
             model=settings.vllm_model,
             model_name=settings.vllm_model_name,
             engine_args=json.loads(settings.vllm_engine_args),
-            salt=lambda scope: cache_salt(secret, scope),
+            window_seconds=settings.vllm_window_seconds,
+            max_waiting=settings.vllm_max_waiting,
+            max_waiting_tokens=settings.vllm_max_waiting_tokens,
+            gives_documents=settings.vllm_template_documents,
         )
+        return VllmEngine(options, salt=lambda scope: cache_salt(secret, scope))
     if name == "openai":
         from services.generation.openai_engine import OpenAiEngine  # noqa: PLC0415 - httpx
 

@@ -6,7 +6,7 @@ import asyncio
 import enum
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from services.rpc.errors import Reason, ServiceError, UnavailableError, UnimplementedError
 from services.rpc.scope import Scope
@@ -35,6 +35,18 @@ class FinishReason(enum.Enum):
     LENGTH = "length"
     REFUSED = "refused"
     DEADLINE = "deadline"
+
+
+class EngineState(enum.Enum):
+    """What an engine does with requests."""
+
+    SERVING = "serving"
+    PAUSED = "paused"
+    """Running requests stand still, new ones wait."""
+    DRAINED = "drained"
+    """Running requests have ended, new ones are refused."""
+    ASLEEP = "asleep"
+    """Drained, and the accelerator's memory is free."""
 
 
 class OutputForm(enum.Enum):
@@ -109,6 +121,8 @@ class GenerationRequest:
     prompt_template: str = ""
     """Full name with version, such as "answer@1"."""
     stream: bool = False
+    may_fail_over: bool = True
+    """Whether another engine could step in: then the engine tells when it has its first text."""
 
     @property
     def question(self) -> str:
@@ -161,6 +175,8 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
     usage: TokenUsage | None = None
     """Tokens so far, this piece included, where the engine knows."""
+    completion_tokens: int = 0
+    """Tokens of this piece; 0: the engine does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +186,8 @@ class Timings:
     queue_seconds: float = 0.0
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
+    admission_seconds: float = 0.0
+    """Waiting in the tenants' queue, before the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +216,12 @@ class ModelInfo:
     adapters: tuple[str, ...] = ()
     cache_usage: float | None = None
     """Share of the prefix cache in use, 0..1; None: the engine has none."""
+    state: EngineState | None = None
+    """What it does with requests; None: it knows no states."""
+    queued_requests: int = 0
+    """Requests that wait for it."""
+    running_requests: int = 0
+    """Requests it works on."""
 
 
 class Engine(Protocol):
@@ -249,6 +273,19 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Stops all work and frees what the engine holds."""
+        ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """An engine that can be paused, drained and put to sleep."""
+
+    async def set_state(self, state: EngineState) -> None:
+        """Brings the engine into a state; returns when it is.
+
+        Raises:
+            UnimplementedError: This engine never can.
+        """
         ...
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_SECONDS = (
-    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+from services.rpc.metrics import STAGE_SECONDS
+
+_SECONDS = STAGE_SECONDS
+_TOKEN_SECONDS = (
+    0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0,
 )  # fmt: skip
 
 REQUESTS = Counter(
@@ -45,4 +48,58 @@ BREAKER_STATE = Gauge(
 DROPPED_PASSAGES = Counter(
     "cairn_generation_dropped_passages_total",
     "Passages left out because the model's context was full.",
+)
+QUEUE_REQUESTS = Gauge(
+    "cairn_generation_queue_requests", "Requests that wait in the tenants' queue of the engine."
+)
+QUEUE_AGE_SECONDS = Gauge(
+    "cairn_generation_queue_age_seconds", "How long the request has waited that waits longest."
+)
+QUEUE_WAIT_SECONDS = Histogram(
+    "cairn_generation_queue_wait_seconds",
+    "Waiting in the tenants' queue before the engine took the request.",
+    buckets=_SECONDS,
+)
+QUEUE_REFUSED = Counter(
+    "cairn_generation_queue_refused_total",
+    "Requests the queue did not take: no room for requests or tokens, or their turn is too_late.",
+    ["reason"],
+)
+ENGINE_QUEUE_SECONDS = Histogram(
+    "cairn_generation_engine_queue_seconds",
+    "Waiting inside the engine, by its own clock.",
+    buckets=_SECONDS,
+)
+PREFILL_SECONDS = Histogram(
+    "cairn_generation_prefill_seconds",
+    "From the engine's start on a prompt to the first token, by its own clock.",
+    buckets=_SECONDS,
+)
+DECODE_SECONDS = Histogram(
+    "cairn_generation_decode_seconds",
+    "From the first token to the last, by the engine's own clock.",
+    buckets=_SECONDS,
+)
+INTER_TOKEN_SECONDS = Histogram(
+    "cairn_generation_inter_token_seconds",
+    "Mean time between two tokens of a request, by the engine's own clock.",
+    buckets=_TOKEN_SECONDS,
+)
+TENANT_TOKENS = Counter(
+    "cairn_generation_tenant_tokens_total",
+    "Tokens charged by tenant, cancelled requests included: prompt, cached_prompt, completion.",
+    ["tenant", "kind"],
+)
+RESERVED_TOKENS = Gauge(
+    "cairn_generation_reserved_tokens", "Tokens that requests under way may still take."
+)
+KV_CACHE_USED = Gauge("cairn_generation_kv_cache_used_ratio", "Share of the KV cache in use, 0..1.")
+PREFIX_TOKENS = Counter(
+    "cairn_generation_prefix_cache_tokens_total",
+    "Prompt tokens looked up in the prefix cache (queried) and found there (hit).",
+    ["kind"],
+)
+PREEMPTIONS = Counter(
+    "cairn_generation_preemptions_total",
+    "Requests the engine put back because the KV cache was full.",
 )

@@ -1,15 +1,16 @@
 """Versioned prompt templates, laid out so that prompts share their beginnings.
 
-Order: system text, passages, history, question. Passages stand in canonical order (by document and
-place), so two questions over the same passages share the whole prefix up to the question, whatever
-the relevance order was. They are never in the system role, and are cleaned: invisible characters,
-the fence's own tags and special tokens of chat formats cannot leave the fence. A changed wording is
-a new version; old versions stay.
+Order: system text, passages, history, question. Within a band of relevance (the ten best, the next
+ten) passages stand in canonical order, by document and place, so two questions over the same
+passages share the whole prefix up to the question, whatever the relevance order was. They are never
+in the system role, and are cleaned: invisible characters, the fence's own tags and special tokens
+of chat formats cannot leave the fence. A changed wording is a new version; old versions stay.
 """
 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ _ANSWER_1 = (
     "- Answer briefly, in the language of the question."
 )
 _CHAT_1 = "You are a helpful assistant. If you do not know something, say so."
+
+
+BAND_PASSAGES = 10
+"""Passages of about the same relevance, whose order may follow the cache instead."""
+_LAYOUT = 2
+"""Raised whenever a prompt's layout changes, the order of passages included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,12 @@ class RenderedPrompt:
     """Passage that marker n stands for, at place n - 1, as its position in the request."""
 
 
+def prompt_version() -> str:
+    """Returns what changes whenever some prompt's wording or layout does."""
+    wording = "\n".join(f"{each.name}\n{each.system}" for each in TEMPLATES.values())
+    return f"{_LAYOUT}-{hashlib.sha256(wording.encode()).hexdigest()[:12]}"
+
+
 def default_template(*, has_passages: bool) -> str:
     """Returns the template of a request that names none."""
     return "answer@1" if has_passages else "chat@1"
@@ -81,17 +94,27 @@ def find_template(name: str) -> Template:
 
 
 def canonical_order(passages: Sequence[Passage]) -> tuple[int, ...]:
-    """Returns the positions of the passages, ordered by document and place in it."""
-    return tuple(
-        sorted(
-            range(len(passages)),
-            key=lambda i: (passages[i].document_id, passages[i].ordinal, passages[i].chunk_id, i),
-        )
-    )
+    """Returns the passages' positions: by band of relevance, then document and place in it."""
+
+    def key(position: int) -> tuple[int, str, int, str, int]:
+        each = passages[position]
+        band = position // BAND_PASSAGES
+        return (band, each.document_id, each.ordinal, each.chunk_id, position)
+
+    return tuple(sorted(range(len(passages)), key=key))
 
 
-def render(request: GenerationRequest, *, keep: int | None = None) -> RenderedPrompt:
-    """Renders a request with its `keep` best passages (None: all of them)."""
+def render(
+    request: GenerationRequest, *, keep: int | None = None, is_fenced: bool = True
+) -> RenderedPrompt:
+    """Renders a request with its `keep` best passages (None: all of them).
+
+    Args:
+        request: What to render.
+        keep: Passages to show.
+        is_fenced: Whether they stand in the user's turn; else only their order is told, for a chat
+            template that takes them apart from the messages.
+    """
     template = find_template(request.prompt_template)
     passages = request.passages[:keep]
     order = canonical_order(passages)
@@ -101,7 +124,7 @@ def render(request: GenerationRequest, *, keep: int | None = None) -> RenderedPr
         )  # numbers inside JSON cannot be put back into the request's order
     systems = [each.content for each in request.messages if each.role is Role.SYSTEM]
     turns = [each for each in request.messages if each.role is not Role.SYSTEM]
-    if passages:
+    if passages and is_fenced:
         fenced = _fenced([passages[i] for i in order])
         first = turns[0] if turns[0].role is Role.USER else Message(Role.USER, "")
         rest = turns[1:] if turns[0].role is Role.USER else turns
@@ -115,6 +138,8 @@ def fit(
     request: GenerationRequest,
     budget_tokens: int,
     count: Callable[[Sequence[Message]], int],
+    *,
+    render_with: Callable[..., RenderedPrompt] = render,
 ) -> RenderedPrompt:
     """Renders with as many passages as fit, the best ones first.
 
@@ -122,11 +147,12 @@ def fit(
         request: What to render.
         budget_tokens: Tokens the prompt may have; 0: any number.
         count: Counts the tokens of a rendered prompt, as the model's tokenizer does.
+        render_with: Renders, called as `render` is.
 
     Raises:
         InvalidArgumentError: The messages do not fit even with one passage.
     """
-    whole = render(request)
+    whole = render_with(request)
     if not budget_tokens:
         return whole
     size = count(whole.messages)
@@ -135,7 +161,7 @@ def fit(
     sizes: dict[int, int] = {}
 
     def size_with(keep: int) -> int:
-        sizes[keep] = count(render(request, keep=keep).messages)
+        sizes[keep] = count(render_with(request, keep=keep).messages)
         return sizes[keep]
 
     fitting = bisect.bisect_right(range(1, len(request.passages)), budget_tokens, key=size_with)
@@ -147,7 +173,7 @@ def fit(
             "the messages or lower sampling.max_tokens",
             metadata={"limit_tokens": str(budget_tokens), "size_tokens": str(smallest)},
         )
-    return render(request, keep=fitting)
+    return render_with(request, keep=fitting)
 
 
 def _fenced(passages: Sequence[Passage]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 from cairn.generation.v1 import generation_service_pb2 as pb
@@ -13,6 +14,7 @@ from cairn.types.v1 import passage_pb2, usage_pb2
 from services.generation.chain import Chain, Finished, Started
 from services.generation.engine import (
     Delta,
+    EngineState,
     FinishReason,
     GenerationRequest,
     Message,
@@ -21,10 +23,11 @@ from services.generation.engine import (
     RequestClass,
     Role,
     Sampling,
+    Stateful,
     StructuredOutput,
     TokenLogprob,
 )
-from services.generation.prompt import default_template
+from services.generation.prompt import default_template, prompt_version
 from services.generation.request_checks import (
     MAX_CHARACTERS,
     MAX_TEXTS,
@@ -51,6 +54,13 @@ _FINISH_REASONS = {
     FinishReason.LENGTH: pb.FINISH_REASON_LENGTH,
     FinishReason.REFUSED: pb.FINISH_REASON_REFUSED,
     FinishReason.DEADLINE: pb.FINISH_REASON_DEADLINE,
+}
+_STATES = {
+    None: pb.ENGINE_STATE_UNSPECIFIED,
+    EngineState.SERVING: pb.ENGINE_STATE_SERVING,
+    EngineState.PAUSED: pb.ENGINE_STATE_PAUSED,
+    EngineState.DRAINED: pb.ENGINE_STATE_DRAINED,
+    EngineState.ASLEEP: pb.ENGINE_STATE_ASLEEP,
 }
 
 
@@ -111,9 +121,13 @@ class GenerationServicer(rpc.GenerationServiceServicer):
                     is_ready=info.is_ready,
                     adapters=info.adapters,
                     cache_usage=info.cache_usage,
+                    state=_STATES.get(info.state, pb.ENGINE_STATE_UNSPECIFIED),
+                    queued_requests=info.queued_requests,
+                    running_requests=info.running_requests,
                 )
                 for info in self._chain.models()
-            ]
+            ],
+            prompt_version=prompt_version(),
         )
 
     async def LoadAdapter(  # noqa: N802 - the contract's name
@@ -149,6 +163,33 @@ class GenerationServicer(rpc.GenerationServiceServicer):
             else:
                 return pb.UnloadAdapterResponse()
         raise refusal or _no_engine()
+
+    async def SetEngineState(  # noqa: N802 - the contract's name
+        self, request: pb.SetEngineStateRequest, context: grpc.aio.ServicerContext
+    ) -> pb.SetEngineStateResponse:
+        """Pauses, drains, puts to sleep or wakes an engine."""
+        scope_from_proto(request.scope)
+        wanted = {number: state for state, number in _STATES.items() if state}.get(request.state)
+        if wanted is None:
+            raise InvalidArgumentError.for_field(
+                "state", f"{request.state} is no state an engine can be brought into"
+            )
+        engine = self._stateful(request.engine)
+        await engine.set_state(wanted)
+        return pb.SetEngineStateResponse(engine=engine.name, state=_STATES[wanted])
+
+    def _stateful(self, name: str) -> Any:
+        known = {each.name: each for each in self._chain.engines}
+        if name and name not in known:
+            raise InvalidArgumentError.for_field(
+                "engine", f"no such engine; known are {', '.join(known)}"
+            )
+        for engine in [known[name]] if name else known.values():
+            if isinstance(engine, Stateful):
+                return engine
+        raise UnimplementedError(
+            Reason.NOT_SUPPORTED, "only the vllm engine can be paused, drained or put to sleep"
+        )
 
 
 def _no_engine() -> UnimplementedError:
@@ -232,7 +273,11 @@ def _response(event: Started | Delta | Finished) -> pb.GenerateResponse:
         )
     if isinstance(event, Delta):
         logprobs = [_logprob(each) for each in event.logprobs]
-        return pb.GenerateResponse(delta=pb.Delta(text=event.text, logprobs=logprobs))
+        return pb.GenerateResponse(
+            delta=pb.Delta(
+                text=event.text, logprobs=logprobs, completion_tokens=event.completion_tokens
+            )
+        )
     return pb.GenerateResponse(finished=_finished(event))
 
 
@@ -264,6 +309,7 @@ def _finished(event: Finished) -> pb.Finished:
             queue_ms=outcome.timings.queue_seconds * 1000,
             prefill_ms=outcome.timings.prefill_seconds * 1000,
             decode_ms=outcome.timings.decode_seconds * 1000,
+            admission_ms=outcome.timings.admission_seconds * 1000,
         ),
     )
 

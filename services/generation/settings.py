@@ -35,14 +35,22 @@ class GenerationSettings(ServiceSettings):
     """The same for word overlap, when the embedding service cannot be reached."""
     first_text_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Time an engine has for its first text before the next one is tried."""
-    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Requests in work at once; more are refused with a time to come back."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 2048
+    """Requests in work and waiting at once; more are refused with a time to come back."""
     vllm_model: str = ""
     """Folder or hub id of the model the vllm engine serves."""
     vllm_model_name: str = ""
     """Name callers ask for it by; empty: the folder's or id's last part."""
     vllm_engine_args: str = "{}"
     """JSON object of AsyncEngineArgs: {"max_model_len": 8192, "tensor_parallel_size": 2}."""
+    vllm_max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    """Requests that wait for the vllm engine; one tenant may hold four fifths of the room."""
+    vllm_max_waiting_tokens: Annotated[int, Field(ge=1)] = 1_000_000
+    """Prompt tokens that wait for it; about what it reads in the longest wait worth having."""
+    vllm_window_seconds: Annotated[float, Field(ge=0, le=1)] = 0.02
+    """Least time between two pieces of a stream after the first; 0 sends each token by itself."""
+    vllm_template_documents: bool = False
+    """Gives passages to the model's chat template as `documents`, for models trained for that."""
     cache_salt_secret: SecretStr = SecretStr("")
     """Secret that keeps tenants' prefix caches apart; empty: a random one for each process."""
     openai_base_url: str = ""

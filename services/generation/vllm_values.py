@@ -12,6 +12,8 @@ from vllm.exceptions import (  # pyright: ignore[reportMissingImports]
     GracefulHTTPError,
     VLLMClientError,
 )
+from vllm.inputs import tokens_input  # pyright: ignore[reportMissingImports]
+from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 from vllm.outputs import (  # pyright: ignore[reportMissingImports]
     CompletionOutput,
     RequestOutput,
@@ -29,9 +31,9 @@ from services.generation.engine import (
     FinishReason,
     GenerationRequest,
     OutputForm,
-    Timings,
     TokenLogprob,
 )
+from services.generation.engine_spans import EngineTimes
 from services.generation.prompt import REFUSAL
 from services.rpc.errors import (
     InternalError,
@@ -42,8 +44,8 @@ from services.rpc.errors import (
     UnavailableError,
 )
 
-_UNARY_INTERVAL_TOKENS = 16
-"""Nobody reads along: fewer wake-ups, and still something to answer with at the deadline."""
+_WHOLE = 1 << 30
+"""Tokens between two pieces when nobody reads along: the first token is told, then the end."""
 
 
 def sampling_params(
@@ -65,19 +67,33 @@ def sampling_params(
         "frequency_penalty": sampling.frequency_penalty,
         "stop": list(sampling.stop) or None,
         "logprobs": sampling.logprobs or None,
-        "stream_interval": None if request.stream else _UNARY_INTERVAL_TOKENS,
+        "stream_interval": _WHOLE if request.may_fail_over and not request.stream else None,
     }
+    is_final_only = not request.stream and not request.may_fail_over
     try:
         return SamplingParams(
             **{
                 **defaults,
                 **{key: value for key, value in wanted.items() if value is not None},
             },
-            output_kind=RequestOutputKind.DELTA,
+            output_kind=(
+                RequestOutputKind.FINAL_ONLY if is_final_only else RequestOutputKind.DELTA
+            ),
+            skip_clone=True,
             structured_outputs=_structured(request),
         )
     except (ValueError, VLLMClientError) as error:
         raise InvalidArgumentError.for_field("sampling", _first_line(error)) from error
+
+
+def rendered(token_ids: list[int], cache_salt: str) -> Any:
+    """Returns a prompt as vLLM takes it without further work."""
+    return tokens_input(token_ids, cache_salt=cache_salt)
+
+
+def lora_request(name: str, number: int, source: str) -> LoRARequest:
+    """Returns vLLM's name for an adapter."""
+    return LoRARequest(name, number, source)
 
 
 def token_logprobs(piece: CompletionOutput) -> tuple[TokenLogprob, ...]:
@@ -120,15 +136,13 @@ def finish_reason(reason: str | None, text: str) -> FinishReason:
     return FinishReason.REFUSED if text.strip().startswith(REFUSAL) else FinishReason.STOP
 
 
-def timings(output: RequestOutput) -> Timings:
-    """Returns where the time of a request went, by the engine's own clock."""
+def engine_times(output: RequestOutput) -> EngineTimes:
+    """Returns when the engine did what; it and its front share the host's monotonic clock."""
     stats = output.metrics
-    if stats is None or not stats.first_token_ts:
-        return Timings()
-    return Timings(
-        max(0.0, stats.scheduled_ts - stats.queued_ts),
-        max(0.0, stats.first_token_ts - stats.scheduled_ts),
-        max(0.0, stats.last_token_ts - stats.first_token_ts),
+    if stats is None:
+        return EngineTimes()
+    return EngineTimes(
+        stats.queued_ts, stats.scheduled_ts, stats.first_token_ts, stats.last_token_ts
     )
 
 
