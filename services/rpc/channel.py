@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from services.rpc.guard import Guard
 from services.rpc.interceptors.client import client_interceptors
 from services.rpc.streams import end_abandoned_streams
 
@@ -35,6 +36,7 @@ def open_channel(
     *,
     default_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     retries: bool = False,
+    guard: Guard | None = None,
     health_service: str | None = "",
     max_message_bytes: int = 64 * 1024 * 1024,
 ) -> grpc.aio.Channel:
@@ -50,6 +52,7 @@ def open_channel(
         default_timeout_seconds: For calls that give none.
         retries: Repeats calls that failed as UNAVAILABLE before any answer. Only for calls that
             may run twice, and at one hop of a request only.
+        guard: Bulkhead, breaker and repetitions under a budget; then without `retries`.
         health_service: Service whose health each replica is asked for; "" for the whole server,
             None to send to replicas whatever their health.
         max_message_bytes: Largest request or answer.
@@ -70,7 +73,7 @@ def open_channel(
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.use_local_subchannel_pool", 1),
         ],
-        interceptors=client_interceptors(target, default_timeout_seconds),
+        interceptors=client_interceptors(target, default_timeout_seconds, guard),
     )
     return end_abandoned_streams(channel)
 

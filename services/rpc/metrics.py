@@ -84,6 +84,14 @@ RETRY_BUDGET_EXHAUSTED = Counter(
     "Calls that were not repeated because the budget was spent.",
     ["budget"],
 )
+BULKHEAD_LIMIT = Gauge(
+    "cairn_bulkhead_limit_calls", "Most calls on their way to a service at once.", ["dependency"]
+)
+BULKHEAD_REFUSED = Counter(
+    "cairn_bulkhead_refused_total",
+    "Calls not made because too many were on their way.",
+    ["dependency"],
+)
 
 
 def serve_metrics(host: str, port: int, data_dir: Path | None = None) -> int:

@@ -15,13 +15,19 @@ from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
 
 from services.rpc import semconv
 from services.rpc.deadline import budget_seconds
-from services.rpc.errors import ServiceError
+from services.rpc.errors import ERROR_BY_CODE, Code, Reason, ServiceError
+from services.rpc.guard import Guard, GuardedCall
 from services.rpc.interceptors.server import is_infrastructure
 from services.rpc.metrics import client_duration
 from services.rpc.spans import RecordedSpan
-from services.rpc.status import error_from_rpc
+from services.rpc.status import STATUS_BY_CODE, error_from_rpc
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
 from services.rpc.telemetry import active_telemetry, headers_of, start_span
+
+_CODES: dict[grpc.StatusCode, Code | None] = {
+    **{status: code for code, status in STATUS_BY_CODE.items()},
+    grpc.StatusCode.OK: None,
+}
 
 Continuation = Callable[[grpc.aio.ClientCallDetails, Any], Awaitable[Any]]
 
@@ -100,10 +106,14 @@ class _Intercepting:
     Args:
         target: For the spans.
         default_timeout_seconds: For calls that give none.
+        guard: Decides what is called, and how often; None: every call is made once.
     """
 
-    def __init__(self, target: str, default_timeout_seconds: float) -> None:
+    def __init__(
+        self, target: str, default_timeout_seconds: float, guard: Guard | None = None
+    ) -> None:
         self._attributes = _server_attributes(target)
+        self._guard = guard
         self._default_timeout_seconds = default_timeout_seconds
 
     def _begin(
@@ -111,8 +121,7 @@ class _Intercepting:
     ) -> tuple[ClientCall, grpc.aio.ClientCallDetails]:
         wanted = self._default_timeout_seconds if details.timeout is None else details.timeout
         timeout = budget_seconds(wanted)
-        method = details.method.decode() if isinstance(details.method, bytes) else details.method
-        call = ClientCall(method.removeprefix("/"), self._attributes)
+        call = ClientCall(_method_of(details).removeprefix("/"), self._attributes)
         return call, grpc.aio.ClientCallDetails(
             method=details.method,
             timeout=timeout,
@@ -122,6 +131,34 @@ class _Intercepting:
         )
 
     async def _one_answer(
+        self,
+        continuation: Continuation,
+        details: grpc.aio.ClientCallDetails,
+        request: Any,
+        *,
+        may_repeat: bool = True,
+    ) -> Any:
+        guard = self._guard
+        if guard is None or is_infrastructure(_method_of(details)):
+            return await self._attempt(continuation, details, request)
+        if may_repeat:
+            wanted = self._default_timeout_seconds if details.timeout is None else details.timeout
+            return await guard.one_answer(
+                _method_of(details),
+                lambda left: self._attempt(continuation, _within(details, left), request),
+                timeout_seconds=budget_seconds(wanted),
+            )
+        guard.pay_in()
+        entered = guard.enter()
+        try:
+            made = await self._attempt(continuation, details, request)
+        except BaseException as error:
+            entered.ended(error)
+            raise
+        entered.ended()
+        return made
+
+    async def _attempt(
         self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         call, details = self._begin(details)
@@ -144,15 +181,27 @@ class _Intercepting:
     async def _many_answers(
         self, continuation: Continuation, details: grpc.aio.ClientCallDetails, request: Any
     ) -> AsyncIterator[Any]:
-        call, details = self._begin(details)
+        entered = None
+        if self._guard is not None and not is_infrastructure(_method_of(details)):
+            self._guard.pay_in()
+            entered = self._guard.enter()
         try:
-            made = await continuation(details, request)
-        except BaseException:
-            call.conclude(grpc.StatusCode.CANCELLED)
+            call, details = self._begin(details)
+            try:
+                made = await continuation(details, request)
+            except BaseException:
+                call.conclude(grpc.StatusCode.CANCELLED)
+                raise
+        except BaseException as error:
+            if entered is not None:
+                entered.ended(error)
             raise
         # Not when the answers are exhausted: who reads them may leave before the end.
         made.add_done_callback(call.conclude_done)
-        return _answers(made, call)
+        if entered is None:
+            return _answers(made, call)
+        made.add_done_callback(lambda done: entered.ended(_error_of(done)))
+        return _guarded_answers(made, call, entered)
 
 
 async def _answers(made: Any, call: ClientCall) -> AsyncIterator[Any]:
@@ -161,6 +210,20 @@ async def _answers(made: Any, call: ClientCall) -> AsyncIterator[Any]:
             yield answer
     except grpc.aio.AioRpcError as error:
         raise call.error(error) from error
+
+
+async def _guarded_answers(made: Any, call: ClientCall, entered: GuardedCall) -> AsyncIterator[Any]:
+    is_first = True
+    try:
+        async for answer in made:
+            if is_first:
+                is_first = False
+                entered.answered()
+            yield answer
+    except grpc.aio.AioRpcError as error:
+        failure = call.error(error)
+        entered.ended(failure)
+        raise failure from error
 
 
 class UnaryUnary(_Intercepting, grpc.aio.UnaryUnaryClientInterceptor):
@@ -182,8 +245,10 @@ class StreamUnary(_Intercepting, grpc.aio.StreamUnaryClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request_iterator: Any,
     ) -> Any:
-        """Makes the call."""
-        return await self._one_answer(continuation, client_call_details, request_iterator)
+        """Makes the call, once: what was sent is gone."""
+        return await self._one_answer(
+            continuation, client_call_details, request_iterator, may_repeat=False
+        )
 
 
 class UnaryStream(_Intercepting, grpc.aio.UnaryStreamClientInterceptor):
@@ -210,11 +275,11 @@ class StreamStream(_Intercepting, grpc.aio.StreamStreamClientInterceptor):
 
 
 def client_interceptors(
-    target: str, default_timeout_seconds: float
+    target: str, default_timeout_seconds: float, guard: Guard | None = None
 ) -> list[grpc.aio.ClientInterceptor]:
     """Returns the interceptors of a channel."""
     return [
-        kind(target, default_timeout_seconds)
+        kind(target, default_timeout_seconds, guard)
         for kind in (UnaryUnary, StreamUnary, UnaryStream, StreamStream)
     ]
 
@@ -228,6 +293,26 @@ def _server_attributes(target: str) -> dict[str, str | int]:
         semconv.SERVER_ADDRESS: host,
         semconv.SERVER_PORT: int(port),
     }
+
+
+def _method_of(details: grpc.aio.ClientCallDetails) -> str:
+    return details.method.decode() if isinstance(details.method, bytes) else details.method
+
+
+def _within(details: grpc.aio.ClientCallDetails, seconds: float) -> grpc.aio.ClientCallDetails:
+    return grpc.aio.ClientCallDetails(
+        method=details.method,
+        timeout=seconds,
+        metadata=details.metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
+
+
+def _error_of(call: grpc.aio.Call) -> ServiceError | None:
+    """Returns the error of a finished call, without its details."""
+    code = _CODES.get(_now(call.code()), Code.INTERNAL)
+    return None if code is None else ERROR_BY_CODE[code](Reason.INTERNAL, "")
 
 
 def _now(reading: Any) -> Any:
