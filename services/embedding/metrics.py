@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.rpc.metrics import STAGE_SECONDS
+
 QUEUE_TOKENS = Gauge("cairn_embedding_queue_tokens", "Tokens that wait for the model.", ["lane"])
 BATCH_FILL = Histogram(
     "cairn_embedding_batch_fill_ratio",
@@ -15,7 +17,7 @@ INFERENCE_SECONDS = Histogram(
     "cairn_embedding_inference_seconds",
     "Duration of a forward pass.",
     ["lane"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+    buckets=STAGE_SECONDS,
 )
 TOKENS = Counter("cairn_embedding_tokens_total", "Tokens encoded by a model.", ["lane"])
 TEXTS = Counter("cairn_embedding_texts_total", "Texts encoded by a model.", ["lane"])

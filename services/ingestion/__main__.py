@@ -47,7 +47,7 @@ async def serve(settings: IngestionSettings) -> None:
     configure_logging("ingestion", settings.log_level)
     _failpoint(settings)
     telemetry = start_telemetry("ingestion", settings)
-    serve_metrics(settings.host, settings.metrics_port)
+    serve_metrics(settings.host, settings.metrics_port, settings.data_dir)
     has_api, has_workers = settings.role != "worker", settings.role != "api"
     server = RpcServer(
         settings,

@@ -16,6 +16,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 from services.retrieval.administration import Administration
 from services.retrieval.backend import Backend
 from services.retrieval.library import Library
+from services.retrieval.recall_sample import RecallSample
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
 from services.retrieval.settings import RetrievalSettings
@@ -56,9 +57,10 @@ async def serve(settings: RetrievalSettings) -> None:
             await _open_store(url, settings) as store,
             _BACKENDS[settings.backend](store, settings) as backend,
         ):
+            sample = RecallSample(backend.searcher)
             servicer = RetrievalServicer(
                 backend.library,
-                backend.searcher,
+                sample,
                 backend.administration,
                 backend.exporter,
                 Admission(settings.max_queries, "retrieval_queries"),
@@ -72,12 +74,13 @@ async def serve(settings: RetrievalSettings) -> None:
                 file_descriptors=[pb.DESCRIPTOR],
             )
             rpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
-            metrics_port = serve_metrics(settings.host, settings.metrics_port)
+            metrics_port = serve_metrics(settings.host, settings.metrics_port, settings.data_dir)
             await server.start()
             get_logger().info("metrics", metrics_port=metrics_port)
             async with asyncio.TaskGroup() as tasks:
                 upkeep = [
                     tasks.create_task(backend.library.expire()),
+                    tasks.create_task(sample.run()),
                     tasks.create_task(_end_when_broken(store, server)),
                 ]
                 if backend.archive is not None:

@@ -6,6 +6,24 @@ from prometheus_client import Counter, Gauge
 
 VIEWS = Gauge("cairn_retrieval_views", "Collections held in memory.")
 VIEW_BYTES = Gauge("cairn_retrieval_view_bytes", "Bytes of the collections held in memory.")
+ROWS = Gauge("cairn_retrieval_rows", "Rows of the collections held in memory that can be found.")
+DEAD_ROWS = Gauge(
+    "cairn_retrieval_dead_rows",
+    "Rows of deleted and replaced documents that the collections held in memory still carry.",
+)
+SEGMENTS = Gauge("cairn_retrieval_segments", "Closed segments of the collections held in memory.")
+QUERIES = Counter(
+    "cairn_retrieval_queries_total", "Queries answered, by whether anything was found.", ["outcome"]
+)
+QUERIES_FOUND, QUERIES_EMPTY = QUERIES.labels("found"), QUERIES.labels("empty")
+RECALL_EXPECTED = Counter(
+    "cairn_retrieval_recall_expected_total",
+    "Passages that exact searches found, over a sample of real ones (ten of each at most).",
+)
+RECALL_FOUND = Counter(
+    "cairn_retrieval_recall_found_total",
+    "Those of them that the same searches found as they were made.",
+)
 SEARCHES_REPEATED = Counter(
     "cairn_retrieval_searches_repeated_total",
     "Searches repeated because documents they found were replaced meanwhile.",

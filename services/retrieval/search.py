@@ -36,6 +36,7 @@ from services.rpc.errors import (
     NotFoundError,
     Reason,
 )
+from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -190,20 +191,22 @@ class Searcher:
             check(collection)
             was_cold = self._keeper.loaded(collection.id) is None
             began = time.perf_counter()
-            view = await self._view(reach, name, collection, options, is_first=attempt == 0)
+            with span("retrieval.plan"):
+                view = await self._view(reach, name, collection, options, is_first=attempt == 0)
             loading_ms = (time.perf_counter() - began) * 1000 if was_cold else 0.0
             if view is None:
                 continue
             is_last = attempt + 1 == _ATTEMPTS
-            if is_single and self._is_quick(view, options):
-                ranked = self._ranked(view, run, is_last=is_last)
-                answers = None if ranked is None else self._known(ranked, options)
-                if ranked is not None and answers is None:
-                    answers = await self._in_thread(partial(self._complete, ranked, options))
-            else:
-                answers = await self._in_thread(
-                    partial(self._answer, view, run, options, is_last=is_last)
-                )
+            with span("retrieval.rank"):
+                if is_single and self._is_quick(view, options):
+                    ranked = self._ranked(view, run, is_last=is_last)
+                    answers = None if ranked is None else self._known(ranked, options)
+                    if ranked is not None and answers is None:
+                        answers = await self._in_thread(partial(self._complete, ranked, options))
+                else:
+                    answers = await self._in_thread(
+                        partial(self._answer, view, run, options, is_last=is_last)
+                    )
             if answers is not None and loading_ms:
                 answers = [_as_cold(each, loading_ms) for each in answers]
             if answers is not None and not any("superseded" in each.dropped for each in answers):

@@ -14,6 +14,7 @@ from cairn.types.v1 import usage_pb2
 from services.filters.proto import value_to_proto
 from services.retrieval import checks, from_proto, limits, to_proto, wire
 from services.retrieval.collection_calls import CollectionCalls
+from services.retrieval.metrics import QUERIES_EMPTY, QUERIES_FOUND
 from services.retrieval.queries import SearchMode
 from services.retrieval.search import Likeness, Reach, check_query
 from services.retrieval.transfer_calls import TransferCalls
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from services.retrieval.transfer import Exporter
     from services.rpc.admission import Admission
 
+SLOW_SECONDS = 0.15
+"""A search that takes longer misses its objective: its trace is kept whatever the share."""
 _THREAD_BYTES = 65_536
 """Writes larger than this are read in a thread, so that searches do not wait for it."""
 
@@ -290,8 +293,15 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
             "cairn.search.top_k": options.top_k,
         }
         async with self._queries.admit(len(queries)):
-            with span("retrieval.search", attributes=attributes):
+            with span(
+                "retrieval.search", attributes=attributes, slow_seconds=SLOW_SECONDS
+            ) as current:
                 answers = await self._searcher.search(reach, name, queries, options, check)
+                current.set_attribute(
+                    "cairn.search.vectors_scanned", sum(each.vectors_scanned for each in answers)
+                )
+        for each in answers:
+            (QUERIES_FOUND if each.passages else QUERIES_EMPTY).inc()
         return options, answers
 
 

@@ -214,6 +214,9 @@ class Workers:
                         is_express=is_express,
                     )
                 metrics.JOBS.labels("ready", "").inc()
+                metrics.FRESHNESS_SECONDS.observe(
+                    max(0.0, time.time() - lease.job.created_us / 1e6)
+                )
                 get_logger().info("document ready", **_log_fields(lease))
             except LeaseLostError:
                 metrics.JOBS.labels("lost", "").inc()

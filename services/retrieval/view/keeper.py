@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from services.retrieval.collections import Tier
-from services.retrieval.metrics import VIEW_BYTES, VIEWS
+from services.retrieval.metrics import DEAD_ROWS, ROWS, SEGMENTS, VIEW_BYTES, VIEWS
 from services.retrieval.snapshots.slot import Slot, claim
 from services.retrieval.snapshots.view_folder import ViewFolder
 from services.retrieval.store import catalog, changes
@@ -452,6 +452,7 @@ class Keeper:
         held = self.nbytes
         VIEWS.set(len(self._kept))
         VIEW_BYTES.set(held)
+        self._measure()
         excess = held - self._settings.max_bytes
         newest = max(self._kept, key=lambda each: self._kept[each].used_at, default=-1)
         for each, kept in sorted(self._kept.items(), key=lambda pair: pair[1].used_at):
@@ -467,6 +468,14 @@ class Keeper:
                 continue
             excess -= view.nbytes
             self._forget(each)
+
+    def _measure(self) -> None:
+        snapshots = [
+            kept.view.published.snapshot for kept in self._kept.values() if kept.view is not None
+        ]
+        ROWS.set(sum(each.live_chunks for each in snapshots))
+        DEAD_ROWS.set(sum(each.dead_chunks for each in snapshots))
+        SEGMENTS.set(sum(len(each.segments) for each in snapshots))
 
     def _forget(self, collection_id: int) -> None:
         self._kept.pop(collection_id, None)
