@@ -100,7 +100,7 @@ class VectorStoreOperations:
         Raises:
             NotFoundError: there is none.
         """
-        collection = await self._operations.get_collection(caller, _name(store_id))
+        collection = await self._operations.get_collection(caller, store_name(store_id))
         labels = await self._labels.of(caller.scope.tenant, [collection.name])
         return VectorStore(
             collection,
@@ -148,7 +148,7 @@ class VectorStoreOperations:
 
     async def delete(self, caller: Caller, store_id: str) -> None:
         """Deletes a vector store with what was made of its files; the files stay."""
-        await self._operations.delete_collection(caller, _name(store_id))
+        await self._operations.delete_collection(caller, store_name(store_id))
         await self._labels.forget(caller.scope.tenant, store_id)
 
     async def add_file(self, caller: Caller, store_id: str, link: FileLink) -> Document:
@@ -157,7 +157,7 @@ class VectorStoreOperations:
         Raises:
             ServiceError: there is no such file, or it cannot be taken in.
         """
-        name = _name(store_id)
+        name = store_name(store_id)
         document = await self._new_document(caller, link)
         await self._operations.get_collection(caller, name)
         (submission,) = await self._operations.submit(caller, name, [document])
@@ -169,12 +169,12 @@ class VectorStoreOperations:
     ) -> Document:
         """Returns a file of a vector store: a document."""
         return await self._operations.get_document(
-            caller, _name(store_id), file_id, with_text=with_text
+            caller, store_name(store_id), file_id, with_text=with_text
         )
 
     async def remove_file(self, caller: Caller, store_id: str, file_id: str) -> None:
         """Takes a file out of a vector store; the file itself stays."""
-        await self._operations.delete_document(caller, _name(store_id), file_id)
+        await self._operations.delete_document(caller, store_name(store_id), file_id)
 
     async def list_files(
         self,
@@ -187,7 +187,7 @@ class VectorStoreOperations:
         is_ascending: bool = False,
     ) -> tuple[list[Document], bool]:
         """Returns files of a vector store in order of their times, and whether there are more."""
-        name = _name(store_id)
+        name = store_name(store_id)
         await self._operations.get_collection(caller, name)
         if is_ascending:
             return await self._oldest_first(caller, name, states, limit, after)
@@ -217,7 +217,7 @@ class VectorStoreOperations:
         """Takes several kept files in; a bad one fails alone."""
         check_range("file_ids (entries)", len(links), 1, MAX_BATCH_FILES)
         caller.require(Operation.INGEST)
-        name = _name(store_id)
+        name = store_name(store_id)
         await self._operations.get_collection(caller, name)
         gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -305,7 +305,7 @@ class VectorStoreOperations:
     async def _batch(self, caller: Caller, store_id: str, batch_id: str) -> FileBatch:
         caller.require(Operation.READ_DOCUMENTS)
         check_text("batch_id", batch_id, limit=512)
-        batch = await self._labels.find_batch(caller.scope.tenant, _name(store_id), batch_id)
+        batch = await self._labels.find_batch(caller.scope.tenant, store_name(store_id), batch_id)
         if batch is None:
             raise NotFoundError(Reason.JOB_NOT_FOUND, "there is no such batch")
         return batch
@@ -367,7 +367,12 @@ def status_of(state: str) -> str:
     )
 
 
-def _name(store_id: str) -> str:
+def store_name(store_id: str) -> str:
+    """Returns the collection that a vector store is.
+
+    Raises:
+        NotFoundError: it cannot be one.
+    """
     if not store_id:
         raise InvalidArgumentError.for_field("vector_store_id", "must not be empty")
     try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 1_000_000
 MAX_UPLOAD_BYTES = 64_000_000
-_UPLOAD_PATH = "/v1/documents"
+_UPLOAD_PATHS = frozenset({"/v1/documents", "/openai/v1/files"})
 
 BODY_SECONDS = 10.0
 """A body may take this long, and longer by its size at the slowest rate below."""
@@ -43,7 +43,7 @@ SLOWEST_BYTES_PER_SECOND = 16_384
 LINGER_SECONDS = 5.0
 _LINGER_BYTES = 256_000_000
 
-_CLOSED_PREFIXES = ("/v1/", "/openai/")
+_CLOSED_PREFIXES = ("/v1/", "/openai/", "/mcp")
 """Where a key is needed, be there a route or not."""
 _PROBES = frozenset({"/healthz", "/readyz"})
 _TIMEOUT_HEADER = b"x-cairn-timeout-ms"
@@ -139,7 +139,7 @@ class Exchange:
 
     async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Reads the body, then runs the application until it ends or the client leaves."""
-        is_upload = scope["path"] == _UPLOAD_PATH and scope["method"] == "POST"
+        is_upload = scope["path"] in _UPLOAD_PATHS and scope["method"] == "POST"
         limit = MAX_UPLOAD_BYTES if is_upload else MAX_BODY_BYTES
         declared = _declared_length(scope, limit)
         bytes_at_once = (declared or limit) if is_upload else 0

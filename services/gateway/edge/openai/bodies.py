@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -119,6 +120,14 @@ def no_model(model: str) -> NotFoundError:
         f"there is no model {model[:80]!r}: use {MODEL!r} or '{MODEL}/COLLECTION' for answers from "
         "documents, or one that GET /openai/v1/models lists",
     )
+
+
+def epoch_seconds(moment: datetime | None) -> int:
+    """Returns whole seconds since 1970; times without a zone are UTC."""
+    if moment is None:
+        return 0
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return int(aware.timestamp())
 
 
 def page_of(entries: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from services.gateway.edge.openai.chat import add_chat_routes
+from services.gateway.edge.openai.files import add_file_routes
 from services.gateway.edge.openai.models import add_model_routes
+from services.gateway.edge.openai.responses import add_response_routes
+from services.gateway.edge.openai.vector_stores import add_vector_store_routes
 from services.gateway.edge.routing import StrictRoute, error_responses
 
 if TYPE_CHECKING:
@@ -37,4 +40,7 @@ def openai_routes(operations: Operations, openai: OpenAiOperations) -> APIRouter
     )
     add_model_routes(router, operations, openai.chat)
     add_chat_routes(router, operations, openai.chat)
+    add_response_routes(router, operations, openai.chat)
+    add_file_routes(router, openai.files)
+    add_vector_store_routes(router, operations, openai.vector_stores)
     return router
