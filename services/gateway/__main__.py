@@ -12,6 +12,11 @@ from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 
 from services.gateway.bootstrap import MIN_PEPPER_BYTES, ensure_admin_key, read_or_make_pepper
+from services.gateway.caches.answers import AnswerStore
+from services.gateway.caches.identity import EngineIdentity
+from services.gateway.caches.pipeline import CachedPipeline
+from services.gateway.caches.positions import Positions
+from services.gateway.caches.store import BoundedStore
 from services.gateway.chat_operations import ChatOperations
 from services.gateway.clients.embedding_client import EmbeddingClient
 from services.gateway.clients.generation_client import GenerationClient
@@ -27,6 +32,7 @@ from services.gateway.edge.http_server import HttpServer
 from services.gateway.edge.limits import Rate, RateLimiter
 from services.gateway.edge.openai.routes import OpenAiOperations
 from services.gateway.edge.readiness import Readiness
+from services.gateway.file_operations import FileOperations
 from services.gateway.key_desk import KeyDesk
 from services.gateway.operations import Operations
 from services.gateway.pipeline.rag import RagPipeline
@@ -35,13 +41,13 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.source_operations import SourceOperations
 from services.gateway.store import openai_tables, tables
 from services.gateway.store.feedback import FeedbackStore
-from services.gateway.store.key_store import KeyStore
 from services.gateway.store.file_store import FileStore
+from services.gateway.store.key_store import KeyStore
 from services.gateway.store.ledger import Ledger
-from services.gateway.usage import PriceTable
 from services.gateway.store.vector_store_labels import VectorStoreLabels
-from services.rpc.admission import Admission
+from services.gateway.usage import PriceTable
 from services.gateway.vector_store_operations import VectorStoreOperations
+from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
 from services.rpc.logs import configure_logging, get_logger
@@ -67,9 +73,9 @@ class _Stores:
     keys: KeyStore
     ledger: Ledger
     feedback: FeedbackStore
-
     files: FileStore
     labels: VectorStoreLabels
+
 
 class GatewayServer(RpcServer):
     """Drains HTTP together with gRPC.
@@ -115,7 +121,7 @@ async def serve(settings: GatewaySettings) -> None:
     """Runs the gateway until a signal."""
     configure_logging("gateway", settings.log_level)
     telemetry = start_telemetry("gateway", settings, keeps_recent=True)
-    metrics_port = serve_metrics(settings.host, settings.metrics_port)
+    metrics_port = serve_metrics(settings.host, settings.metrics_port, settings.data_dir)
     get_logger().info("metrics", metrics_port=metrics_port)
     try:
         async with gateway(settings, telemetry) as server:
@@ -179,7 +185,6 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
         await asyncio.to_thread(
             ensure_schema, engine, tables.metadata, tables.VERSION, component=tables.COMPONENT
         )
-    except (ServiceError, ValueError, OSError) as error:
         await asyncio.to_thread(
             ensure_schema,
             engine,
@@ -187,6 +192,7 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
             openai_tables.VERSION,
             component=openai_tables.COMPONENT,
         )
+    except (ServiceError, ValueError, OSError) as error:
         raise StartupError(f"cannot open the gateway's database: {error}") from error
     try:
         async with GroupWriter(engine) as writer, Reader(engine, 2) as reader:
@@ -250,14 +256,28 @@ def _operations(
 ) -> Operations:
     embedding = EmbeddingClient(channels["embedding"])
     retrieval = RetrievalClient(channels["retrieval"])
+    generation = GenerationClient(channels["generation"])
+    pipeline = RagPipeline(
+        embedder=embedding,
+        reranker=embedding,
+        retriever=retrieval,
+        generator=generation,
+        prices=prices,
+        seconds=settings.query_timeout_seconds,
+    )
     return Operations(
-        pipeline=RagPipeline(
-            embedder=embedding,
-            reranker=embedding,
-            retriever=retrieval,
-            generator=GenerationClient(channels["generation"]),
-            prices=prices,
+        pipeline=CachedPipeline(
+            pipeline,
+            positions=Positions(retrieval),
+            identity=EngineIdentity(generation),
+            answers=AnswerStore(
+                settings.answer_cache_bytes,
+                settings.cache_seconds,
+                settings.semantic_cache_threshold,
+            ),
+            results=BoundedStore("retrieval", settings.result_cache_bytes, settings.cache_seconds),
             seconds=settings.query_timeout_seconds,
+            currency=settings.currency,
         ),
         embedding=embedding,
         retrieval=retrieval,
@@ -265,6 +285,22 @@ def _operations(
         ledger=stores.ledger,
         feedback=stores.feedback,
         sources=SourceOperations(SourceClient(channels["ingestion"]), stores.ledger),
+    )
+
+
+def _openai(
+    settings: GatewaySettings,
+    channels: dict[str, grpc.aio.Channel],
+    stores: _Stores,
+    operations: Operations,
+) -> OpenAiOperations:
+    files = FileOperations(stores.files, settings.max_tenant_file_bytes)
+    return OpenAiOperations(
+        chat=ChatOperations(
+            GenerationClient(channels["generation"]), stores.ledger, settings.query_timeout_seconds
+        ),
+        files=files,
+        vector_stores=VectorStoreOperations(operations, files, stores.labels),
     )
 
 
@@ -282,22 +318,6 @@ def _prices(settings: GatewaySettings) -> PriceTable:
 def main() -> int:
     """Runs the process and returns its exit code."""
     return run_service(serve(load_settings(GatewaySettings)))
-
-def _openai(
-    settings: GatewaySettings,
-    channels: dict[str, grpc.aio.Channel],
-    stores: _Stores,
-    operations: Operations,
-) -> OpenAiOperations:
-    files = FileOperations(stores.files, settings.max_tenant_file_bytes)
-    return OpenAiOperations(
-        chat=ChatOperations(
-            GenerationClient(channels["generation"]), stores.ledger, settings.query_timeout_seconds
-        ),
-        files=files,
-        vector_stores=VectorStoreOperations(operations, files, stores.labels),
-    )
-
 
 
 if __name__ == "__main__":

@@ -61,6 +61,10 @@ class Answer:
     model: str
     explanation: tuple[StageExplanation, ...]
     finish_reason: str
+    cached_age_seconds: float = 0.0
+    """Since a cached answer was written."""
+    cached_similarity: float = 0.0
+    """Cosine to the question that a semantic hit was written for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class SearchResult:
     usage: Usage
     trace_id: str
     explanation: tuple[StageExplanation, ...]
+    cached: str = ""
+    cached_age_seconds: float = 0.0
+    """Since a cached result was found."""
 
 
 @dataclass(frozen=True, slots=True)

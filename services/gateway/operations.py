@@ -24,6 +24,7 @@ from services.rpc.errors import (
 
 if TYPE_CHECKING:
     from services.gateway.answer import Answer, SearchResult
+    from services.gateway.caches.pipeline import CachedPipeline
     from services.gateway.clients.embedding_client import (
         EmbeddedTexts,
         EmbeddingClient,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from services.gateway.clients.retrieval_client import RetrievalClient
     from services.gateway.library import NewCollection, StoredDocument
     from services.gateway.passages import ScoredPassage
-    from services.gateway.pipeline.rag import Emit, RagPipeline
+    from services.gateway.pipeline.rag import Emit
     from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
     from services.gateway.source_operations import SourceOperations
     from services.gateway.store.feedback import Feedback, FeedbackStore
@@ -59,7 +60,7 @@ class Operations:
     def __init__(
         self,
         *,
-        pipeline: RagPipeline,
+        pipeline: CachedPipeline,
         embedding: EmbeddingClient,
         retrieval: RetrievalClient,
         ingestion: IngestionClient,
@@ -68,6 +69,7 @@ class Operations:
         sources: SourceOperations,
     ) -> None:
         self._pipeline = pipeline
+        self.caches = pipeline
         self._embedding = embedding
         self._retrieval = retrieval
         self._ingestion = ingestion

@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.filters.values import FieldType
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
+from services.gateway.caches.policy import enter_policy, policy_of
 from services.gateway.clients.passages_proto import (
     metadata_from_proto,
     metadata_to_proto,
@@ -148,7 +149,10 @@ class GatewayServicer(rpc.GatewayServiceServicer):
             )
             result = await self._operations.recommend(caller, ask)
             return pb.RecommendResponse(
-                passages=passages_to_proto(result.passages), trace_id=result.trace_id
+                passages=passages_to_proto(result.passages),
+                trace_id=result.trace_id,
+                cached=result.cached,
+                cached_age_seconds=result.cached_age_seconds,
             )
 
     async def SubmitDocuments(  # noqa: N802 - the contract's name
@@ -339,9 +343,11 @@ class GatewayServicer(rpc.GatewayServiceServicer):
     async def _entered(self, context: grpc.aio.ServicerContext) -> AsyncIterator[Caller]:
         """Lets the caller in and runs the block under a deadline; the trace goes out as trailer."""
         authorization = None
-        for key, value in context.invocation_metadata() or ():
-            if key == "authorization" and isinstance(value, str):
+        metadata = [(k, v) for k, v in context.invocation_metadata() or () if isinstance(v, str)]
+        for key, value in metadata:
+            if key == "authorization":
                 authorization = value
+        enter_policy(policy_of(metadata))
         admitted = await self._door.admit(authorization)
         admitted.allowance.check()
         if trace_id := current_trace_id():
@@ -474,6 +480,8 @@ def _answer(answer: Answer) -> pb.QueryResponse:
         cost=pb.Cost(amount=answer.cost.amount, currency=answer.cost.currency),
         trace_id=answer.trace_id,
         cached=answer.cached,
+        cached_age_seconds=answer.cached_age_seconds,
+        cached_similarity=answer.cached_similarity,
         engine=answer.engine,
         model=answer.model,
         explanation=_explanations(answer.explanation),
@@ -489,6 +497,8 @@ def _search(result: SearchResult) -> pb.SearchResponse:
         usage=usage_to_proto(result.usage),
         trace_id=result.trace_id,
         explanation=_explanations(result.explanation),
+        cached=result.cached,
+        cached_age_seconds=result.cached_age_seconds,
     )
 
 

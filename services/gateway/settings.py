@@ -57,8 +57,8 @@ class GatewaySettings(ServiceSettings):
     max_tenant_file_bytes: Annotated[int, Field(ge=0)] = 10_000_000_000
     """Bytes of files that one tenant may keep through OpenAI's files API."""
     answer_cache_bytes: Annotated[int, Field(ge=0)] = 64_000_000
-    """Bytes of answers kept in memory; 0 keeps none. Kept answers are never stale: each use is proven
-    by where the collection stands."""
+    """Bytes of answers kept in memory; 0 keeps none. Kept answers are never stale: each
+    use is proven by where the collection stands."""
     result_cache_bytes: Annotated[int, Field(ge=0)] = 64_000_000
     """Bytes of results of searches and recommendations kept in memory; 0 keeps none."""
     cache_seconds: Annotated[float, Field(gt=0)] = 3_600.0

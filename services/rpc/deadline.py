@@ -54,6 +54,19 @@ def leave_deadline(token: Token[float | None]) -> None:
 
 
 @contextlib.contextmanager
+def fresh_deadline_in(seconds: float) -> Iterator[None]:
+    """Runs the block under a deadline `seconds` from now, whatever was set.
+
+    For work that several requests share: its deadline must not be that of the one who began it.
+    """
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        leave_deadline(token)
+
+
+@contextlib.contextmanager
 def deadline_in(seconds: float | None) -> Iterator[None]:
     """Runs the block under a deadline `seconds` from now; an earlier one already set stays."""
     if seconds is None:

@@ -138,8 +138,12 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
 
     def __init__(self) -> None:
         self.search = Fault()
+        self.position = Fault()
         self.is_empty = False
         self.collections = {"default": MODEL}
+        self.generation = 1
+        self.is_kept = False
+        """Whether results may be kept by caches; not unless a test is about them."""
 
     async def Search(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("Search", request)
@@ -156,12 +160,23 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
                 allowed_count=2, steps=[retrieval.PlanStep(segment="memtable", plan="exact")]
             ),
             usage=usage_pb2.Usage(vectors_scanned=2),
+            generation=self.generation,
+            is_current=self.is_kept,
         )
 
     async def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("Recommend", request)
         self._check(request.collection)
-        return retrieval.RecommendResponse(passages=[_passage(1)])
+        return retrieval.RecommendResponse(
+            passages=[_passage(1)], generation=self.generation, is_current=self.is_kept
+        )
+
+    async def GetPosition(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.position.meet("GetPosition", request)
+        self._check(request.collection)
+        return retrieval.GetPositionResponse(
+            collection=request.collection, generation=self.generation
+        )
 
     async def GetDocuments(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("GetDocuments", request)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from services.gateway.caches.positions import Position
 from services.gateway.passages import Passage, ScoredPassage, Scores
 from services.gateway.pipeline.ports import (
     Embedded,
@@ -57,6 +59,9 @@ class FakeServices:
         self.errors: dict[str, ServiceError] = {}
         self.delays: dict[str, float] = {}
         self.calls: list[tuple[str, Any]] = []
+        self.generation = 1
+        self.answers_as = "tiny"
+        self.vectors: dict[str, tuple[float, ...]] = {}
 
     async def _meet(self, name: str, what: Any) -> None:
         self.calls.append((name, what))
@@ -67,7 +72,8 @@ class FakeServices:
 
     async def embed_queries(self, scope: Scope, texts: Sequence[str], model: str) -> Embedded:
         await self._meet("embed", list(texts))
-        vectors = tuple(Vector(b"\0\0\0\0", 1, 1) for _ in texts)
+        rows = [self.vectors.get(text, (1.0,)) for text in texts]
+        vectors = tuple(Vector(struct.pack(f"<{len(r)}f", *r), 1, len(r)) for r in rows)
         return Embedded(vectors, model or "fake", Usage(embedding_tokens=len(texts)))
 
     async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
@@ -77,14 +83,27 @@ class FakeServices:
 
     async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
         await self._meet("search", plan)
-        return Retrieved(self.passages[: plan.top_k], usage=Usage(vectors_scanned=3))
+        return Retrieved(
+            self.passages[: plan.top_k],
+            usage=Usage(vectors_scanned=3),
+            generation=self.generation,
+            is_current=True,
+        )
+
+    async def position(self, scope: Scope, collection: str) -> Position:
+        await self._meet("position", collection)
+        return Position(collection, self.generation)
+
+    async def identity(self, scope: Scope) -> str:
+        await self._meet("identity", None)
+        return self.answers_as
 
     async def embedding_model(self, scope: Scope, collection: str) -> str:
         return "own-model"
 
     async def recommend(self, scope: Scope, ask: Any) -> Retrieved:
         await self._meet("recommend", ask)
-        return Retrieved(self.passages)
+        return Retrieved(self.passages, generation=self.generation, is_current=True)
 
     async def generate(
         self, scope: Scope, prompt: Prompt, timeout_seconds: float

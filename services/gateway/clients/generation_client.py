@@ -86,6 +86,18 @@ class GenerationClient:
         )
         return tuple(GenerationModel(m.name, m.engine, m.is_ready) for m in response.models)
 
+    async def identity(self, scope: Scope) -> str:
+        """Returns a text that changes with the models, their engines and their prompts.
+
+        Raises:
+            ServiceError: the service does not answer.
+        """
+        response = await self._stub.ListModels(
+            pb.ListModelsRequest(scope=scope_to_proto(scope)), timeout=_TIMEOUT_SECONDS
+        )
+        models = [(each.name, each.engine, sorted(each.adapters)) for each in response.models]
+        return repr((response.prompt_version, models))
+
 
 @contextlib.asynccontextmanager
 async def _cancelling(call: Any) -> AsyncIterator[Any]:
@@ -123,18 +135,6 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
     )
 
 
-def _finished(message: pb.Finished) -> Finished:
-    return Finished(
-        text=message.text,
-        finish_reason=_FINISH_REASONS.get(message.finish_reason, "stop"),
-        engine=message.engine,
-        model=message.model,
-        usage=usage_from_proto(message.usage),
-        fallback_reason=message.fallback_reason,
-        quotes=tuple(
-            Quote(span.marker, span.passage_index, span.start, span.end, span.support)
-            for span in message.quoted_spans
-        ),
 def _sampling(prompt: Prompt) -> pb.Sampling:
     more = prompt.sampling
     return pb.Sampling(
@@ -148,4 +148,16 @@ def _sampling(prompt: Prompt) -> pb.Sampling:
     )
 
 
+def _finished(message: pb.Finished) -> Finished:
+    return Finished(
+        text=message.text,
+        finish_reason=_FINISH_REASONS.get(message.finish_reason, "stop"),
+        engine=message.engine,
+        model=message.model,
+        usage=usage_from_proto(message.usage),
+        fallback_reason=message.fallback_reason,
+        quotes=tuple(
+            Quote(span.marker, span.passage_index, span.start, span.end, span.support)
+            for span in message.quoted_spans
+        ),
     )

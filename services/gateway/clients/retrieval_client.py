@@ -11,6 +11,7 @@ from cairn.types.v1 import vector_pb2
 
 from services.filters.proto import to_proto
 from services.filters.values import FieldType
+from services.gateway.caches.positions import Position
 from services.gateway.clients.passages_proto import (
     metadata_from_proto,
     passages_from_proto,
@@ -65,6 +66,9 @@ class RetrievalClient:
             degraded=tuple(response.degraded),
             usage=usage_from_proto(response.usage),
             notes=_notes(response.explanation) if plan.explain else (),
+            generation=response.generation,
+            is_current=response.is_current,
+            valid_until=_valid_until(response),
         )
 
     async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
@@ -88,8 +92,24 @@ class RetrievalClient:
             timeout=_TIMEOUT_SECONDS,
         )
         return Retrieved(
-            passages_from_proto(response.passages), usage=usage_from_proto(response.usage)
+            passages_from_proto(response.passages),
+            usage=usage_from_proto(response.usage),
+            generation=response.generation,
+            is_current=response.is_current,
+            valid_until=_valid_until(response),
         )
+
+    async def position(self, scope: Scope, collection: str) -> Position:
+        """Returns where a collection's log stands in the store now.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.GetPosition(
+            pb.GetPositionRequest(scope=scope_to_proto(scope), collection=collection),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return Position(response.collection, response.generation)
 
     async def embedding_model(self, scope: Scope, collection: str) -> str:
         """Returns the name of the model whose vectors the collection holds.
@@ -210,6 +230,12 @@ class RetrievalClient:
             pb.DeleteCollectionRequest(scope=scope_to_proto(scope), name=name),
             timeout=_TIMEOUT_SECONDS,
         )
+
+
+def _valid_until(response: pb.SearchResponse | pb.RecommendResponse) -> float | None:
+    if not response.HasField("valid_until"):
+        return None
+    return response.valid_until.seconds + response.valid_until.nanos / 1e9
 
 
 def _query(plan: SearchPlan) -> pb.Query:

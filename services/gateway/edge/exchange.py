@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
 from prometheus_client import Gauge, Histogram
 
+from services.gateway.caches.policy import enter_policy, policy_of
 from services.gateway.edge.body import Body
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.rpc import semconv
@@ -102,6 +103,7 @@ class Exchange:
             return
         forget_tenant()
         carrier = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        enter_policy(policy_of(carrier.items()))
         attributes = {
             semconv.HTTP_REQUEST_METHOD: _method(scope),
             semconv.URL_SCHEME: scope.get("scheme", "http"),

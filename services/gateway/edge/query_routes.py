@@ -9,8 +9,14 @@ from starlette.responses import Response
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound
 from services.gateway.edge.bodies import QueryBody, RecommendBody, SearchBody
+from services.gateway.edge.cache_headers import cache_headers
 from services.gateway.edge.problem import problem
-from services.gateway.edge.render import render_answer, render_passage, render_search
+from services.gateway.edge.render import (
+    render_answer,
+    render_passage,
+    render_recommendations,
+    render_search,
+)
 from services.gateway.edge.routing import (
     CallerDependency,
     JsonResponse,
@@ -47,21 +53,22 @@ def query_routes(operations: Operations) -> APIRouter:
         if body.stream:
             return stream_answer(operations, caller, question, body.timeout_ms)
         with deadline_in(_seconds(body.timeout_ms)):
-            return JsonResponse(render_answer(await operations.query(caller, question)))
+            answer = await operations.query(caller, question)
+            return JsonResponse(render_answer(answer), headers=cache_headers(answer))
 
     @router.post("/search", operation_id="search", responses={200: {"model": SearchView}})
     async def search(body: SearchBody, caller: CallerDependency) -> Response:
         """Finds passages, best first."""
         with deadline_in(_seconds(body.timeout_ms)):
-            return JsonResponse(render_search(await operations.search(caller, body.ask())))
+            result = await operations.search(caller, body.ask())
+            return JsonResponse(render_search(result), headers=cache_headers(result))
 
     @router.post("/recommend", operation_id="recommend", responses={200: {"model": RecommendView}})
     async def recommend(body: RecommendBody, caller: CallerDependency) -> Response:
         """Finds documents like some and unlike others."""
         with deadline_in(_seconds(body.timeout_ms)):
             result = await operations.recommend(caller, body.ask())
-        passages = [render_passage(each) for each in result.passages]
-        return JsonResponse({"passages": passages, "trace_id": result.trace_id})
+        return JsonResponse(render_recommendations(result), headers=cache_headers(result))
 
     return router
 

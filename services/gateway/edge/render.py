@@ -33,6 +33,8 @@ def render_answer(answer: Answer) -> Json:
         "cost": asdict(answer.cost),
         "trace_id": answer.trace_id,
         "cached": answer.cached,
+        "cached_age_seconds": answer.cached_age_seconds,
+        "cached_similarity": answer.cached_similarity,
         "engine": answer.engine,
         "model": answer.model,
         "explanation": [_explanation(each) for each in answer.explanation],
@@ -49,6 +51,18 @@ def render_search(result: SearchResult) -> Json:
         "usage": asdict(result.usage),
         "trace_id": result.trace_id,
         "explanation": [_explanation(each) for each in result.explanation],
+        "cached": result.cached,
+        "cached_age_seconds": result.cached_age_seconds,
+    }
+
+
+def render_recommendations(result: SearchResult) -> Json:
+    """Returns a `RecommendResponse`."""
+    return {
+        "passages": [render_passage(each) for each in result.passages],
+        "trace_id": result.trace_id,
+        "cached": result.cached,
+        "cached_age_seconds": result.cached_age_seconds,
     }
 
 
@@ -97,6 +111,18 @@ def render_passage(each: ScoredPassage) -> Json:
     }
 
 
+def render_place(each: ScoredPassage) -> Json:
+    """Returns where a passage is, without its text."""
+    passage = each.passage
+    return {
+        "chunk_id": passage.chunk_id,
+        "document_id": passage.document_id,
+        "start": passage.start,
+        "end": passage.end,
+        "score": each.scores.final,
+    }
+
+
 def render_metadata(metadata: Metadata) -> Json:
     """Returns metadata in JSON's own types; times as RFC 3339 text."""
     return {name: _value(value) for name, value in metadata.items()}
@@ -111,18 +137,6 @@ def render_document(document: Document) -> Json:
         "state": document.state,
         "stage": document.stage,
         "title": document.title,
-def render_place(each: ScoredPassage) -> Json:
-    """Returns where a passage is, without its text."""
-    passage = each.passage
-    return {
-        "chunk_id": passage.chunk_id,
-        "document_id": passage.document_id,
-        "start": passage.start,
-        "end": passage.end,
-        "score": each.scores.final,
-    }
-
-
         "uri": document.uri,
         "content_type": document.content_type,
         "size_bytes": document.size_bytes,

@@ -141,6 +141,8 @@ class QueryView(View):
     cost: CostView
     trace_id: str
     cached: Literal["", "exact", "semantic"]
+    cached_age_seconds: float
+    cached_similarity: float
     engine: str
     model: str
     explanation: list[StageView]
@@ -156,6 +158,8 @@ class SearchView(View):
     usage: UsageView
     trace_id: str
     explanation: list[StageView]
+    cached: Literal["", "exact"]
+    cached_age_seconds: float
 
 
 class RecommendView(View):
@@ -163,6 +167,8 @@ class RecommendView(View):
 
     passages: list[ScoredPassageView]
     trace_id: str
+    cached: Literal["", "exact"]
+    cached_age_seconds: float
 
 
 class DocumentView(View):

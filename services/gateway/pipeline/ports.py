@@ -90,6 +90,14 @@ class Retrieved:
     degraded: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
     notes: tuple[str, ...] = ()
+    generation: int = 0
+    """Generation of the collection that was searched."""
+    is_current: bool = False
+    """Whether this is the truth of that generation."""
+    valid_until: float | None = None
+    """Seconds since 1970 when a document of the collection ends; None: none does."""
+    vector: Vector | None = None
+    """Of the question as it was asked; None: it was searched for by words only."""
 
 
 class Retriever(Protocol):
@@ -109,14 +117,6 @@ class Retriever(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What to write from."""
-
-    query: str
-    history: tuple[Turn, ...]
-    instructions: str
-    passages: tuple[ScoredPassage, ...]
-@dataclass(frozen=True, slots=True)
 class Sampling:
     """How tokens are picked beyond the temperature, and what form they take."""
 
@@ -129,10 +129,19 @@ class Sampling:
     """JSON Schema that the text is valid under; empty: free text."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What to write from."""
+
+    query: str
+    history: tuple[Turn, ...]
+    instructions: str
+    passages: tuple[ScoredPassage, ...]
     model: str
     max_tokens: int | None
     temperature: float | None
     request_id: str
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,6 @@ class Started:
 
     engine: str
     model: str
-    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prometheus_client import Histogram
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         Embedder,
         Generator,
         Reranker,
+        Retrieved,
         Retriever,
         WeightedQuery,
     )
@@ -38,6 +40,10 @@ SPARE_CANDIDATES = 10
 """Candidates beyond what is asked for, in place of repetitions that are left out."""
 
 Emit = Callable[[AnswerEvent], Awaitable[None]]
+Recall = Callable[["Retrieved"], "Answer | None"]
+"""Told what was found for a question; returns an answer that is known already."""
+Note = Callable[["Retrieved"], None]
+"""Told what was found."""
 
 _QUERY_SECONDS = Histogram(
     "cairn_gateway_query_seconds",
@@ -79,13 +85,20 @@ class RagPipeline:
         self._prices = prices
         self._seconds = seconds
 
-    async def answer(self, scope: Scope, question: Question, emit: Emit | None = None) -> Answer:
+    async def answer(
+        self,
+        scope: Scope,
+        question: Question,
+        emit: Emit | None = None,
+        recall: Recall | None = None,
+    ) -> Answer:
         """Returns the answer to a question.
 
         Args:
             scope: On whose behalf; decides what can be found.
             question: What is asked.
             emit: Takes the passages and the text as they come; the answer itself is returned only.
+            recall: Told what was found for the question, before anything is written.
 
         Raises:
             ServiceError: the request is wrong, or retrieval does not answer.
@@ -94,15 +107,25 @@ class RagPipeline:
         run = Run(scope, "query", self._seconds, explain=question.explain)
         with span("rag.query", attributes={"gen_ai.operation.name": "invoke_workflow"}):
             queries = await self._understand.run(run, question.query, question.history)
-            passages = await self._find_passages(run, question, queries)
-            if emit is not None:
-                await emit(PassagesFound(passages))
-            answer = await self._write(run, question, passages, emit)
+            found = await self._find(run, question, queries)
+            known = recall(found) if recall is not None else None
+            if known is not None:
+                answer = await self._tell(run, known, emit)
+            else:
+                passages = await self._choose(run, question, found)
+                if emit is not None:
+                    await emit(PassagesFound(passages))
+                answer = await self._write(run, question, passages, emit)
         _QUERY_SECONDS.labels("query").observe(time.perf_counter() - began)
         return answer
 
-    async def search(self, scope: Scope, ask: SearchAsk) -> SearchResult:
+    async def search(self, scope: Scope, ask: SearchAsk, note: Note | None = None) -> SearchResult:
         """Returns passages, best first.
+
+        Args:
+            scope: On whose behalf; decides what can be found.
+            ask: What is looked for.
+            note: Told what retrieval found.
 
         Raises:
             ServiceError: the request is wrong, or retrieval does not answer.
@@ -120,7 +143,10 @@ class RagPipeline:
                 max_per_document=ask.max_per_document,
                 explain=ask.explain,
             )
-            passages = (await self._retrieve.run(run, queries, plan)).passages
+            found = await self._retrieve.run(run, queries, plan)
+            if note is not None:
+                note(found)
+            passages = found.passages
             if ask.rerank:
                 passages = (await self._rerank.run(run, ask.query, passages))[: ask.top_k]
         _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
@@ -133,8 +159,15 @@ class RagPipeline:
             explanation=tuple(run.explanations),
         )
 
-    async def recommend(self, scope: Scope, ask: RecommendAsk) -> SearchResult:
+    async def recommend(
+        self, scope: Scope, ask: RecommendAsk, note: Note | None = None
+    ) -> SearchResult:
         """Returns the best passage of each document that is like the given ones.
+
+        Args:
+            scope: On whose behalf; decides what can be found.
+            ask: What the documents should be like.
+            note: Told what retrieval found.
 
         Raises:
             ServiceError: the request is wrong, or retrieval does not answer.
@@ -142,6 +175,8 @@ class RagPipeline:
         run = Run(scope, "recommend", self._seconds)
         async with run.stage("retrieve", share=1.0):
             found = await self._retriever.recommend(scope, ask)
+        if note is not None:
+            note(found)
         return SearchResult(
             passages=found.passages,
             degraded=found.degraded,
@@ -151,9 +186,9 @@ class RagPipeline:
             explanation=(),
         )
 
-    async def _find_passages(
+    async def _find(
         self, run: Run, question: Question, queries: tuple[WeightedQuery, ...]
-    ) -> tuple[ScoredPassage, ...]:
+    ) -> Retrieved:
         plan = SearchPlan(
             collection=question.collection,
             queries=(),
@@ -162,10 +197,29 @@ class RagPipeline:
             filter=question.filter,
             explain=question.explain,
         )
-        found = (await self._retrieve.run(run, queries, plan)).passages
+        return await self._retrieve.run(run, queries, plan)
+
+    async def _choose(
+        self, run: Run, question: Question, found: Retrieved
+    ) -> tuple[ScoredPassage, ...]:
+        """Returns the passages to answer from."""
+        passages = found.passages
         if question.rerank:
-            found = await self._rerank.run(run, question.query, found)
-        return await self._assemble.run(run, found, question.top_k)
+            passages = await self._rerank.run(run, question.query, passages)
+        return await self._assemble.run(run, passages, question.top_k)
+
+    async def _tell(self, run: Run, known: Answer, emit: Emit | None) -> Answer:
+        """Returns an answer that was known, with what this request took."""
+        if emit is not None:
+            await emit(PassagesFound(known.passages))
+            await emit(AnswerDelta(known.answer))
+        return replace(
+            known,
+            timings_ms=run.finish(),
+            usage=run.usage,
+            cost=self._prices.cost(run.usage),
+            trace_id=current_trace_id(),
+        )
 
     async def _write(
         self,

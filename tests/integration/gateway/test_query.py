@@ -48,7 +48,7 @@ async def test_answer_has_every_field_and_exact_citations(gw: RunningGateway) ->
     assert answer["cached"] == ""
     assert len(answer["trace_id"]) == 32
     stages = {"understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"}
-    assert set(answer["timings_ms"]) == stages | {"total"}
+    assert set(answer["timings_ms"]) == stages | {"cache", "total"}
     assert answer["usage"]["rerank_tokens"] == 7
     assert answer["usage"]["completion_tokens"] == 12
     assert answer["cost"] == {"amount": 0.0, "currency": "USD"}

@@ -52,13 +52,19 @@ def only(spans: list[ReceivedSpan], service: str, name: str) -> ReceivedSpan:
 async def test_query_is_one_tree(tmp_path: Path) -> None:
     async with traced(tmp_path) as (gw, receiver), gw.client() as client:
         response = await client.post("/v1/query", json={"query": "secret granite words"})
-        spans = await spans_of(receiver, response.json()["trace_id"], 18)
+        spans = await spans_of(receiver, response.json()["trace_id"], 23)
     root = only(spans, "gateway", "POST /v1/query")
     assert (root.kind, root.parent_id) == ("SERVER", "")
     assert root.attributes["http.response.status_code"] == 200
     assert only(spans, "gateway", "auth").parent_id == root.span_id
     workflow = only(spans, "gateway", "rag.query")
     assert workflow.parent_id == root.span_id
+    cache = only(spans, "gateway", "cache")
+    for method in (
+        "retrieval.v1.RetrievalService/GetPosition",
+        "generation.v1.GenerationService/ListModels",
+    ):
+        assert only(spans, "gateway", f"cairn.{method}").parent_id == cache.span_id
     for stage in ("understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"):
         assert only(spans, "gateway", stage).parent_id == workflow.span_id
     for stage, service, method in (

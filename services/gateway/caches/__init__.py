@@ -1,0 +1,1 @@
+"""Caches of answers and results that cannot leak and cannot be stale (decision 0021)."""

@@ -1,0 +1,96 @@
+"""Where collections stand now: asked of retrieval, by many requests at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from services.rpc.deadline import fresh_deadline_in
+
+if TYPE_CHECKING:
+    from services.rpc.scope import Scope
+
+ASK_SECONDS = 1.0
+"""A position that takes longer is not worth having: the request goes on without caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a collection's log stands."""
+
+    collection: str
+    """Own name, whatever alias was asked for."""
+    generation: int
+    """Rises with every write; no two collections of a tenant ever share one."""
+
+
+class PositionSource(Protocol):
+    """Knows where collections stand."""
+
+    async def position(self, scope: Scope, collection: str) -> Position:
+        """Returns a position with every write acknowledged before the call began."""
+        ...
+
+
+class Positions:
+    """Asks for positions on behalf of many requests.
+
+    A request is answered by a call that began after the request did, never by an older one: so it
+    sees every write that was acknowledged before it came, on whichever replica. Requests that come
+    while a call is under way share the next one. So there is one call at a time for a collection,
+    however many requests.
+
+    Args:
+        source: The retrieval service.
+    """
+
+    def __init__(self, source: PositionSource) -> None:
+        self._source = source
+        self._running: dict[tuple[str, str], asyncio.Task[Position]] = {}
+        self._next: dict[tuple[str, str], asyncio.Task[Position]] = {}
+
+    async def read(self, scope: Scope, collection: str) -> Position:
+        """Returns where the collection stands.
+
+        Raises:
+            ServiceError: there is no such collection, or retrieval does not answer.
+        """
+        name = (scope.tenant, collection)
+        running = self._running.get(name)
+        if running is None:
+            mine = self._start(name, scope, None)
+        else:
+            mine = self._next.get(name)
+            if mine is None:
+                mine = self._next[name] = self._start(name, scope, running)
+        return await asyncio.shield(mine)
+
+    def _start(
+        self, name: tuple[str, str], scope: Scope, former: asyncio.Task[Position] | None
+    ) -> asyncio.Task[Position]:
+        task = asyncio.get_running_loop().create_task(self._ask(name, scope, former))
+        task.add_done_callback(_seen)
+        if former is None:
+            self._running[name] = task
+        return task
+
+    async def _ask(
+        self, name: tuple[str, str], scope: Scope, former: asyncio.Task[Position] | None
+    ) -> Position:
+        if former is not None:
+            await asyncio.wait((former,))
+            # From here on nobody may join this call: it begins now.
+            self._running[name] = self._next.pop(name)
+        try:
+            with fresh_deadline_in(ASK_SECONDS):
+                return await self._source.position(scope, name[1])
+        finally:
+            if name not in self._next:
+                del self._running[name]
+
+
+def _seen(task: asyncio.Task[Position]) -> None:
+    """Looks at an error that nobody waits for any more, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()
