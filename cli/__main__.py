@@ -12,6 +12,7 @@ from cli.commands import collection_care, documents, keys
 from cli.commands.ask import ask
 from cli.commands.bench import bench
 from cli.commands.demo import demo
+from cli.commands.doctor import doctor
 from cli.commands.down import down
 from cli.commands.eval import evaluate
 from cli.commands.ingest import ingest
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, ingest, ask, search, demo):
+for command in (up, down, status, doctor, ingest, ask, search, demo):
     app.command()(command)
 # A benchmark has options of its own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)

@@ -4,6 +4,7 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 # --- what every service needs: a layer that all images share
+# checkov:skip=CKV_DOCKER_7: PYTHON_IMAGE, above, is pinned by tag and digest
 FROM ${PYTHON_IMAGE} AS base-build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
@@ -45,6 +46,10 @@ COPY cli cli
 COPY services services
 RUN pip install --no-deps .
 
+# The client of a Milvus cluster on top; the overlay k8s/overlays/milvus runs it.
+FROM retrieval-build AS retrieval-milvus-build
+RUN python tools/requirements.py milvus >/tmp/extra.txt && pip install -r /tmp/extra.txt -c constraints.txt
+
 FROM base-build AS generation-build
 RUN python tools/requirements.py generation >/tmp/extra.txt && pip install -r /tmp/extra.txt -c constraints.txt
 COPY protos protos
@@ -74,6 +79,12 @@ ENTRYPOINT ["python", "-m", "services.embedding"]
 
 FROM base AS retrieval
 COPY --from=retrieval-build /opt/cairn /opt/cairn
+ENV CAIRN_RETRIEVAL_HOST=0.0.0.0 CAIRN_RETRIEVAL_DATA_DIR=/var/lib/cairn HEALTH_PORT=9102
+EXPOSE 9102 9202
+ENTRYPOINT ["python", "-m", "services.retrieval"]
+
+FROM base AS retrieval-milvus
+COPY --from=retrieval-milvus-build /opt/cairn /opt/cairn
 ENV CAIRN_RETRIEVAL_HOST=0.0.0.0 CAIRN_RETRIEVAL_DATA_DIR=/var/lib/cairn HEALTH_PORT=9102
 EXPOSE 9102 9202
 ENTRYPOINT ["python", "-m", "services.retrieval"]

@@ -3,6 +3,7 @@
 # vLLM's wheel brings its CUDA libraries; the host needs the driver and the NVIDIA container runtime.
 ARG CUDA_IMAGE=nvidia/cuda:13.0.2-runtime-ubuntu24.04@sha256:6a0e31b59e70890446f2c17356d6efc0d54260090a8c63d6ca7c2ad049db95d2
 
+# checkov:skip=CKV_DOCKER_7: CUDA_IMAGE, above, is pinned by tag and digest
 FROM ${CUDA_IMAGE} AS base
 # Triton compiles its kernels at run time: it needs a C compiler and Python's headers.
 # hadolint ignore=DL3008

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cli.connection import running_state
 from cli.errors import NotRunningError
+from cli.metrics_page import MetricsPage, read_metrics
 from cli.options import DEFAULT_DATA_DIR, DataDir
 from cli.probes import grpc_health
 from cli.process_table import rss_bytes
@@ -39,7 +40,7 @@ def status(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Shows every process: health, address, memory. Exits with 1 unless all of them serve."""
+    """Shows every process and what waits. Exits with 1 unless all processes serve."""
     try:
         state = running_state(data_dir.resolve())
     except NotRunningError:
@@ -56,7 +57,10 @@ def status(
 
 
 async def _report(state: SuiteState) -> dict[str, Any]:
-    processes = await asyncio.gather(*(_process(state, process) for process in state.processes))
+    processes, pages = await asyncio.gather(
+        asyncio.gather(*(_process(state, process) for process in state.processes)),
+        asyncio.gather(*(read_metrics(process.metrics_address) for process in state.processes)),
+    )
     supervisor_bytes = _own_rss_bytes(state, processes)
     return {
         "is_running": True,
@@ -69,7 +73,30 @@ async def _report(state: SuiteState) -> dict[str, Any]:
         "started_at": state.started_at,
         "supervisor": {"pid": state.supervisor_pid, "rss_bytes": supervisor_bytes},
         "rss_bytes": supervisor_bytes + sum(process["rss_bytes"] for process in processes),
+        "queues": queues([page for page in pages if page]),
         "processes": processes,
+    }
+
+
+def queues(pages: Sequence[MetricsPage]) -> dict[str, float]:
+    """Returns what waits and how far behind what is searchable is, over all processes.
+
+    Every ingestion process tells of the whole queue, so that the greatest figure counts; the others
+    tell of themselves.
+    """
+
+    def greatest(name: str) -> float:
+        return max((page.total(name) for page in pages), default=0.0)
+
+    return {
+        "documents_queued": greatest("cairn_ingestion_queued_jobs"),
+        "documents_running": greatest("cairn_ingestion_running_jobs"),
+        "documents_dead_letter": greatest("cairn_ingestion_dead_letter_jobs"),
+        "oldest_document_age_seconds": greatest("cairn_ingestion_oldest_job_age_seconds"),
+        "embedding_tokens_queued": sum(
+            page.total("cairn_embedding_queue_tokens") for page in pages
+        ),
+        "calls_in_flight": sum(page.total("cairn_rpc_server_in_flight") for page in pages),
     }
 
 
@@ -95,6 +122,20 @@ def _show(report: dict[str, Any]) -> None:
         f"gRPC {report['grpc_target']}, {megabytes(report['rss_bytes'])} in all, "
         f"data in {report['data_dir']}"
     )
+    out.print(waiting(report["queues"]))
+
+
+def waiting(figures: dict[str, float]) -> str:
+    """Returns a sentence about what waits."""
+    said = (
+        f"{figures['documents_queued']:.0f} documents wait, "
+        f"{figures['documents_running']:.0f} are in work"
+    )
+    if age := figures["oldest_document_age_seconds"]:
+        said += f" (the oldest for {age:.0f} s)"
+    if failed := figures["documents_dead_letter"]:
+        said += f", [red]{failed:.0f} failed for good[/]"
+    return said + f"; {figures['embedding_tokens_queued']:.0f} tokens wait for embedding."
 
 
 def overview(processes: list[dict[str, Any]], width: int) -> Table:

@@ -92,7 +92,7 @@ async def _run(
 ) -> None:
     """Serves until a signal comes."""
     port = await server.start()
-    metrics_port = serve_metrics(settings.host, settings.metrics_port)
+    metrics_port = serve_metrics(settings.host, settings.metrics_port, settings.data_dir)
     get_logger().info("started", port=port, metrics_port=metrics_port)
     try:
         await _load(settings, models)
@@ -108,10 +108,10 @@ async def _run(
 @contextlib.asynccontextmanager
 async def _open_cache(settings: EmbeddingSettings) -> AsyncIterator[VectorCache]:
     shared = None
-    if settings.valkey_url:
+    if url := settings.valkey_url.get_secret_value():
         from services.embedding.shared_cache import ValkeyCache  # noqa: PLC0415 - where it is used
 
-        shared = ValkeyCache(settings.valkey_url, keep_seconds=settings.shared_cache_seconds)
+        shared = ValkeyCache(url, keep_seconds=settings.shared_cache_seconds)
     cache = VectorCache(LocalCache(settings.cache_bytes), shared)
     try:
         yield cache

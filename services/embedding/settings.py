@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.rpc.settings import Port, ServiceSettings, settings_config
 
@@ -47,7 +47,7 @@ class EmbeddingSettings(ServiceSettings):
     """Whether interactive work goes before bulk work; off shows what the lanes are worth."""
     cache_bytes: Annotated[int, Field(ge=0)] = 64 * _MIB
     """Memory for vectors of texts seen before (about 2 kB each at 384 dimensions); 0 for none."""
-    valkey_url: str = ""
+    valkey_url: SecretStr = SecretStr("")
     """Valkey or Redis in which replicas share vectors of texts seen before, such as
     "redis://host:6379/0"; empty for none. Dead or frozen, it costs one request 50 ms."""
     shared_cache_seconds: Annotated[int, Field(ge=1)] = 604_800

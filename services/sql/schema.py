@@ -6,7 +6,18 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.rpc.errors import FailedPreconditionError, Reason
@@ -81,11 +92,32 @@ def _upgrade(
     upgrades: Mapping[int, Upgrade],
 ) -> None:
     _versions_metadata.create_all(connection)
-    found = connection.scalar(select(_versions.c.version).where(_versions.c.component == component))
+    found = version_to_upgrade(connection, version, component, upgrades)
     if found is None:
         metadata.create_all(connection)
         connection.execute(_versions.insert().values(component=component, version=version))
         return
+    for step in range(found, version):
+        upgrades[step](connection)
+    if found < version:
+        connection.execute(
+            _versions.update().where(_versions.c.component == component).values(version=version)
+        )
+
+
+def version_to_upgrade(
+    connection: Connection, version: int, component: str, upgrades: Mapping[int, Upgrade]
+) -> int | None:
+    """Returns the version of the component's tables, None before there are any; writes nothing.
+
+    Raises:
+        FailedPreconditionError: the program cannot work with them: they are newer, or too old.
+    """
+    if not inspect(connection).has_table(_versions.name):
+        return None
+    found = connection.scalar(select(_versions.c.version).where(_versions.c.component == component))
+    if found is None:
+        return None
     if found > version:
         raise FailedPreconditionError(
             Reason.STATE_CONFLICT,
@@ -98,8 +130,4 @@ def _upgrade(
                 Reason.STATE_CONFLICT,
                 f"the {component} tables have version {found} and nothing leads from {step} on",
             )
-        upgrades[step](connection)
-    if found < version:
-        connection.execute(
-            _versions.update().where(_versions.c.component == component).values(version=version)
-        )
+    return found

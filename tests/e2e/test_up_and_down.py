@@ -36,6 +36,16 @@ def test_status_tells_all_of_a_running_suite(suite: Suite):
     assert suite.data_dir.stat().st_mode & 0o077 == 0, "nobody else may read the documents"
 
 
+def test_the_doctor_finds_a_running_suite_well(suite: Suite):
+    done = suite.cairn("doctor", "--json")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done.stdout + done.stderr
+    by_check = {each["check"]: each for each in found}
+    assert all(by_check[service]["level"] == "ok" for service in SERVICES)
+    assert "current" in by_check["retrieval: database"]["text"]
+    assert "is ready" in by_check["gateway"]["text"] or "serves" in by_check["gateway"]["text"]
+
+
 def test_second_start_on_the_same_folder_is_refused(suite: Suite):
     for options in (["up"], ["up", "--detach"]):
         done = suite.cairn(*options)

@@ -1,0 +1,1 @@
+"""What `cairn doctor` looks at: machine, settings, data directory, running suite."""
