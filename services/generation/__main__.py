@@ -16,6 +16,7 @@ from services.generation.chain import Chain
 from services.generation.embedding_client import EmbeddingClient
 from services.generation.engine import Engine, RequestClass
 from services.generation.extractive_engine import ExtractiveEngine
+from services.generation.routing import class_of
 from services.generation.servicer import GenerationServicer
 from services.generation.settings import GenerationSettings
 from services.rpc.admission import Admission
@@ -41,6 +42,8 @@ async def serve(settings: GenerationSettings) -> None:
                 engines,
                 {each: settings.order(each.value) for each in RequestClass},
                 first_text_seconds=settings.first_text_seconds,
+                slow_seconds=settings.slow_first_text_seconds,
+                classify=class_of if settings.route_by_question else None,
             )
             server = RpcServer(
                 settings,

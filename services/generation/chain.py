@@ -1,4 +1,8 @@
-"""Engines in order: the next one steps in as long as the caller has seen no text."""
+"""Engines in order: the next one steps in as long as the caller has seen no text.
+
+The order depends on the request's class, which the caller states or a rule finds. Each engine has
+a breaker: one that fails, hangs or is slow is skipped until a request that tries it succeeds.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,11 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from services.generation import metrics
-from services.generation.breaker import Breaker, BreakerState
 from services.generation.engine import (
     Delta,
     Engine,
@@ -21,7 +25,10 @@ from services.generation.engine import (
     RequestClass,
     TokenUsage,
 )
+from services.generation.patience import Patience
 from services.generation.prompt import REFUSAL, find_template
+from services.rpc import semconv
+from services.rpc.breaker import Breaker, BreakerCall, BreakerRules, BreakerState
 from services.rpc.deadline import MARGIN_SECONDS, remaining_seconds
 from services.rpc.errors import (
     Code,
@@ -35,6 +42,9 @@ from services.rpc.errors import (
 )
 from services.rpc.logs import exception_fields, get_logger
 from services.rpc.telemetry import span
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _FAILOVER_CODES = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.INTERNAL})
 """Errors that say something of the engine, not of the request."""
@@ -51,6 +61,8 @@ class Started:
     engine: str
     model: str
     prompt_template: str
+    usage: TokenUsage | None = None
+    """Tokens when the first text came, where the engine knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +77,14 @@ class Finished:
 
 
 ChainEvent = Started | Delta | Finished
+Classify = Callable[[GenerationRequest], RequestClass]
 
 
 class _FirstTextTimeoutError(UnavailableError):
     """The engine gave no text in time; the next one may."""
 
     def __init__(self, waited_seconds: float) -> None:
-        super().__init__(Reason.DEPENDENCY_UNAVAILABLE, "the engine gave no text in time")
+        super().__init__(Reason.NOT_READY, "the engine gave no text in time")
         self.is_engines_fault = waited_seconds >= _LEAST_PATIENCE_SECONDS
 
 
@@ -83,6 +96,9 @@ class Chain:
         orders: Names of engines for each class of request, the preferred one first. All must be in
             `engines`.
         first_text_seconds: Time an engine has for its first text when another one could step in.
+        slow_seconds: A first text that takes longer counts against an engine that has another one
+            behind it; requests that wait longer while none is answered, against any.
+        classify: Finds the class of a request that states none; None: it is DEFAULT.
     """
 
     def __init__(
@@ -91,11 +107,18 @@ class Chain:
         orders: Mapping[RequestClass, Sequence[str]],
         *,
         first_text_seconds: float,
+        slow_seconds: float = 4.0,
+        classify: Classify | None = None,
     ) -> None:
         self._engines = dict(engines)
         self._orders = {each: tuple(order) for each, order in orders.items()}
         self._first_text_seconds = first_text_seconds
-        self._breakers = {name: Breaker() for name in engines}
+        self._classify = classify
+        has_next = {name for order in self._orders.values() for name in order[:-1]}
+        self._breakers = {
+            name: Breaker(name, _breaker_rules(slow_seconds, has_next=name in has_next))
+            for name in engines
+        }
 
     @property
     def engines(self) -> tuple[Engine, ...]:
@@ -142,11 +165,11 @@ class Chain:
         skipped: list[str] = []
         first_error: ServiceError | None = None
         for position, engine in enumerate(engines):
-            breaker = self._breakers[engine.name]
-            if not breaker.allow():
+            call = self._breakers[engine.name].enter()
+            if call is None:
                 skipped.append(self._skip(engine, "breaker_open"))
                 continue
-            events = self._attempt(engine, request, is_last=position == len(engines) - 1)
+            events = self._attempt(engine, call, request, is_last=position == len(engines) - 1)
             has_shown = False
             try:
                 async with contextlib.aclosing(events):
@@ -159,7 +182,7 @@ class Chain:
                 if has_shown or error.code not in _FAILOVER_CODES:
                     raise
                 first_error = first_error or error
-                skipped.append(self._skip(engine, error.reason.value.lower()))
+                skipped.append(self._skip(engine, _reason(error)))
             else:
                 return
         raise first_error or UnavailableError(
@@ -168,12 +191,18 @@ class Chain:
             retry_after_seconds=1.0,
         )
 
+    def class_of(self, request: GenerationRequest) -> RequestClass:
+        """Returns the class of a request: the stated one, or the one that its question needs."""
+        if request.request_class is not None:
+            return request.request_class
+        return RequestClass.DEFAULT if self._classify is None else self._classify(request)
+
     def _able(self, request: GenerationRequest) -> list[Engine]:
         """Returns the engines that could serve the request, in order."""
         if request.model:
             order = [self.find(request.model)]
         else:
-            order = [self._engines[name] for name in self._orders[request.request_class]]
+            order = [self._engines[name] for name in self._orders[self.class_of(request)]]
         needs_passages = find_template(request.prompt_template).needs_passages
         if needs_passages and not request.passages:
             return order
@@ -187,91 +216,95 @@ class Chain:
         return f"{engine.name}: {reason}"
 
     async def _attempt(
-        self, engine: Engine, request: GenerationRequest, *, is_last: bool
+        self, engine: Engine, call: BreakerCall, request: GenerationRequest, *, is_last: bool
     ) -> AsyncGenerator[Started | Delta | Finished, None]:
         """Runs one engine; books success and failure on its breaker."""
-        breaker = self._breakers[engine.name]
         began = time.monotonic()
         model = engine.model_info().name
-        booked = False
+        request = dataclasses.replace(request, may_fail_over=not is_last)
+        deltas = metrics.DELTAS.labels(engine.name)
+        patience = Patience()
+        patience.limit(self._first_text_limit(is_last=is_last))
+        shown: list[str] = []
+        usage: TokenUsage | None = None
+        is_first = True
+        with (
+            self._booked(engine, call),
+            contextlib.closing(patience),
+            span(f"chat {model}", attributes=_attributes(engine, model, request)) as current,
+        ):
+            async with contextlib.aclosing(engine.generate(request)) as source:
+                while True:
+                    try:
+                        event = await patience.next(source)
+                    except TimeoutError:
+                        if is_first:
+                            raise _no_text(time.monotonic() - began, is_last=is_last) from None
+                        written = "".join(shown)
+                        event = Outcome(FinishReason.DEADLINE, written, usage or TokenUsage())
+                    usage = event.usage or usage
+                    if is_first:
+                        is_first = False
+                        patience.limit(_time_to_write())
+                        call.succeeded()
+                        _describe_start(engine, current, time.monotonic() - began)
+                        yield Started(engine.name, model, request.prompt_template, usage)
+                    if isinstance(event, Delta):
+                        deltas.inc()
+                        shown.append(event.text)
+                        if request.stream:
+                            yield event
+                    else:
+                        _record(engine.name, event, time.monotonic() - began)
+                        _describe(current, model, event)
+                        yield Finished(event, engine.name, model, event.degraded_reason)
+                        return
+
+    @contextlib.contextmanager
+    def _booked(self, engine: Engine, call: BreakerCall) -> Iterator[None]:
+        """Books how the block ends: on the breaker, unless it was before, and in the metrics."""
         metrics.RUNNING.labels(engine.name).inc()
         try:
-            with span(f"chat {model}", attributes=_attributes(engine, model, request)) as current:
-                source = engine.generate(request)
-                shown: list[str] = []
-                async with contextlib.aclosing(source):
-                    async for event in self._timely(source, request, shown, is_last=is_last):
-                        if not shown and not booked:
-                            booked = True
-                            breaker.succeeded()
-                            ttft = time.monotonic() - began
-                            metrics.TTFT_SECONDS.labels(engine.name).observe(ttft)
-                            current.set_attribute("gen_ai.response.time_to_first_chunk", ttft)
-                            yield Started(engine.name, model, request.prompt_template)
-                        if isinstance(event, Delta):
-                            metrics.DELTAS.labels(engine.name).inc()
-                            shown.append(event.text)
-                            if request.stream:
-                                yield event
-                        else:
-                            _record(engine.name, event, time.monotonic() - began)
-                            _describe(current, model, event)
-                            yield Finished(event, engine.name, model, event.degraded_reason)
-                            return
+            yield
         except ServiceError as error:
             metrics.REQUESTS.labels(engine.name, error.reason.value.lower()).inc()
             if _is_engines_fault(error):
-                booked = True
-                breaker.failed()
+                call.failed()
             raise
         except (asyncio.CancelledError, GeneratorExit):
             metrics.REQUESTS.labels(engine.name, "cancelled").inc()
             raise
         except Exception as error:
-            booked = True
-            breaker.failed()
+            call.failed()
             metrics.REQUESTS.labels(engine.name, "internal").inc()
             get_logger().error("engine failed", engine=engine.name, **exception_fields(error))
             raise InternalError(Reason.INTERNAL, "the engine failed") from error
         finally:
-            if not booked:
-                breaker.ignored()
+            call.ignored()
             metrics.RUNNING.labels(engine.name).dec()
-            metrics.BREAKER_STATE.labels(engine.name).set(breaker.state)
+            metrics.BREAKER_STATE.labels(engine.name).set(self._breakers[engine.name].state)
 
-    async def _timely(
-        self,
-        source: AsyncGenerator[Delta | Outcome, None],
-        request: GenerationRequest,
-        shown: Sequence[str],
-        *,
-        is_last: bool,
-    ) -> AsyncIterator[Delta | Outcome]:
-        """Passes events on; ends the text near the deadline; gives up a slow start if it can."""
-        is_first = True
-        usage = TokenUsage()
-        while True:
-            left = remaining_seconds()
-            patience = None if left is None else left - MARGIN_SECONDS
-            if is_first and not is_last:
-                share = self._first_text_seconds
-                patience = share if left is None else min(share, left * _SHARE_OF_DEADLINE)
-            limit = asyncio.timeout(patience)
-            try:
-                async with limit:
-                    event = await anext(source)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                if is_first:
-                    raise _no_text(patience or 0.0, is_last=is_last) from None
-                yield Outcome(FinishReason.DEADLINE, "".join(shown), usage)
-                return
-            usage = event.usage or usage
-            is_first = False
-            yield event
-            if isinstance(event, Outcome):
-                return
+    def _first_text_limit(self, *, is_last: bool) -> float | None:
+        """Returns the seconds an engine has for its first text; None: for ever."""
+        if is_last:
+            return _time_to_write()
+        left = remaining_seconds()
+        if left is None:
+            return self._first_text_seconds
+        return min(self._first_text_seconds, left * _SHARE_OF_DEADLINE)
+
+
+def _time_to_write() -> float | None:
+    """Returns the seconds until the text must end, so that it still reaches the caller."""
+    left = remaining_seconds()
+    return None if left is None else left - MARGIN_SECONDS
+
+
+def _breaker_rules(slow_seconds: float, *, has_next: bool) -> BreakerRules:
+    """Returns when an engine's breaker opens: slowness is a reason only where there is another."""
+    if has_next:
+        return BreakerRules(failures_in_row=3, slow_seconds=slow_seconds)
+    return BreakerRules(failures_in_row=3, slow_seconds=4 * slow_seconds, slow_share=1.1)
 
 
 def _no_text(waited_seconds: float, *, is_last: bool) -> ServiceError:
@@ -283,6 +316,13 @@ def _no_text(waited_seconds: float, *, is_last: bool) -> ServiceError:
         "the deadline passed before the engine gave any text",
         metadata={"stage": "generation"},
     )
+
+
+def _reason(error: ServiceError) -> str:
+    """Returns why an engine did not serve, for `fallback_reason`."""
+    if isinstance(error, _FirstTextTimeoutError):
+        return "first_text_late"
+    return error.reason.value.lower()
 
 
 def _is_engines_fault(error: ServiceError) -> bool:
@@ -312,30 +352,34 @@ def _attributes(
 ) -> dict[str, str | int | float | bool]:
     sampling = request.sampling
     wanted = {
-        "gen_ai.request.max_tokens": sampling.max_tokens,
-        "gen_ai.request.temperature": sampling.temperature,
-        "gen_ai.request.top_p": sampling.top_p,
-        "gen_ai.request.seed": sampling.seed,
+        semconv.GEN_AI_REQUEST_MAX_TOKENS: sampling.max_tokens,
+        semconv.GEN_AI_REQUEST_TEMPERATURE: sampling.temperature,
+        semconv.GEN_AI_REQUEST_TOP_P: sampling.top_p,
+        semconv.GEN_AI_REQUEST_SEED: sampling.seed,
     }
     return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": engine.name,
-        "gen_ai.request.model": model,
-        "gen_ai.request.stream": request.stream,
+        semconv.GEN_AI_OPERATION_NAME: "chat",
+        semconv.GEN_AI_PROVIDER_NAME: engine.name,
+        semconv.GEN_AI_REQUEST_MODEL: model,
+        semconv.GEN_AI_REQUEST_STREAM: request.stream,
         "cairn.generation.passages": len(request.passages),
         "cairn.generation.prompt_template": request.prompt_template,
         **{key: value for key, value in wanted.items() if value is not None},
     }
 
 
-def _describe(current, model: str, outcome: Outcome) -> None:  # noqa: ANN001 - an OpenTelemetry span
-    current.set_attribute("gen_ai.response.model", model)
-    current.set_attribute("gen_ai.response.finish_reasons", [outcome.finish_reason.value])
-    current.set_attribute("gen_ai.usage.input_tokens", outcome.usage.prompt_tokens)
-    current.set_attribute("gen_ai.usage.output_tokens", outcome.usage.completion_tokens)
-    current.set_attribute(
-        "gen_ai.usage.cache_read.input_tokens", outcome.usage.cached_prompt_tokens
-    )
+def _describe_start(engine: Engine, current: Span, seconds: float) -> None:
+    metrics.TTFT_SECONDS.labels(engine.name).observe(seconds)
+    current.set_attribute(semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds)
+
+
+def _describe(current: Span, model: str, outcome: Outcome) -> None:
+    usage = outcome.usage
+    current.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, model)
+    current.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, (outcome.finish_reason.value,))
+    current.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, usage.prompt_tokens)
+    current.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, usage.completion_tokens)
+    current.set_attribute(semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS, usage.cached_prompt_tokens)
 
 
 def _record(engine: str, outcome: Outcome, seconds: float) -> None:

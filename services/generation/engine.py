@@ -114,7 +114,8 @@ class GenerationRequest:
     """Passages to answer from, the best first."""
     request_id: str = ""
     model: str = ""
-    request_class: RequestClass = RequestClass.DEFAULT
+    request_class: RequestClass | None = RequestClass.DEFAULT
+    """None: the caller states none, a rule decides."""
     sampling: Sampling = field(default_factory=Sampling)
     structured_output: StructuredOutput | None = None
     adapter: str = ""

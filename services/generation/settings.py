@@ -35,6 +35,12 @@ class GenerationSettings(ServiceSettings):
     """The same for word overlap, when the embedding service cannot be reached."""
     first_text_seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     """Time an engine has for its first text before the next one is tried."""
+    slow_first_text_seconds: Annotated[float, Field(gt=0, le=600)] = 4.0
+    """A first text that takes longer counts against an engine that has another one behind it."""
+    route_by_question: bool = True
+    """Whether questions whose callers state no class are sorted by rule: for one fact CHEAP, to
+    compare, explain or answer much STRONG, the rest DEFAULT. Needs `engines_cheap` or
+    `engines_strong`."""
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 2048
     """Requests in work and waiting at once; more are refused with a time to come back."""
     vllm_model: str = ""

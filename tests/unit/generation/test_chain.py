@@ -38,12 +38,15 @@ DOWN = UnavailableError(Reason.DEPENDENCY_UNAVAILABLE, "down")
 PASSAGE = "The index is a view."
 
 
-def chain(*engines: Engine, first_text_seconds: float = 5.0, **orders: Any) -> Chain:
+def chain(
+    *engines: Engine, first_text_seconds: float = 5.0, slow_seconds: float = 4.0, **orders: Any
+) -> Chain:
     names = [engine.name for engine in engines]
     return Chain(
         {engine.name: engine for engine in engines},
         {each: orders.get(each.value, names) for each in RequestClass},
         first_text_seconds=first_text_seconds,
+        slow_seconds=slow_seconds,
     )
 
 
@@ -159,7 +162,7 @@ async def test_a_slow_start_gives_the_next_engine_its_chance() -> None:
     _, finished = await collect(tried, ask("a"))
 
     assert finished.engine == "second"
-    assert finished.fallback_reason == "slow: dependency_unavailable"
+    assert finished.fallback_reason == "slow: first_text_late"
 
 
 async def test_a_deadline_leaves_time_for_the_next_engine() -> None:
@@ -251,3 +254,72 @@ async def test_what_the_engine_did_without_is_told() -> None:
     )
 
     assert finished.fallback_reason == "first: dependency_unavailable; embedding_unconfigured"
+
+
+async def test_a_class_nobody_stated_is_found_by_rule() -> None:
+    engines = {name: FakeEngine(name) for name in ("big", "small")}
+    orders = {RequestClass.CHEAP: ["small"], RequestClass.DEFAULT: ["big"]}
+    tried = Chain(
+        engines,
+        {**orders, RequestClass.STRONG: ["big"]},
+        first_text_seconds=5,
+        classify=lambda request: RequestClass.CHEAP,
+    )
+
+    _, ruled = await collect(tried, ask("a", request_class=None))
+    _, stated = await collect(tried, ask("a", request_class=RequestClass.DEFAULT))
+
+    assert (ruled.engine, stated.engine) == ("small", "big")
+
+
+async def test_an_engine_that_is_slow_every_time_is_skipped_while_another_can_serve() -> None:
+    slow = FakeEngine("slow", token_seconds=0.02)
+    tried = chain(slow, FakeEngine("second"), slow_seconds=0.01)
+    for _ in range(11):
+        _, finished = await collect(tried, ask("a"))
+
+    assert finished.engine == "second"
+    assert finished.fallback_reason == "slow: breaker_open"
+
+
+async def test_a_slow_engine_without_another_serves_on() -> None:
+    tried = chain(FakeEngine("slow", token_seconds=0.02), slow_seconds=0.001)
+    for _ in range(11):
+        _, finished = await collect(tried, ask("a"))
+
+    assert finished.engine == "slow"
+
+
+async def test_an_engine_that_hangs_is_skipped_before_its_requests_give_up() -> None:
+    hung = FakeEngine("hung", token_seconds=60)
+    tried = chain(hung, FakeEngine("second"), first_text_seconds=0.5, slow_seconds=0.05)
+    first = [asyncio.create_task(collect(tried, ask("a"))) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    _, finished = await collect(tried, ask("a"))
+
+    assert finished.fallback_reason == "hung: breaker_open"
+    answers = await asyncio.gather(*first)
+    assert {each.fallback_reason for _, each in answers} == {"hung: first_text_late"}
+
+
+async def test_an_engine_is_told_whether_another_could_step_in() -> None:
+    seen: list[bool] = []
+
+    class Noting(FakeEngine):
+        def generate(self, request: GenerationRequest) -> Any:
+            seen.append(request.may_fail_over)
+            return super().generate(request)
+
+    await collect(chain(Noting("first", failure=DOWN), Noting("second")), ask("a"))
+
+    assert seen == [True, False]
+
+
+async def test_a_cancelled_reader_is_not_taken_for_a_late_engine() -> None:
+    engine = FakeEngine(token_seconds=60)
+    with deadline_in(30):
+        task = asyncio.create_task(collect(chain(engine), ask("a")))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
