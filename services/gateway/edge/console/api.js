@@ -10,6 +10,8 @@ export class ApiError extends Error {
   }
 }
 
+const busyStatuses = new Set([429, 503, 504]);
+
 export class Api {
   #key;
   #onRefusedKey;
@@ -23,18 +25,44 @@ export class Api {
     this.#onRefusedKey = onRefusedKey;
   }
 
-  get(path, parameters = {}) {
-    const given = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== "");
-    const query = new URLSearchParams(given).toString();
-    return this.#json(query ? `${path}?${query}` : path, { method: "GET" });
+  /** @param {Object<string, any>} [parameters] empty ones are left out; lists are repeated */
+  get(path, parameters = {}, signal) {
+    return this.#json(withQuery(path, parameters), { method: "GET", signal });
   }
 
   post(path, body, signal) {
     return this.#json(path, { method: "POST", ...this.#body(body), signal });
   }
 
-  delete(path, parameters) {
-    return this.#json(`${path}?${new URLSearchParams(parameters)}`, { method: "DELETE" });
+  put(path, body) {
+    return this.#json(path, { method: "PUT", ...this.#body(body) });
+  }
+
+  patch(path, body) {
+    return this.#json(path, { method: "PATCH", ...this.#body(body) });
+  }
+
+  delete(path, parameters = {}) {
+    return this.#json(withQuery(path, parameters), { method: "DELETE" });
+  }
+
+  /** Posts, and again while the gateway is busy: for work that nobody waits at. */
+  async persist(path, body, signal, attempts = 5) {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.post(path, body, signal);
+      } catch (error) {
+        if (!busyStatuses.has(error.status) || attempt === attempts) throw error;
+        const seconds = error.problem?.retry_after_seconds || 0.2 * 2 ** attempt;
+        await pause(Math.min(seconds, 10) * 1000, signal);
+      }
+    }
+  }
+
+  /** Fetches a file, such as CSV, as a blob. */
+  async blob(path, parameters = {}) {
+    const response = await this.#fetch(withQuery(path, parameters), { method: "GET" });
+    return response.blob();
   }
 
   /**
@@ -56,7 +84,7 @@ export class Api {
    */
   upload(file, fields, onProgress) {
     const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    for (const [name, value] of fields) form.append(name, value);
     form.append("file", file, file.name);
     const request = new XMLHttpRequest();
     request.open("POST", "/v1/documents");
@@ -105,6 +133,27 @@ export class Api {
 /** Path of a document; identifiers may hold slashes. */
 export function documentPath(documentId) {
   return `/v1/documents/${encodeURIComponent(documentId)}`;
+}
+
+/** Waits, unless the signal says not to. */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+function withQuery(path, parameters) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== undefined && each !== null && each !== "") query.append(name, each);
+    }
+  }
+  return query.size ? `${path}?${query}` : path;
 }
 
 async function* serverSentEvents(body) {

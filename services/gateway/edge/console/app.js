@@ -1,18 +1,115 @@
 // Puts the console together: who is signed in, which page is shown.
 
 import { Api } from "./api.js";
-import { AskPage } from "./ask.js";
-import { DocumentsPage } from "./documents.js";
-import { byId, make, showProblem } from "./dom.js";
-import { SearchPage } from "./search.js";
+import { fill, make } from "./dom.js";
+import { AskPage } from "./pages/ask.js";
+import { CollectionsPage } from "./pages/collections.js";
+import { DocumentsPage } from "./pages/documents.js";
+import { EvaluatePage } from "./pages/evaluate.js";
+import { KeysPage } from "./pages/keys.js";
+import { OperationsPage } from "./pages/operations.js";
+import { PeoplePage } from "./pages/people.js";
+import { SearchPage } from "./pages/search.js";
+import { SignIn } from "./pages/sign-in.js";
+import { UsagePage } from "./pages/usage.js";
+import { Session } from "./session.js";
+import { Shell } from "./shell.js";
 
-const storageKey = "cairn.key";
-const session = { api: null, collection: "default" };
-const pages = {
-  ask: new AskPage(session),
-  search: new SearchPage(session),
-  documents: new DocumentsPage(session),
+/** A page has a title, an `element` that lasts as long as the sign-in, and may have `show`, `hide`, `permission`. */
+const kinds = {
+  ask: AskPage,
+  search: SearchPage,
+  documents: DocumentsPage,
+  collections: CollectionsPage,
+  evaluate: EvaluatePage,
+  usage: UsagePage,
+  keys: KeysPage,
+  people: PeoplePage,
+  operations: OperationsPage,
 };
+const storageKey = "cairn.key";
+
+class Console {
+  #session = new Session();
+  #pages = {};
+  #shell = null;
+  #shown = "";
+  #place = make("div", { id: "console" });
+
+  start() {
+    const skip = make("a", { class: "skip", href: "#main" }, "Skip to the content");
+    skip.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.#shell?.focusMain();
+    });
+    document.body.append(skip, this.#place);
+    this.#session.addEventListener("collection", () => {
+      this.#pages[this.#shown]?.hide?.();
+      this.#pages[this.#shown]?.show?.();
+    });
+    window.addEventListener("hashchange", () => {
+      const key = keyFromAddress();
+      if (key) this.#signIn(key);
+      else this.#route(true);
+    });
+    document.addEventListener("keydown", (event) => this.#shortcut(event));
+    const key = keyFromAddress() ?? sessionStorage.getItem(storageKey);
+    if (key) this.#signIn(key);
+    else this.#signOut();
+  }
+
+  async #signIn(key) {
+    const api = new Api(key, (error) => this.#signOut(error));
+    try {
+      await this.#session.begin(api);
+    } catch (error) {
+      if (error.status !== 401) this.#signOut(error);
+      return;
+    }
+    sessionStorage.setItem(storageKey, key);
+    this.#pages = Object.fromEntries(Object.entries(kinds).map(([name, Page]) => [name, new Page(this.#session)]));
+    this.#shell = new Shell(this.#session, this.#pages, () => this.#signOut());
+    fill(this.#place, this.#shell.element);
+    this.#shown = "";
+    this.#route(false);
+  }
+
+  #signOut(error = null) {
+    sessionStorage.removeItem(storageKey);
+    this.#pages[this.#shown]?.hide?.();
+    this.#session.end();
+    this.#pages = {};
+    this.#shell = null;
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+    const page = new SignIn((key) => this.#signIn(key), error);
+    fill(this.#place, page.element);
+    document.title = "Sign in – Cairn";
+    page.focus();
+  }
+
+  #route(isMoved) {
+    if (!this.#shell) return;
+    const wanted = location.hash.slice(1).split("/")[0];
+    const name = wanted in this.#pages ? wanted : this.#shown || "ask";
+    if (name === this.#shown) return;
+    this.#pages[this.#shown]?.hide?.();
+    this.#shown = name;
+    const page = this.#pages[name];
+    this.#shell.show(name, page);
+    if (isMoved) this.#shell.focusTitle();
+    window.scrollTo(0, 0);
+    page.show?.();
+  }
+
+  #shortcut(event) {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, dialog")) return;
+    const input = this.#pages[this.#shown]?.input;
+    if (!input) return;
+    event.preventDefault();
+    input.focus();
+  }
+}
 
 /** Takes a key out of the address (`#key=…`): a link may sign in, and must not stay in the history. */
 function keyFromAddress() {
@@ -22,67 +119,4 @@ function keyFromAddress() {
   return key;
 }
 
-async function signIn(key) {
-  const api = new Api(key, (error) => signOut(error));
-  showProblem(byId("sign-in-problem"), null);
-  try {
-    const { collections } = await api.get("/v1/collections");
-    sessionStorage.setItem(storageKey, key);
-    session.api = api;
-    offerCollections(collections.map(({ name }) => name));
-    byId("key").value = "";
-    route();
-  } catch (error) {
-    if (error.status !== 401) signOut(error);
-  }
-}
-
-function signOut(error) {
-  sessionStorage.removeItem(storageKey);
-  session.api = null;
-  route();
-  showProblem(byId("sign-in-problem"), error ?? null);
-  byId("key").focus();
-}
-
-function offerCollections(names) {
-  const all = [...new Set(["default", ...names])];
-  byId("collection").replaceChildren(...all.map((name) => make("option", { value: name }, name)));
-  session.collection = all.includes(session.collection) ? session.collection : "default";
-  byId("collection").value = session.collection;
-}
-
-function route() {
-  const isSignedIn = session.api !== null;
-  const wanted = location.hash.slice(1);
-  const current = isSignedIn ? (wanted in pages ? wanted : "ask") : "sign-in";
-  byId("pages").hidden = byId("session").hidden = !isSignedIn;
-  byId("page-sign-in").hidden = current !== "sign-in";
-  for (const [name, page] of Object.entries(pages)) {
-    byId(`page-${name}`).hidden = name !== current;
-    const link = document.querySelector(`nav a[href="#${name}"]`);
-    if (name === current) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-    if (name !== current) page.hide?.();
-  }
-  pages[current]?.show();
-}
-
-byId("sign-in").addEventListener("submit", (event) => {
-  event.preventDefault();
-  signIn(byId("key").value.trim());
-});
-byId("sign-out").addEventListener("click", () => signOut());
-byId("collection").addEventListener("change", (event) => {
-  session.collection = event.target.value;
-  route();
-});
-window.addEventListener("hashchange", () => {
-  const key = keyFromAddress();
-  if (key) signIn(key);
-  else if (location.hash !== "#main") route();
-});
-
-const key = keyFromAddress() ?? sessionStorage.getItem(storageKey);
-if (key) signIn(key);
-else route();
+new Console().start();
