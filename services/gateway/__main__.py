@@ -27,9 +27,11 @@ from services.gateway.clients.source_client import SourceClient
 from services.gateway.edge.console_files import ConsoleFiles
 from services.gateway.edge.door import Door
 from services.gateway.edge.exchange import Exchange
-from services.gateway.edge.http import http_app
+from services.gateway.edge.http import VERSION, http_app
 from services.gateway.edge.http_server import HttpServer
 from services.gateway.edge.limits import Rate, RateLimiter
+from services.gateway.edge.mcp.endpoint import McpEndpoint
+from services.gateway.edge.mcp.tools import Tools
 from services.gateway.edge.openai.routes import OpenAiOperations
 from services.gateway.edge.readiness import Readiness
 from services.gateway.file_operations import FileOperations
@@ -142,6 +144,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         operations = _operations(settings, channels, stores, prices)
         door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
+        mcp = McpEndpoint(Tools(operations), VERSION)
         exchange = Exchange(
             http_app(
                 operations,
@@ -149,6 +152,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
                 readiness,
                 ConsoleFiles(),
                 _openai(settings, channels, stores, operations),
+                mcp,
             ),
             door=door,
             telemetry=telemetry,
@@ -165,6 +169,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         await server.start()
         await stack.enter_async_context(stores.ledger.running())
         await stack.enter_async_context(readiness.running(server.set_ready))
+        await stack.enter_async_context(mcp.running())
         async with asyncio.TaskGroup() as group:
             await server.http.start(group)
             get_logger().info("listening for http", host=settings.http_host, port=http_port)

@@ -27,6 +27,7 @@ from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
+    from services.gateway.edge.mcp.endpoint import McpEndpoint
     from services.gateway.edge.readiness import Readiness
     from services.gateway.key_desk import KeyDesk
     from services.gateway.operations import Operations
@@ -43,6 +44,7 @@ def http_app(
     readiness: Readiness,
     console: ConsoleFiles,
     openai: OpenAiOperations,
+    mcp: McpEndpoint,
 ) -> FastAPI:
     """Returns the application, to be wrapped in an `Exchange`."""
     app = FastAPI(
@@ -64,6 +66,7 @@ def http_app(
     )
     for router in routers:
         app.include_router(router)
+    app.router.routes.append(Route("/mcp", endpoint=mcp))
     _add_status_routes(app, readiness)
     _add_console(app, console)
     _add_error_forms(app)

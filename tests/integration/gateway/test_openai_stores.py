@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import openai
 import pytest
@@ -11,7 +12,7 @@ from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from services.rpc.errors import Reason, UnavailableError
 from tests.integration.gateway.test_openai import client_of
 from tests.kit.downstream import TEXT
-from tests.kit.gateway import RunningGateway
+from tests.kit.gateway import RunningGateway, running_gateway
 
 QUESTION = "How does granite form?"
 FILE_SEARCH = {"type": "file_search", "vector_store_ids": ["default"]}
@@ -145,8 +146,8 @@ async def test_what_responses_do_not_offer_is_said(gw: RunningGateway) -> None:
             assert caught.value.type == "invalid_request_error", options
         with pytest.raises(openai.NotFoundError):
             await client.responses.create(model="gpt-9", input="x")
+        tool = {**FILE_SEARCH, "vector_store_ids": ["absent"]}
         with pytest.raises(openai.NotFoundError):
-            tool = {**FILE_SEARCH, "vector_store_ids": ["absent"]}
             await client.responses.create(model="cairn", input="x", tools=[tool], stream=True)
 
 
@@ -230,8 +231,12 @@ async def test_files_are_their_senders_alone(gw: RunningGateway) -> None:
         assert (await admin.files.retrieve(file.id)).id == file.id
 
 
-async def test_file_quota_of_a_tenant_holds(gw: RunningGateway) -> None:
-    assert gw.settings.max_tenant_file_bytes > 1e9
+async def test_file_quota_of_a_tenant_holds(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, max_tenant_file_bytes=10) as gw, client_of(gw) as client:
+        await client.files.create(file=("a.txt", b"123456"), purpose="assistants")
+        with pytest.raises(openai.RateLimitError) as caught:
+            await client.files.create(file=("b.txt", b"123456"), purpose="assistants")
+        assert caught.value.code == "quota_exceeded"
 
 
 async def test_vector_store_is_a_collection(gw: RunningGateway) -> None:
@@ -321,7 +326,7 @@ async def test_search_of_a_vector_store(gw: RunningGateway) -> None:
         assert hit.file_id == "rocks/granite.md"
         assert hit.content[0].text == TEXT[: TEXT.index(" Basalt")]
         (request,) = gw.down.retrieval.search.requests("Search")
-        operands = request.filter.all_of.filters
+        operands = request.options.filter.all_of.filters
         assert operands[0].range.gte.integer == 1900
         assert operands[1].negated.one_of.field == "kind"
         assert gw.down.embedding.rerank.calls
@@ -335,11 +340,9 @@ async def test_search_of_a_vector_store(gw: RunningGateway) -> None:
             {"max_num_results": 51},
             {"query": ""},
         ):
+            search = client.vector_stores.search("default", **({"query": "granite"} | options))
             with pytest.raises(openai.BadRequestError):
-                client_page = client.vector_stores.search(
-                    "default", **({"query": "granite"} | options)
-                )
-                await client_page
+                await search
         with pytest.raises(openai.NotFoundError):
             await client.vector_stores.search("Absent!", query="granite")
         gw.down.retrieval.search.error = UnavailableError(Reason.NOT_READY, "away")
