@@ -106,8 +106,14 @@ def sense_of(query: str) -> Sense:
         sum(token in _NEGATIONS for token in tokens),
         frozenset(asking),
         frozenset(token for token in tokens if token in _TURNING),
-        tuple(word for word in content_words(bare) if word not in _FILLERS),
+        tuple(word for word in map(_singular, content_words(bare)) if word not in _FILLERS),
     )
+
+
+def _singular(word: str) -> str:
+    """Returns a word without the "s" of plurals and third persons."""
+    is_ending = len(word) > 3 and word.endswith("s") and word[-2] not in "siu"
+    return word[:-1] if is_ending else word
 
 
 def is_same(one: Sense, other: Sense) -> bool:

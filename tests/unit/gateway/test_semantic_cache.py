@@ -21,6 +21,7 @@ PARAPHRASE = "Please tell me what granite is"
         ("What is granite?", "what is granite"),
         ("What is granite?", "Please tell me: what is granite?"),
         ("What's the capital of France?", "What is the capital of France"),
+        ("Which number does the notice say?", "tell me which number the notice says"),
         ("How many rooms does the hotel have?", "how many rooms does this hotel have??"),
     ],
 )
