@@ -1,6 +1,7 @@
 import datetime
 
 from cairn.gateway.v1 import identity_pb2 as _identity_pb2
+from cairn.gateway.v1 import sources_pb2 as _sources_pb2
 from cairn.types.v1 import metadata_pb2 as _metadata_pb2
 from cairn.types.v1 import passage_pb2 as _passage_pb2
 from cairn.types.v1 import usage_pb2 as _usage_pb2

@@ -5,6 +5,7 @@ import warnings
 
 from cairn.gateway.v1 import gateway_service_pb2 as cairn_dot_gateway_dot_v1_dot_gateway__service__pb2
 from cairn.gateway.v1 import identity_pb2 as cairn_dot_gateway_dot_v1_dot_identity__pb2
+from cairn.gateway.v1 import sources_pb2 as cairn_dot_gateway_dot_v1_dot_sources__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
 GRPC_VERSION = grpc.__version__
@@ -231,6 +232,56 @@ class GatewayServiceStub(object):
                 '/cairn.gateway.v1.GatewayService/VerifyAudit',
                 request_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.FromString,
+                _registered_method=True)
+        self.PutSource = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/PutSource',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceResponse.FromString,
+                _registered_method=True)
+        self.GetSource = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetSource',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceResponse.FromString,
+                _registered_method=True)
+        self.ListSources = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListSources',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesResponse.FromString,
+                _registered_method=True)
+        self.ListSourceItems = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListSourceItems',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsResponse.FromString,
+                _registered_method=True)
+        self.SyncSource = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/SyncSource',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceResponse.FromString,
+                _registered_method=True)
+        self.DeleteSource = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteSource',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceResponse.FromString,
+                _registered_method=True)
+        self.GetEnrichment = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetEnrichment',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentResponse.FromString,
+                _registered_method=True)
+        self.SetEnrichment = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/SetEnrichment',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/Embed',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListModels',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
 
 
@@ -512,6 +563,76 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutSource(self, request, context):
+        """Creates a source, or replaces its settings; it is synchronised at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSource(self, request, context):
+        """Returns a source with the state of its synchronisation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSources(self, request, context):
+        """Lists sources with their states.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSourceItems(self, request, context):
+        """Lists what was found in a source: which document each item became, or why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SyncSource(self, request, context):
+        """Asks for a synchronisation: of everything, or of the named items as an event does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSource(self, request, context):
+        """Deletes a source with the documents that came from it, or keeps those.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEnrichment(self, request, context):
+        """Returns what is found out about a collection's documents when they are taken in.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetEnrichment(self, request, context):
+        """Sets what is found out about documents that are taken in from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Returns vectors of texts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Lists the models that texts are embedded and answers are written with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -709,6 +830,56 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.VerifyAudit,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.SerializeToString,
+            ),
+            'PutSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutSource,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceResponse.SerializeToString,
+            ),
+            'GetSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSource,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceResponse.SerializeToString,
+            ),
+            'ListSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSources,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesResponse.SerializeToString,
+            ),
+            'ListSourceItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSourceItems,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsResponse.SerializeToString,
+            ),
+            'SyncSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.SyncSource,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceResponse.SerializeToString,
+            ),
+            'DeleteSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSource,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceResponse.SerializeToString,
+            ),
+            'GetEnrichment': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEnrichment,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentResponse.SerializeToString,
+            ),
+            'SetEnrichment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetEnrichment,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1766,6 +1937,276 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/VerifyAudit',
             cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_identity__pb2.VerifyAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/PutSource',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.PutSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetSource',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.GetSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListSources',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourcesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSourceItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListSourceItems',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListSourceItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SyncSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/SyncSource',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.SyncSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteSource',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.DeleteSourceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEnrichment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetEnrichment',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.GetEnrichmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetEnrichment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/SetEnrichment',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.SetEnrichmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/Embed',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListModels',
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,
