@@ -128,6 +128,14 @@ class Breaker:
         return BreakerState.HALF_OPEN if self.pause_left_seconds <= 0 else BreakerState.OPEN
 
     @property
+    def would_pass(self) -> bool:
+        """Whether `enter` would let a call through now."""
+        state = self.state
+        return state is BreakerState.CLOSED or (
+            state is BreakerState.HALF_OPEN and self._probe is None
+        )
+
+    @property
     def pause_left_seconds(self) -> float:
         """Until a call is let through to try; 0 or less: now."""
         if self._opened_at is None:
@@ -139,10 +147,9 @@ class Breaker:
 
         While half open one call at a time passes.
         """
-        state = self.state
-        is_probe = state is BreakerState.HALF_OPEN and self._probe is None
-        if state is not BreakerState.CLOSED and not is_probe:
+        if not self.would_pass:
             return None
+        is_probe = self._opened_at is not None
         call = BreakerCall(self, self._clock(), is_probe=is_probe)
         self._running[call] = None
         if is_probe:

@@ -92,6 +92,14 @@ BULKHEAD_REFUSED = Counter(
     "Calls not made because too many were on their way.",
     ["dependency"],
 )
+REPLICAS_USABLE = Gauge(
+    "cairn_replicas_usable", "Replicas that requests are placed on.", ["dependency"]
+)
+PLACEMENTS = Counter(
+    "cairn_placements_total",
+    "Requests placed on replicas: new keys, remembered ones, and requests without one.",
+    ["dependency", "how"],
+)
 
 
 def serve_metrics(host: str, port: int, data_dir: Path | None = None) -> int:
