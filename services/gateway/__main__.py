@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
@@ -37,6 +38,7 @@ from services.gateway.edge.readiness import Readiness
 from services.gateway.file_operations import FileOperations
 from services.gateway.key_desk import KeyDesk
 from services.gateway.operations import Operations
+from services.gateway.overview import LedgerToday, OverviewDesk, Process
 from services.gateway.pipeline.rag import RagPipeline
 from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
@@ -145,6 +147,18 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
         mcp = McpEndpoint(Tools(operations), VERSION)
+        admission = Admission(settings.max_requests_in_flight, "http_requests")
+        overview = OverviewDesk(
+            Process(
+                version=metadata.version("cairn-rag"),
+                health=readiness.view,
+                requests_in_flight=lambda: round(admission.cost_in_flight),
+                recent_traces=telemetry.recent.list,
+                caches=operations.caches.figures,
+            ),
+            IngestionClient(channels["ingestion"]),
+            LedgerToday(stores.ledger, prices.currency),
+        )
         exchange = Exchange(
             http_app(
                 operations,
@@ -153,10 +167,11 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
                 ConsoleFiles(),
                 _openai(settings, channels, stores, operations),
                 mcp,
+                overview,
             ),
             door=door,
             telemetry=telemetry,
-            admission=Admission(settings.max_requests_in_flight, "http_requests"),
+            admission=admission,
             uploads=Admission(settings.max_upload_bytes_in_flight, "http_upload_bytes"),
             timeout_seconds=settings.request_timeout_seconds,
             is_draining=lambda: readiness.is_draining,

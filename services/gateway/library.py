@@ -59,6 +59,23 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of a document that is searched by itself."""
+
+    chunk_id: str
+    ordinal: int
+    """Place among the document's chunks, from 0."""
+    start: int
+    """First character in the document's text, in Unicode code points."""
+    end: int
+    text: str
+    """Exactly the document's text[start:end]."""
+    heading_path: tuple[str, ...]
+    page: int
+    """Page of the source it starts on, from 1; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """What became of one submitted document."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway.audit.trail import note_subjects
 from services.gateway.identity import Caller, Operation
-from services.gateway.library import STATES, Collection, Document, Submission
+from services.gateway.library import STATES, Chunk, Collection, Document, Submission
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
 from services.gateway.submissions import check_accepted
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _COLLECTION_CALLS = 8
 _MAX_EMBED_TEXTS = 256
+_MAX_ORDINAL_DIGITS = 9
 
 
 class Operations:
@@ -243,6 +244,30 @@ class Operations:
             await self._retrieval.get_collection(caller.scope, collection)
         return Page(await self._visible(caller, collection, jobs), token)
 
+    async def list_chunks(
+        self,
+        caller: Caller,
+        collection: str,
+        document_id: str,
+        page_size: int = 0,
+        page_token: str = "",
+    ) -> Page[Chunk]:
+        """Returns a page of a document's chunks, in their order.
+
+        Raises:
+            NotFoundError: there is no such document in the index, or none the caller may read.
+        """
+        collection = check_collection(collection)
+        caller.require(Operation.READ_DOCUMENTS, collection)
+        check_document_id(document_id)
+        note_subjects("document", (document_id,))
+        size, first = page_size_of(page_size), _ordinal(page_token)
+        chunks = await self._retrieval.get_chunks(caller.scope, collection, document_id)
+        if chunks is None:
+            raise _no_document()
+        last = first + size
+        return Page(chunks[first:last], str(last) if last < len(chunks) else "")
+
     async def delete_document(self, caller: Caller, collection: str, document_id: str) -> None:
         """Deletes a document everywhere.
 
@@ -407,6 +432,14 @@ def _no_document() -> NotFoundError:
     return NotFoundError(
         Reason.DOCUMENT_NOT_FOUND, "there is no such document, or none this key may read"
     )
+
+
+def _ordinal(page_token: str) -> int:
+    if not page_token:
+        return 0
+    if not page_token.isdecimal() or len(page_token) > _MAX_ORDINAL_DIGITS:
+        raise InvalidArgumentError.for_field("page_token", "is not one that was given out")
+    return int(page_token)
 
 
 def _collection_name(name: str) -> str:

@@ -11,6 +11,7 @@ from cairn.types.v1 import metadata_pb2
 
 from services.filters.proto import value_to_proto
 from services.gateway.library import Document, Submission
+from services.gateway.overview import QueueFigures
 from services.rpc.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -184,6 +185,23 @@ class IngestionClient:
             timeout=_TIMEOUT_SECONDS,
         )
         return tuple(_document(job) for job in response.jobs), response.next_page_token
+
+    async def queue_figures(self, scope: Scope) -> QueueFigures:
+        """Returns how many jobs of the tenant wait, run, failed and are done.
+
+        Raises:
+            ServiceError: the service does not answer.
+        """
+        stats = await self._stub.GetQueueStats(
+            pb.GetQueueStatsRequest(scope=scope_to_proto(scope)), timeout=_TIMEOUT_SECONDS
+        )
+        return QueueFigures(
+            queued_count=stats.queued_count,
+            running_count=stats.running_count,
+            dead_letter_count=stats.dead_letter_count,
+            ready_count=stats.ready_count,
+            oldest_job_age_seconds=stats.oldest_job_age.ToMilliseconds() / 1e3,
+        )
 
     async def retry(self, scope: Scope, job_id: str) -> Document | None:
         """Queues a failed job again; None when ingestion reports no such job.

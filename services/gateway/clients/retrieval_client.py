@@ -17,7 +17,7 @@ from services.gateway.clients.passages_proto import (
     passages_from_proto,
     usage_from_proto,
 )
-from services.gateway.library import Collection, NewCollection, StoredDocument
+from services.gateway.library import Chunk, Collection, NewCollection, StoredDocument
 from services.gateway.pipeline.ports import Retrieved, SearchPlan, Vector
 from services.gateway.requests import Mode
 from services.rpc.scope_proto import scope_to_proto
@@ -138,6 +138,25 @@ class RetrievalClient:
             timeout=_TIMEOUT_SECONDS,
         )
         return {each.document_id: _document(each) for each in response.documents}
+
+    async def get_chunks(
+        self, scope: Scope, collection: str, document_id: str
+    ) -> tuple[Chunk, ...] | None:
+        """Returns a document's chunks in order; None where it is not there or may not be read.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.GetDocuments(
+            pb.GetDocumentsRequest(
+                scope=scope_to_proto(scope),
+                collection=collection,
+                document_ids=[document_id],
+                include_chunks=True,
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        return _chunks(response.documents[0]) if response.documents else None
 
     async def scroll_documents(
         self, scope: Scope, collection: str, page_size: int, page_token: str
@@ -301,6 +320,21 @@ def _document(message: pb.Document) -> StoredDocument:
         committed_at=message.committed_at.ToDatetime()
         if message.HasField("committed_at")
         else None,
+    )
+
+
+def _chunks(message: pb.Document) -> tuple[Chunk, ...]:
+    return tuple(
+        Chunk(
+            chunk_id=each.chunk_id,
+            ordinal=ordinal,
+            start=each.start,
+            end=each.end,
+            text=message.text[each.start : each.end],
+            heading_path=tuple(each.heading_path),
+            page=each.page,
+        )
+        for ordinal, each in enumerate(message.chunks)
     )
 
 

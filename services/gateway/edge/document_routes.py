@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 from starlette.responses import Response
 
 from services.gateway.edge.bodies import SubmitDocumentsBody, read_metadata
-from services.gateway.edge.render import render_document, render_submission
+from services.gateway.edge.render import render_chunk, render_document, render_submission
 from services.gateway.edge.routing import (
     CallerDependency,
     JsonResponse,
@@ -26,7 +26,12 @@ from services.gateway.edge.source_views import DeletedView, render_deleted
 from services.gateway.edge.strict_json import parse_json
 from services.gateway.edge.upload_form import FORM_FIELDS, form_documents
 from services.gateway.edge.validation import validation_error
-from services.gateway.edge.views import DocumentsView, OneDocumentView, SubmissionsView
+from services.gateway.edge.views import (
+    ChunksView,
+    DocumentsView,
+    OneDocumentView,
+    SubmissionsView,
+)
 from services.gateway.library import Submission
 from services.gateway.operations import Operations
 from services.gateway.requests import NewDocument
@@ -71,6 +76,13 @@ class DocumentParameters(CollectionParameter):
     """Which collection, and how much of the document."""
 
     omit_text: bool = False
+
+
+class ListChunksParameters(ListParameters):
+    """Page of a document's chunks."""
+
+    document_id: str
+    collection: str = ""
 
 
 class ListDocumentsParameters(ListParameters):
@@ -155,6 +167,25 @@ def _add_list_routes(router: APIRouter, operations: Operations) -> None:
         return JsonResponse(
             {
                 "documents": [render_document(each) for each in page.entries],
+                "next_page_token": page.next_page_token,
+            }
+        )
+
+    @router.get("/chunks", operation_id="list_chunks", responses={200: {"model": ChunksView}})
+    async def list_chunks(
+        caller: CallerDependency, parameters: Annotated[ListChunksParameters, Query()]
+    ) -> Response:
+        """Lists the parts of a document that are searched, in their order."""
+        page = await operations.list_chunks(
+            caller,
+            parameters.collection,
+            parameters.document_id,
+            parameters.page_size,
+            parameters.page_token,
+        )
+        return JsonResponse(
+            {
+                "chunks": [render_chunk(each) for each in page.entries],
                 "next_page_token": page.next_page_token,
             }
         )

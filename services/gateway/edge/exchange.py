@@ -124,8 +124,9 @@ class Exchange:
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             if _needs_key(scope["path"]):
-                with stage("auth"):
+                with stage("auth") as auth:
                     admitted = await self._door.admit(_header(scope, b"authorization"))
+                    auth.set_attribute("cairn.tenant", admitted.caller.scope.tenant)
                 answer.extra_headers = admitted.allowance.headers()
                 admitted.allowance.check()
                 scope["state"]["caller"] = admitted.caller

@@ -17,6 +17,7 @@ from services.gateway.edge.collection_routes import collection_routes
 from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
 from services.gateway.edge.document_routes import document_routes
 from services.gateway.edge.openai.routes import OpenAiOperations, openai_routes
+from services.gateway.edge.operations_routes import operations_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from services.gateway.edge.readiness import Readiness
     from services.gateway.key_desk import KeyDesk
     from services.gateway.operations import Operations
+    from services.gateway.overview import OverviewDesk
 
 VERSION = "1.0.0"
 """Version of the API, not of the program."""
@@ -45,6 +47,7 @@ def http_app(
     console: ConsoleFiles,
     openai: OpenAiOperations,
     mcp: McpEndpoint,
+    overview: OverviewDesk,
 ) -> FastAPI:
     """Returns the application, to be wrapped in an `Exchange`."""
     app = FastAPI(
@@ -63,6 +66,7 @@ def http_app(
         source_routes(operations),
         account_routes(operations, keys),
         openai_routes(operations, openai),
+        operations_routes(overview),
     )
     for router in routers:
         app.include_router(router)

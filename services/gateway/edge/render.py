@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from services.filters.values import Value
     from services.gateway.answer import Answer, Citation, SearchResult, StageExplanation
     from services.gateway.keys import ApiKey
-    from services.gateway.library import Collection, Document, Submission
+    from services.gateway.library import Chunk, Collection, Document, Submission
     from services.gateway.passages import Metadata, ScoredPassage
     from services.gateway.store.ledger import UsageRow
 
@@ -150,6 +150,19 @@ def render_document(document: Document) -> Json:
         "text": document.text,
         "metadata": render_metadata(document.metadata),
         "warnings": list(document.warnings),
+    }
+
+
+def render_chunk(chunk: Chunk) -> Json:
+    """Returns a chunk."""
+    return {
+        "chunk_id": chunk.chunk_id,
+        "ordinal": chunk.ordinal,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "heading_path": list(chunk.heading_path),
+        "page": chunk.page,
     }
 
 

@@ -208,6 +208,25 @@ class DocumentsView(View):
     next_page_token: str
 
 
+class ChunkView(View):
+    """A part of a document; `text` is the document's text[start:end]."""
+
+    chunk_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    heading_path: list[str]
+    page: int
+
+
+class ChunksView(View):
+    """A page of a document's chunks, in their order."""
+
+    chunks: list[ChunkView]
+    next_page_token: str
+
+
 class SubmissionView(View):
     """What became of one document; `document` is null when it was refused."""
 

@@ -64,6 +64,7 @@ class Operation(enum.Enum):
     CREATE_COLLECTION = ("create_collection", Role.EDITOR)
     DELETE_COLLECTION = ("delete_collection", Role.OPERATOR)
     READ_USAGE = ("read_usage", Role.OPERATOR)
+    READ_OPERATIONS = ("read_operations", Role.OPERATOR)
     READ_SELF = ("read_self", Role.VIEWER, True)
     MANAGE_KEYS = ("manage_keys", Role.ADMIN)
     MANAGE_USERS = ("manage_users", Role.ADMIN)
