@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
-from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.filters.values import FieldType
@@ -34,6 +33,7 @@ from services.gateway.requests import (
     Verification,
 )
 from services.gateway.sources import DeleteAsk
+from services.gateway.source_rpcs import SourceRpcs
 from services.gateway.store.feedback import Feedback
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from services.gateway.edge.door import Door
     from services.gateway.identity import Caller
     from services.gateway.operations import Operations
+    from services.gateway.chat_operations import ChatOperations
 
 _MODES = {
     pb.SEARCH_MODE_UNSPECIFIED: Mode.HYBRID,
@@ -65,7 +66,7 @@ _MAX_EVENTS = 64
 T = TypeVar("T")
 
 
-class GatewayServicer(rpc.GatewayServiceServicer):
+class GatewayServicer(SourceRpcs):
     """Serves the contract.
 
     Args:
@@ -73,12 +74,16 @@ class GatewayServicer(rpc.GatewayServiceServicer):
         door: Lets callers in.
         timeout_seconds: Deadline of a call that has none.
     """
+        chat: What it does with models alone.
 
-    def __init__(self, operations: Operations, door: Door, timeout_seconds: float) -> None:
+    def __init__(
+        self, operations: Operations, chat: ChatOperations, door: Door, timeout_seconds: float
+    ) -> None:
         self._operations = operations
         self._door = door
         self._timeout_seconds = timeout_seconds
 
+        self._chat = chat
     async def Query(  # noqa: N802 - the contract's name
         self, request: pb.QueryRequest, context: grpc.aio.ServicerContext
     ) -> pb.QueryResponse:
