@@ -147,6 +147,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
         mcp = McpEndpoint(Tools(operations), VERSION)
+        openai = _openai(settings, channels, stores, operations)
         admission = Admission(settings.max_requests_in_flight, "http_requests")
         overview = OverviewDesk(
             Process(
@@ -165,7 +166,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
                 KeyDesk(stores.keys),
                 readiness,
                 ConsoleFiles(),
-                _openai(settings, channels, stores, operations),
+                openai,
                 mcp,
                 overview,
             ),
@@ -177,7 +178,9 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
             is_draining=lambda: readiness.is_draining,
         )
         server = GatewayServer(settings, telemetry, readiness, exchange)
-        servicer = GatewayServicer(operations, door, settings.query_timeout_seconds)
+        servicer = GatewayServicer(
+            operations, openai.chat, door, settings.query_timeout_seconds
+        )
         rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
         # Before any task group: a start-up error must not be wrapped in an exception group.
         http_port = server.http.bind()
