@@ -32,8 +32,8 @@ from services.gateway.requests import (
     Turn,
     Verification,
 )
-from services.gateway.sources import DeleteAsk
 from services.gateway.source_rpcs import SourceRpcs
+from services.gateway.sources import DeleteAsk
 from services.gateway.store.feedback import Feedback
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError
@@ -42,10 +42,10 @@ from services.rpc.telemetry import current_trace_id
 if TYPE_CHECKING:
     import grpc
 
+    from services.gateway.chat_operations import ChatOperations
     from services.gateway.edge.door import Door
     from services.gateway.identity import Caller
     from services.gateway.operations import Operations
-    from services.gateway.chat_operations import ChatOperations
 
 _MODES = {
     pb.SEARCH_MODE_UNSPECIFIED: Mode.HYBRID,
@@ -71,19 +71,19 @@ class GatewayServicer(SourceRpcs):
 
     Args:
         operations: What the gateway does.
+        chat: What it does with models alone.
         door: Lets callers in.
         timeout_seconds: Deadline of a call that has none.
     """
-        chat: What it does with models alone.
 
     def __init__(
         self, operations: Operations, chat: ChatOperations, door: Door, timeout_seconds: float
     ) -> None:
         self._operations = operations
+        self._chat = chat
         self._door = door
         self._timeout_seconds = timeout_seconds
 
-        self._chat = chat
     async def Query(  # noqa: N802 - the contract's name
         self, request: pb.QueryRequest, context: grpc.aio.ServicerContext
     ) -> pb.QueryResponse:
