@@ -26,6 +26,7 @@ class Load:
     """What the clients saw."""
 
     answered: int = 0
+    streamed: int = 0
     failures: list[str] = field(default_factory=list)
     submitted: list[str] = field(default_factory=list)
 
@@ -109,6 +110,34 @@ async def _client(suite: Suite, load: Load, number: int, stop: asyncio.Event) ->
             await asyncio.sleep(0.02)
 
 
+async def _streams(suite: Suite, load: Load, stop: asyncio.Event) -> None:
+    """Reads answers as they are written: one that has begun comes to its end."""
+    gateways, turn = _gateways(suite), 0
+    headers = {"Authorization": f"Bearer {suite.api_key}", "x-cairn-cache": "off"}
+    body = {"query": "How does granite form?", "stream": True}
+    async with httpx.AsyncClient(headers=headers, timeout=20, trust_env=False) as client:
+        while not stop.is_set():
+            turn += 1
+            url, text = gateways[turn % len(gateways)], ""
+            try:
+                async with client.stream("POST", f"{url}/v1/query", json=body) as response:
+                    if response.status_code == 503:  # draining: nothing has begun
+                        continue
+                    async for piece in response.aiter_text():
+                        text += piece
+            except httpx.ConnectError:
+                continue
+            except httpx.TransportError as error:
+                if text:
+                    load.failures.append(f"a stream broke: {error!r} after {text[-200:]}")
+                continue
+            events = [line for line in text.splitlines() if line.startswith("event: ")]
+            if response.status_code != 200 or not events or events[-1] != "event: response":
+                load.failures.append(f"a stream ended: {response.status_code} {text[-300:]}")
+            load.streamed += 1
+            await asyncio.sleep(0.02)
+
+
 async def _gone(pid: int) -> float:
     """Seconds until the process has ended; the supervisor reaps it."""
     began = time.monotonic()
@@ -132,6 +161,8 @@ async def load(replicated: Suite) -> AsyncIterator[Load]:
     async with asyncio.TaskGroup() as group:
         for number in range(4):
             group.create_task(_client(replicated, load, number, stop))
+        for _ in range(2):
+            group.create_task(_streams(replicated, load, stop))
         await asyncio.sleep(1)
         yield load
         stop.set()
@@ -142,7 +173,7 @@ async def load(replicated: Suite) -> AsyncIterator[Load]:
 async def test_sigterm_under_load_fails_no_request(
     replicated: Suite, load: Load, service: str
 ) -> None:
-    before = load.answered
+    before, streamed = load.answered, load.streamed
     process = replicated.state().of_service(service)[0]
     os.kill(process.pid, signal.SIGTERM)
     seconds = await _gone(process.pid)
@@ -151,6 +182,7 @@ async def test_sigterm_under_load_fails_no_request(
     await asyncio.sleep(1)
     assert not load.failures, load.failures[:10]
     assert load.answered > before + 10
+    assert load.streamed > streamed + 5
     assert seconds <= DRAIN_SECONDS
     assert '"drained"' in log
 
