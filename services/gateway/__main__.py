@@ -21,6 +21,7 @@ from services.gateway.caches.store import BoundedStore
 from services.gateway.chat_operations import ChatOperations
 from services.gateway.clients.embedding_client import EmbeddingClient
 from services.gateway.clients.generation_client import GenerationClient
+from services.gateway.clients.guards import guards
 from services.gateway.clients.health_probe import HealthProbe
 from services.gateway.clients.ingestion_client import IngestionClient
 from services.gateway.clients.retrieval_client import RetrievalClient
@@ -56,6 +57,7 @@ from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
+from services.rpc.replicas import Replicas
 from services.rpc.server import RpcServer, run_service
 from services.rpc.settings import load_settings
 from services.rpc.telemetry import Telemetry, start_telemetry
@@ -66,6 +68,8 @@ from services.sql.writer import GroupWriter
 
 if TYPE_CHECKING:
     import grpc
+
+    from services.rpc.guard import Guard
 
 SERVICES = ("embedding", "retrieval", "generation", "ingestion")
 
@@ -140,14 +144,21 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
     async with contextlib.AsyncExitStack() as stack:
         prices = _prices(settings)
         stores = await stack.enter_async_context(_stores(settings, prices))
+        guarded = guards()
         channels = {
-            name: await stack.enter_async_context(_channel(settings, name)) for name in SERVICES
+            name: await stack.enter_async_context(_channel(settings, name, guarded[name]))
+            for name in SERVICES
         }
-        operations = _operations(settings, channels, stores, prices)
+        generation = GenerationClient(
+            channels["generation"],
+            await stack.enter_async_context(_replicas(settings).running()),
+            guarded["generation"],
+        )
+        operations = _operations(settings, channels, generation, stores, prices)
         door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
         mcp = McpEndpoint(Tools(operations), VERSION)
-        openai = _openai(settings, channels, stores, operations)
+        openai = _openai(settings, generation, stores, operations)
         admission = Admission(settings.max_requests_in_flight, "http_requests")
         overview = OverviewDesk(
             Process(
@@ -236,18 +247,31 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
 
 
 @contextlib.asynccontextmanager
-async def _channel(settings: GatewaySettings, name: str) -> AsyncIterator[grpc.aio.Channel]:
+async def _channel(
+    settings: GatewaySettings, name: str, guard: Guard
+) -> AsyncIterator[grpc.aio.Channel]:
     """Opens a channel; the gateway is the one hop that repeats failed calls."""
     try:
         channel = open_channel(
             getattr(settings, f"{name}_target"),
-            retries=True,
+            guard=guard,
             max_message_bytes=settings.max_message_bytes,
         )
     except ValueError as error:
         raise StartupError(f"CAIRN_GATEWAY_{name.upper()}_TARGET: {error}") from error
     async with channel:
         yield channel
+
+
+def _replicas(settings: GatewaySettings) -> Replicas:
+    """Returns the generation replicas, which are asked by what they have in their caches."""
+    return Replicas(
+        "generation",
+        settings.generation_target,
+        open_replica=lambda address: open_channel(
+            address, max_message_bytes=settings.max_message_bytes
+        ),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -274,12 +298,12 @@ async def _limiter(settings: GatewaySettings) -> AsyncIterator[RateLimiter]:
 def _operations(
     settings: GatewaySettings,
     channels: dict[str, grpc.aio.Channel],
+    generation: GenerationClient,
     stores: _Stores,
     prices: PriceTable,
 ) -> Operations:
     embedding = EmbeddingClient(channels["embedding"])
     retrieval = RetrievalClient(channels["retrieval"])
-    generation = GenerationClient(channels["generation"])
     pipeline = RagPipeline(
         embedder=embedding,
         reranker=embedding,
@@ -313,14 +337,14 @@ def _operations(
 
 def _openai(
     settings: GatewaySettings,
-    channels: dict[str, grpc.aio.Channel],
+    generation: GenerationClient,
     stores: _Stores,
     operations: Operations,
 ) -> OpenAiOperations:
     files = FileOperations(stores.files, settings.max_tenant_file_bytes)
     return OpenAiOperations(
         chat=ChatOperations(
-            GenerationClient(channels["generation"]), stores.ledger, settings.query_timeout_seconds
+            generation, stores.ledger, settings.query_timeout_seconds
         ),
         files=files,
         vector_stores=VectorStoreOperations(operations, files, stores.labels),

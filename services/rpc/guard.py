@@ -183,7 +183,7 @@ class Guard:
             left = ends_at - time.monotonic()
             try:
                 if is_read and may_repeat:
-                    answer = await self._within(left / 2, left, attempt)
+                    answer = await self.hurry(left / 2, left, attempt)
                 else:
                     answer = await attempt(left)
             except ServiceError as error:
@@ -217,10 +217,14 @@ class Guard:
         await asyncio.sleep(pause)
         return True
 
-    async def _within(
+    async def hurry(
         self, patience: float, left: float, attempt: Callable[[float], Awaitable[T]]
     ) -> T:
-        """Runs an attempt; gives it up after `patience` seconds if a repetition can be paid."""
+        """Runs an attempt; gives it up after `patience` seconds if a repetition can be paid.
+
+        Raises:
+            DeadlineExceededError: it was given up; `repeats` says yes to it.
+        """
         if patience < _LEAST_WAIT_SECONDS or self._budget is None:
             return await attempt(left)
         budget, loop = self._budget, asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,16 @@ from cairn.generation.v1 import generation_service_pb2_grpc as rpc
 from services.gateway.clients.passages_proto import passages_to_proto, usage_from_proto
 from services.gateway.pipeline.ports import Finished, Prompt, Quote, Started, Wrote
 from services.gateway.requests import Speaker
+from services.rpc.errors import ServiceError
+from services.rpc.guard import ATTEMPTS
+from services.rpc.placement import placement_key
 from services.rpc.scope_proto import scope_to_proto
 
 if TYPE_CHECKING:
     import grpc
 
+    from services.rpc.guard import Guard
+    from services.rpc.replicas import Replicas, Visit
     from services.rpc.scope import Scope
 
 _TIMEOUT_SECONDS = 10.0
@@ -27,6 +33,11 @@ _FINISH_REASONS = {
     pb.FINISH_REASON_REFUSED: "refused",
     pb.FINISH_REASON_DEADLINE: "deadline",
 }
+_CHARACTERS_PER_TOKEN = 4
+_OUTPUT_TOKENS = 256
+"""What an answer is taken to be when no limit is given."""
+_KEY_PASSAGES = 2
+"""Passages that make the key: more would tear questions apart whose prompts begin alike."""
 _ROLES = {Speaker.USER: pb.ROLE_USER, Speaker.ASSISTANT: pb.ROLE_ASSISTANT}
 
 
@@ -42,12 +53,19 @@ class GenerationModel:
 class GenerationClient:
     """Calls `cairn.generation.v1.GenerationService`.
 
+    Answers are asked for at the replica that has the prompt's beginning in its cache. One that
+    fails before any text has been passed on is asked for again, at another replica.
+
     Args:
-        channel: To its replicas.
+        channel: To its replicas, whichever.
+        replicas: To each of them.
+        guard: Says what may be repeated.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, replicas: Replicas, guard: Guard) -> None:
         self._stub = rpc.GenerationServiceStub(channel)
+        self._replicas = replicas
+        self._guard = guard
 
     async def generate(
         self, scope: Scope, prompt: Prompt, timeout_seconds: float
@@ -57,21 +75,73 @@ class GenerationClient:
         Raises:
             ServiceError: the service does not answer, or refuses the request.
         """
-        call = self._stub.Generate(_request(scope, prompt), timeout=timeout_seconds)
+        request = _request(scope, prompt)
+        key, tokens = _key(scope, prompt), _tokens(prompt)
+        ends_at = time.monotonic() + timeout_seconds
+        self._guard.pay_in()
+        failed: list[str] = []
+        for attempt in range(1, ATTEMPTS + 1):
+            others = () if len(failed) >= len(self._replicas.addresses) else failed
+            written: list[Wrote] = []
+            has_shown = False
+            try:
+                with self._replicas.visit(key, tokens, without=others) as visit:
+                    failed.append(visit.address)
+                    events = self._events(visit, request, ends_at - time.monotonic())
+                    async with contextlib.aclosing(events):
+                        async for event in events:
+                            if isinstance(event, Wrote) and not prompt.is_live:
+                                written.append(event)
+                                continue
+                            # Shown to nobody yet: another replica could write it anew.
+                            if isinstance(event, Finished):
+                                for each in written:
+                                    yield each
+                            has_shown = has_shown or not isinstance(event, Started)
+                            yield event
+            except ServiceError as error:
+                if (
+                    has_shown
+                    or attempt == ATTEMPTS
+                    or not await self._guard.repeats(error, attempt, ends_at)
+                ):
+                    for each in written:
+                        yield each
+                    raise
+            else:
+                return
+
+    async def _events(
+        self, visit: Visit, request: pb.GenerateRequest, left: float
+    ) -> AsyncGenerator[Started | Wrote | Finished]:
+        """Yields what a replica says; Started together with the first text."""
+        stub = rpc.GenerationServiceStub(visit.channel)
+        started: Started | None = None
         finished: Finished | None = None
-        async with _cancelling(call) as responses:
-            async for response in responses:
+        async with _cancelling(stub.Generate(request, timeout=left)) as responses:
+            answers = aiter(responses)
+            patience = left / 2 if len(self._replicas.addresses) > 1 else left
+            response = await self._guard.hurry(patience, left, lambda _: anext(answers, None))
+            visit.answered()
+            while response is not None:
                 match response.WhichOneof("event"):
-                    case "started":
-                        yield Started(response.started.engine, response.started.model)
                     case "delta":
+                        if started is not None:
+                            yield started
+                            started = None
                         if response.delta.text:
                             yield Wrote(response.delta.text)
+                    case "started":
+                        begun = response.started
+                        started = Started(begun.engine, begun.model)
                     case "finished":
                         # Read on to the status: leaving here would cancel a call that succeeded.
                         finished = _finished(response.finished)
                     case _:
                         pass
+                response = await anext(answers, None)
+        if started is not None:
+            yield started
         if finished is not None:
             yield finished
 
@@ -97,6 +167,23 @@ class GenerationClient:
         )
         models = [(each.name, each.engine, sorted(each.adapters)) for each in response.models]
         return repr((response.prompt_version, models))
+
+
+def _key(scope: Scope, prompt: Prompt) -> bytes:
+    """Returns what prompts with one beginning share, as far as caches may: never across scopes."""
+    passages = sorted((p.passage.document_id, p.passage.ordinal) for p in prompt.passages)
+    first = [f"{document_id} {ordinal}" for document_id, ordinal in passages[:_KEY_PASSAGES]]
+    if not first:  # a conversation: its first turn stays the same
+        first = [prompt.history[0].text if prompt.history else prompt.query]
+    owner = [scope.tenant, *sorted(scope.principals)]
+    return placement_key(*owner, "", prompt.model, prompt.instructions, *first)
+
+
+def _tokens(prompt: Prompt) -> float:
+    """Returns about how many tokens a request costs."""
+    texts = (*(turn.text for turn in prompt.history), *(p.passage.text for p in prompt.passages))
+    characters = len(prompt.query) + len(prompt.instructions) + sum(map(len, texts))
+    return characters / _CHARACTERS_PER_TOKEN + (prompt.max_tokens or _OUTPUT_TOKENS)
 
 
 @contextlib.asynccontextmanager

@@ -142,6 +142,8 @@ class Prompt:
     temperature: float | None
     request_id: str
     sampling: Sampling = field(default_factory=Sampling)
+    is_live: bool = True
+    """Whether somebody reads the text while it is written: then it cannot be begun anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,6 +246,7 @@ class RagPipeline:
                 max_tokens=question.max_tokens,
                 temperature=question.temperature,
                 request_id=current_trace_id(),
+                is_live=emit is not None,
             )
             draft = await self._generate.run(run, prompt, question.verification, show)
         else:

@@ -1,0 +1,45 @@
+"""What stands between the gateway and each service behind it; see `services.rpc.guard`."""
+
+from __future__ import annotations
+
+from services.rpc.adaptive_limit import AdaptiveLimit
+from services.rpc.breaker import BreakerRules
+from services.rpc.guard import Guard
+from services.rpc.retry_budget import RetryBudget
+
+_NEVER = 1.1
+"""A share that nothing reaches."""
+
+EMBEDDING = BreakerRules(slow_seconds=3.0, slow_share=_NEVER)
+RETRIEVAL = BreakerRules(slow_seconds=3.0, slow_share=_NEVER)
+"""There is no rung below it: slow is better than none."""
+GENERATION = BreakerRules(slow_seconds=4.0, slow_share=_NEVER)
+INGESTION = BreakerRules(slow_seconds=30.0, slow_share=_NEVER)
+"""Uploads take their time."""
+
+_MOST_CALLS = {"embedding": 256, "retrieval": 512, "generation": 512, "ingestion": 128}
+
+
+def guards() -> dict[str, Guard]:
+    """Returns a guard for each service; they share one budget of repetitions.
+
+    Nothing is answered without retrieval and nothing is taken in without ingestion, so their calls
+    are repeated first.
+    """
+    budget = RetryBudget("gateway")
+    rules = {
+        "embedding": EMBEDDING,
+        "retrieval": RETRIEVAL,
+        "generation": GENERATION,
+        "ingestion": INGESTION,
+    }
+    return {
+        name: Guard(
+            name,
+            budget,
+            is_essential=name in {"retrieval", "ingestion"},
+            rules=rules[name],
+            limit=AdaptiveLimit(least=16, start=most // 2, most=most),
+        )
+        for name, most in _MOST_CALLS.items()
+    }
