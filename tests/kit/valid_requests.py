@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.gateway.v1 import gateway_service_pb2 as gateway
 from cairn.gateway.v1 import identity_pb2 as identity
+from cairn.gateway.v1 import sources_pb2 as sources
 from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
@@ -429,6 +430,33 @@ def gateway_requests() -> dict[str, Message]:
         "FetchDocuments": gateway.FetchDocumentsRequest(
             collection=COLLECTION, urls=["http://127.0.0.1:9/granite.md"], acl=["everyone"]
         ),
+        "PutSource": sources.PutSourceRequest(
+            source=ingestion.Source(
+                name="hostile-web",
+                kind=ingestion.SOURCE_KIND_URL,
+                urls=["http://127.0.0.1:9/a.md"],
+                collection=COLLECTION,
+                rules=[ingestion.SourceRule(pattern="*.tmp", is_excluded=True)],
+                metadata={"kind": _keyword("rock")},
+                is_paused=True,
+            )
+        ),
+        "GetSource": sources.GetSourceRequest(name="hostile-web"),
+        "ListSources": sources.ListSourcesRequest(page_size=10),
+        "ListSourceItems": sources.ListSourceItemsRequest(name="hostile-web", page_size=10),
+        "SyncSource": sources.SyncSourceRequest(name="hostile-web", paths=["a.md"]),
+        "DeleteSource": sources.DeleteSourceRequest(name="hostile-web", keep_documents=True),
+        "SetEnrichment": sources.SetEnrichmentRequest(
+            collection=COLLECTION,
+            settings=ingestion.EnrichmentSettings(
+                detect_language=True,
+                personal_data=ingestion.PERSONAL_DATA_POLICY_OFF,
+                on_hook_failure=ingestion.HOOK_FAILURE_POLICY_SKIP,
+            ),
+        ),
+        "GetEnrichment": sources.GetEnrichmentRequest(collection=COLLECTION),
+        "Embed": sources.EmbedRequest(texts=["granite"]),
+        "ListModels": sources.ListModelsRequest(),
         "DeleteDocuments": gateway.DeleteDocumentsRequest(
             collection=COLLECTION, filter='kind = "none"'
         ),

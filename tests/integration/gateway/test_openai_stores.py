@@ -328,7 +328,7 @@ async def test_search_of_a_vector_store(gw: RunningGateway) -> None:
         (request,) = gw.down.retrieval.search.requests("Search")
         operands = request.options.filter.all_of.filters
         assert operands[0].range.gte.integer == 1900
-        assert operands[1].negated.one_of.field == "kind"
+        assert operands[1].negation.one_of.field == "kind"
         assert gw.down.embedding.rerank.calls
         none = client.vector_stores.search(
             "default", query="granite", ranking_options={"score_threshold": 1.0}
