@@ -12,7 +12,7 @@ PYTEST = $(PY) -m pytest
 TITLE = @printf '\n== %s\n'
 
 .PHONY: help setup setup-test vllm demo test test-long check unit lint format types imports contracts alerts \
-  pytest bench protos landed configuration constraints clean distclean
+  pytest bench protos monitoring landed configuration constraints clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ bench: setup ## quick benchmarks, both sides in one run (ARGS=embedding: that on
 
 protos: ## regenerate the stubs beside the .proto files (with the oldest supported grpcio-tools)
 	@$(PY) tools/generate_stubs.py
+
+monitoring: ## regenerate alerts, dashboards, runbooks and docs/metrics.md from monitoring/*.py
+	@$(PY) -m monitoring
 
 landed: ## declare today's contracts the ones that later changes must stay compatible with
 	@$(BIN)/buf build -o protos/landed.binpb
