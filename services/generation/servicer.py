@@ -266,18 +266,25 @@ def _structured_output(request: pb.GenerateRequest) -> StructuredOutput | None:
 
 def _response(event: Started | Delta | Finished) -> pb.GenerateResponse:
     if isinstance(event, Started):
+        usage = None
+        if event.usage is not None:
+            read = event.usage
+            usage = usage_pb2.Usage(
+                prompt_tokens=read.prompt_tokens, cached_prompt_tokens=read.cached_prompt_tokens
+            )
         return pb.GenerateResponse(
             started=pb.Started(
-                engine=event.engine, model=event.model, prompt_template=event.prompt_template
+                engine=event.engine,
+                model=event.model,
+                prompt_template=event.prompt_template,
+                usage=usage,
             )
         )
     if isinstance(event, Delta):
-        logprobs = [_logprob(each) for each in event.logprobs]
-        return pb.GenerateResponse(
-            delta=pb.Delta(
-                text=event.text, logprobs=logprobs, completion_tokens=event.completion_tokens
-            )
-        )
+        delta = pb.Delta(text=event.text, completion_tokens=event.completion_tokens)
+        if event.logprobs:
+            delta.logprobs.extend(_logprob(each) for each in event.logprobs)
+        return pb.GenerateResponse(delta=delta)
     return pb.GenerateResponse(finished=_finished(event))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,13 +33,29 @@ CHAT_TEMPLATE = (
 )
 
 
-def tiny_llama_folder() -> Path:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a model is."""
+
+    name: str
+    hidden: int
+    layers: int
+    heads: int
+
+
+TINY = Size("tiny", hidden=256, layers=4, heads=4)
+MID = Size("mid", hidden=1024, layers=12, heads=16)
+"""About 130 million weights: large enough that the model's own time is what counts."""
+SIZES = {each.name: each for each in (TINY, MID)}
+
+
+def tiny_llama_folder(size: Size = TINY) -> Path:
     """Returns the folder of the model, made on first use and cached under the repository's `.cache/`."""
-    folder = ROOT / ".cache" / f"tiny-llama-{VERSION}"
+    folder = ROOT / ".cache" / f"{size.name}-llama-{VERSION}"
     if not (folder / "done").exists():
         environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
         subprocess.run(
-            [VLLM_PYTHON, __file__, folder],
+            [VLLM_PYTHON, __file__, folder, size.name],
             check=True,
             env=environment,
             timeout=120,
@@ -47,7 +64,7 @@ def tiny_llama_folder() -> Path:
     return folder
 
 
-def make(folder: Path) -> None:
+def make(folder: Path, size: Size) -> None:
     """Writes configuration, random weights and a byte-level BPE tokenizer.
 
     The model says printable ASCII only, and never ends by itself: a feature of the residual stream
@@ -88,11 +105,11 @@ def make(folder: Path) -> None:
     torch.manual_seed(7)
     config = LlamaConfig(
         vocab_size=512,
-        hidden_size=256,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        hidden_size=size.hidden,
+        intermediate_size=2 * size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads // 2,
         max_position_embeddings=4096,
         bos_token_id=0,
         eos_token_id=1,
@@ -116,4 +133,4 @@ def _is_printable(text: str) -> bool:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]))
+    make(Path(sys.argv[1]), SIZES[sys.argv[2]])
