@@ -3,7 +3,7 @@
 import { documentPath } from "../api.js";
 import { fill, make } from "../dom.js";
 import { counted, formatAgo, formatBytes, formatTime } from "../format.js";
-import { button, chip, Choice } from "../parts/controls.js";
+import { button, chip, Choice, scrolled } from "../parts/controls.js";
 import { askSure, toast } from "../parts/dialog.js";
 import { openReader } from "../parts/reader.js";
 import { empty, loading, ProblemPlace } from "../parts/states.js";
@@ -120,10 +120,7 @@ export class DocumentsPage {
     const focused = document.activeElement?.dataset?.key;
     fill(
       this.#list,
-      make(
-        "div",
-        { class: "scroll" },
-        make(
+      scrolled("Documents", make(
           "table",
           { class: "blocks", id: "documents" },
           make("caption", { class: "unseen" }, "Documents of the collection, newest first"),

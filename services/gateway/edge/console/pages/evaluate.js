@@ -2,7 +2,7 @@
 
 import { fill, make } from "../dom.js";
 import { counted, formatMilliseconds, formatShare } from "../format.js";
-import { button, check, chip, Choice, field, figures } from "../parts/controls.js";
+import { button, check, chip, Choice, field, figures, scrolled } from "../parts/controls.js";
 import { openReader } from "../parts/reader.js";
 import { notice, ProblemPlace } from "../parts/states.js";
 import { readCorpus, readFiles, readQuestions, sample } from "../evaluation/dataset.js";
@@ -148,10 +148,7 @@ export class EvaluatePage {
     const isAnswers = mode === "answer";
     const heads = isAnswers ? ["Question", "Answer", "Verdict"] : ["Question", "First relevant", "nDCG@10", "Recall@10"];
     const ordered = results.toSorted((a, b) => scoreOf(a) - scoreOf(b)).slice(0, shownRows);
-    return make(
-      "div",
-      { class: "scroll" },
-      make(
+    return scrolled("Each question", make(
         "table",
         { class: "blocks" },
         make("caption", { class: "unseen" }, "Questions with their scores"),

@@ -2,7 +2,7 @@
 
 import { fill, make } from "../dom.js";
 import { formatAgo, formatTime } from "../format.js";
-import { button, check, chip, field, select } from "../parts/controls.js";
+import { button, check, chip, field, scrolled, select } from "../parts/controls.js";
 import { askForm, askSure, copyText, show, toast } from "../parts/dialog.js";
 import { empty, loading, notice, ProblemPlace } from "../parts/states.js";
 
@@ -57,10 +57,7 @@ export class KeysPage {
     }
     fill(
       this.#list,
-      make(
-        "div",
-        { class: "scroll" },
-        make(
+      scrolled("Keys", make(
           "table",
           { class: "blocks", id: "keys" },
           make("caption", { class: "unseen" }, "Keys, newest first"),

@@ -2,7 +2,7 @@
 
 import { fill, make } from "../dom.js";
 import { counted, formatAgo, formatBytes, formatCost, formatCount, formatDuration, formatMilliseconds, formatShare, formatTime } from "../format.js";
-import { button, check, chip, figures, select } from "../parts/controls.js";
+import { button, check, chip, figures, scrolled, select } from "../parts/controls.js";
 import { copyText } from "../parts/dialog.js";
 import { empty, loading, notice, ProblemPlace } from "../parts/states.js";
 import { waterfall } from "../parts/waterfall.js";
@@ -13,7 +13,7 @@ const statusKinds = { ready: "good", degraded: "warn", not_ready: "bad", drainin
 
 export class OperationsPage {
   title = "Operations";
-  permission = "read_usage";
+  permission = "read_operations";
   hasCollection = false;
   #session;
   #timer = 0;
@@ -99,7 +99,7 @@ export class OperationsPage {
     const summary = make(
       "summary",
       { "data-trace": trace.trace_id },
-      make("span", { class: "grow cut" }, trace.name),
+      make("span", { class: "grow cut" }, shortName(trace.name)),
       ...trace.marks.map((mark) => chip(mark.replaceAll("_", " "), "warn")),
       chip(trace.status || "ended", trace.is_failed ? "bad" : "good"),
       make("span", { class: "number" }, formatMilliseconds(trace.duration_ms)),
@@ -118,8 +118,14 @@ export class OperationsPage {
   }
 }
 
+/** "cairn.embedding.v1.EmbeddingService/Embed" as "embedding Embed". */
+function shortName(name) {
+  const call = /^cairn\.(\w+)\.v\d+\.\w+\/(\w+)$/.exec(name);
+  return call ? `${call[1]} ${call[2]}` : name;
+}
+
 function stepsOf(trace) {
-  return trace.steps.map((step) => ({ name: step.name, begin: step.begin_ms, length: step.duration_ms, depth: step.depth, isFailed: step.is_failed, series: step.kind === "call" ? 3 : 1 }));
+  return trace.steps.map((step) => ({ name: shortName(step.name), begin: step.begin_ms, length: step.duration_ms, depth: step.depth, isFailed: step.is_failed, series: step.kind === "call" ? 3 : 1 }));
 }
 
 function stateParts(state) {
@@ -150,10 +156,7 @@ function stateParts(state) {
 
 function cacheTable(caches) {
   if (!caches.length) return make("p", { class: "hint" }, "No cache is in use.");
-  return make(
-    "div",
-    { class: "scroll" },
-    make(
+  return scrolled("Caches", make(
       "table",
       {},
       make("caption", { class: "unseen" }, "Caches of this gateway"),
@@ -183,10 +186,7 @@ function latencyCard(rows) {
     "div",
     { class: "card" },
     make("header", {}, make("h2", {}, "Latency by stage"), make("span", { class: "hint" }, "over the last requests")),
-    make(
-      "div",
-      { class: "scroll" },
-      make(
+    scrolled("Latency by stage", make(
         "table",
         { id: "latency" },
         make("caption", { class: "unseen" }, "Milliseconds per stage, over the last requests"),

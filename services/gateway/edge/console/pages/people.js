@@ -2,7 +2,7 @@
 
 import { fill, make } from "../dom.js";
 import { counted } from "../format.js";
-import { button, check, chip, field, select } from "../parts/controls.js";
+import { button, check, chip, field, scrolled, select } from "../parts/controls.js";
 import { askForm, askSure, toast } from "../parts/dialog.js";
 import { empty, loading, ProblemPlace } from "../parts/states.js";
 import { Tabs } from "../parts/tabs.js";
@@ -193,10 +193,7 @@ function grants(given) {
 }
 
 function table(heads, rows) {
-  return make(
-    "div",
-    { class: "scroll" },
-    make(
+  return scrolled("People", make(
       "table",
       { class: "blocks" },
       make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)), make("th", { scope: "col" }, make("span", { class: "unseen" }, "Actions")))),

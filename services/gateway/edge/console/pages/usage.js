@@ -2,7 +2,7 @@
 
 import { fill, make } from "../dom.js";
 import { formatBytes, formatCost, formatCount, formatDuration, formatTime } from "../format.js";
-import { button, chip, Choice, field, figures, meter, select } from "../parts/controls.js";
+import { button, chip, Choice, field, figures, meter, scrolled, select } from "../parts/controls.js";
 import { empty, loading, notice, ProblemPlace } from "../parts/states.js";
 import { stackedBars } from "../parts/chart.js";
 
@@ -126,10 +126,7 @@ export class UsagePage {
       cost(sum(rows.map((row) => row.cost.amount))),
     ];
     const numbers = (rows) => cells(rows).map((text, place) => make("td", { class: "number", "data-label": heads[place].toLowerCase() }, text));
-    return make(
-      "div",
-      { class: "scroll" },
-      make(
+    return scrolled("Usage", make(
         "table",
         { class: "blocks", id: "usage" },
         make("caption", { class: "unseen" }, "Usage; embedded, read and written are tokens"),
@@ -179,7 +176,7 @@ function limitTable({ tier, limits }) {
     "div",
     { class: "card" },
     make("header", {}, make("h2", {}, "Limits of this key"), chip(`${tier} tier`, "accent")),
-    make("div", { class: "scroll" }, make("table", {}, make("caption", { class: "unseen" }, "Limits and what is used of them"), make("tbody", {}, ...rows))),
+    scrolled("Limits", make("table", {}, make("caption", { class: "unseen" }, "Limits and what is used of them"), make("tbody", {}, ...rows))),
   );
 }
 

@@ -101,3 +101,8 @@ export function facts(entries) {
   const given = entries.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return make("dl", { class: "facts" }, ...given.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
+
+/** A table that may be wider than the screen: it can be scrolled by keyboard, too. */
+export function scrolled(label, table) {
+  return make("div", { class: "scroll", tabIndex: 0, role: "group", "aria-label": label }, table);
+}
