@@ -169,6 +169,15 @@ class TokenUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Money."""
+
+    amount: float
+    currency: str
+    """ISO 4217 code."""
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """More text."""
 
@@ -201,6 +210,8 @@ class Outcome:
     usage: TokenUsage = field(default_factory=TokenUsage)
     quoted_spans: tuple[QuotedSpan, ...] = ()
     timings: Timings = field(default_factory=Timings)
+    cost: Cost | None = None
+    """What the tokens cost, where the engine has prices."""
     degraded_reason: str = ""
     """What the engine had to do without, such as "embedding_unavailable"; empty: nothing."""
 

@@ -1,7 +1,7 @@
 """Engine over any OpenAI-compatible endpoint, by HTTP with server-sent events.
 
-Attempts are repeated, with jitter, only before the first text. Closing the generator closes the
-connection, which is how such endpoints learn of a cancel.
+Attempts are repeated, with jitter and under a retry budget, only before the first text. Closing
+the generator closes the connection, which is how such endpoints learn of a cancel.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import json
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import httpx
 
+from services.generation.endpoint_limits import EndpointLimits
 from services.generation.engine import (
     Delta,
     FinishReason,
@@ -26,19 +27,25 @@ from services.generation.engine import (
     Outcome,
     OutputForm,
     Timings,
-    TokenLogprob,
     TokenUsage,
     no_adapters,
 )
+from services.generation.openai_events import (
+    Piece,
+    broken_off,
+    pieces_of,
+    status_error,
+)
+from services.generation.prices import Prices
 from services.generation.prompt import REFUSAL, MarkerRewriter, RenderedPrompt, fit
 from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import (
-    InvalidArgumentError,
     Reason,
     ResourceExhaustedError,
     ServiceError,
     UnavailableError,
 )
+from services.rpc.retry_budget import RetryBudget
 
 ATTEMPTS = 3
 _CHARACTERS_PER_TOKEN = 3.0
@@ -46,7 +53,9 @@ _CHARACTERS_PER_TOKEN = 3.0
 _DEFAULT_OUTPUT_TOKENS = 512
 _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=10.0, pool=5.0)
 _FIRST_BACKOFF_SECONDS = 0.2
-_MAX_RETRY_AFTER_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 2.0
+"""Whoever has to wait longer is better served by the next engine."""
+_MAX_ERROR_BYTES = 65_536
 
 
 class OpenAiEngine:
@@ -57,10 +66,10 @@ class OpenAiEngine:
         api_key: Sent as a bearer token; empty: none.
         model: Model to ask for.
         max_context_tokens: Tokens of prompt and answer together; 0: leave it to the endpoint.
+        name: Of the engine: there may be several.
+        prices: What its tokens cost; None: not known.
         transport: Replaces the network in tests.
     """
-
-    name = "openai"
 
     def __init__(
         self,
@@ -69,9 +78,18 @@ class OpenAiEngine:
         api_key: str,
         model: str,
         max_context_tokens: int = 0,
+        name: str = "openai",
+        prices: Prices | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self.name = name
         self._model = model
+        self._prices = prices
+        self._limits = EndpointLimits()
+        self._budget = RetryBudget(name, credit=10.0)
+        self._limit_name = "max_tokens"
+        """What the endpoint calls the bound of an answer: newer models know another name."""
+        self._has_stream_options = True
         self._max_context_tokens = max_context_tokens
         self._client = httpx.AsyncClient(
             base_url=base_url.rstrip("/") + "/",
@@ -106,31 +124,70 @@ class OpenAiEngine:
         """Streams from the endpoint."""
         began = time.monotonic()
         prompt = self._prompt(request)
+        body = self._body(request, prompt)
+        tokens = _estimated_tokens(prompt.messages) + body[self._limit_name]
         rewriter = MarkerRewriter(prompt.markers)
         texts: list[str] = []
-        usage, finish, first_at = TokenUsage(), "stop", None
-        async with contextlib.AsyncExitStack() as stack:
-            response = await self._open(stack, self._body(request, prompt))
-            async for chunk in _events(response):
-                usage = _usage(chunk) or usage
-                for choice in chunk.get("choices") or ():
-                    finish = choice.get("finish_reason") or finish
-                    piece = rewriter.feed((choice.get("delta") or {}).get("content") or "")
-                    if piece:
-                        first_at = first_at or time.monotonic()
-                        texts.append(piece)
-                        yield Delta(piece, _logprobs(choice))
+        end = Piece(finish_reason="")
+        first_at: float | None = None
+        self._budget.pay_in()
+        async with contextlib.aclosing(self._pieces(body, tokens)) as pieces:
+            async for piece in pieces:
+                end = end.then(piece)
+                text = rewriter.feed(piece.text)
+                if text:
+                    first_at = first_at or time.monotonic()
+                    texts.append(text)
+                    yield Delta(text, piece.logprobs)
         if rest := rewriter.finish():
             texts.append(rest)
             yield Delta(rest)
         text, ended = "".join(texts), time.monotonic()
         first_at = first_at or ended
+        usage = end.usage or _estimated_usage(prompt, text)
         yield Outcome(
-            _finish_reason(finish, text),
+            _finish_reason(end.finish_reason, text),
             text,
             usage,
             timings=Timings(0.0, first_at - began, ended - first_at),
+            cost=None if self._prices is None else self._prices.cost(usage),
         )
+
+    async def _pieces(self, body: dict[str, Any], tokens: float) -> AsyncGenerator[Piece, None]:
+        """Yields what the endpoint sends; asks again while it has sent no text."""
+        attempt = 1
+        while True:
+            has_text = False
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    response = await self._open(stack, body, tokens)
+                    is_ended = False
+                    async with contextlib.aclosing(pieces_of(response)) as pieces:
+                        async for piece in pieces:
+                            has_text = has_text or bool(piece.text)
+                            is_ended = is_ended or bool(piece.finish_reason)
+                            yield piece
+                    if not is_ended:
+                        raise broken_off("ended without a finish reason")
+            except (UnavailableError, ResourceExhaustedError) as error:
+                if has_text or not await self._repeats(error, attempt):
+                    raise
+                attempt += 1
+            else:
+                return
+
+    async def _repeats(self, error: ServiceError, attempt: int) -> bool:
+        """Returns whether a failed attempt is to be repeated, after a pause."""
+        # Jitter: callers that failed together must not come back together.
+        pause = random.uniform(0.5, 1.0) * _FIRST_BACKOFF_SECONDS * 2**attempt  # noqa: S311 - spreads load, guards nothing
+        pause = max(pause, error.retry_after_seconds or 0.0)
+        left = remaining_seconds()
+        if attempt == ATTEMPTS or pause > _LONGEST_PAUSE_SECONDS:
+            return False
+        if (left is not None and left < 2 * pause) or not self._budget.take():
+            return False
+        await asyncio.sleep(pause)
+        return True
 
     def _prompt(self, request: GenerationRequest) -> RenderedPrompt:
         budget = 0
@@ -142,7 +199,7 @@ class OpenAiEngine:
     def _body(self, request: GenerationRequest, prompt: RenderedPrompt) -> dict[str, Any]:
         sampling = request.sampling
         wanted: dict[str, Any] = {
-            "max_tokens": sampling.max_tokens or _DEFAULT_OUTPUT_TOKENS,
+            self._limit_name: sampling.max_tokens or _DEFAULT_OUTPUT_TOKENS,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
@@ -164,43 +221,74 @@ class OpenAiEngine:
             "model": self._model,
             "messages": messages,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            **({"stream_options": {"include_usage": True}} if self._has_stream_options else {}),
             **{key: value for key, value in wanted.items() if value is not None},
         }
 
-    async def _open(self, stack: contextlib.AsyncExitStack, body: dict[str, Any]) -> httpx.Response:
-        """Opens the stream; repeats what may go better the next time."""
-        attempt = 1
-        while True:
-            try:
-                return await self._open_once(stack, body)
-            except (UnavailableError, ResourceExhaustedError) as error:
-                # Jitter: callers that failed together must not come back together.
-                pause = random.uniform(0.5, 1.0) * _FIRST_BACKOFF_SECONDS * 2**attempt  # noqa: S311 - spreads load, guards nothing
-                pause = max(pause, error.retry_after_seconds or 0.0)
-                left = remaining_seconds()
-                if attempt == ATTEMPTS or pause > 2.0 or (left is not None and left < 2 * pause):
-                    raise
-                await asyncio.sleep(pause)
-                attempt += 1
-
-    async def _open_once(
-        self, stack: contextlib.AsyncExitStack, body: dict[str, Any]
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, body: dict[str, Any], tokens: float
     ) -> httpx.Response:
+        """Opens the stream, when the endpoint's limits allow it.
+
+        Raises:
+            ServiceError: the endpoint does not answer, has no room, or refuses the request.
+        """
+        wait = self._limits.wait_seconds(tokens)
+        if wait > 0:
+            raise ResourceExhaustedError(
+                Reason.OVERLOADED,
+                "the endpoint's rate limit is used up",
+                retry_after_seconds=wait,
+            )
+        self._limits.sent(tokens)
+        response, content = await self._send(stack, body)
+        if content is None:
+            return response
+        if self._adapt(body, response, content):
+            response, content = await self._send(stack, body)
+            if content is None:
+                return response
+        error = status_error(response, content)
+        if isinstance(error, ResourceExhaustedError):
+            self._limits.refused(error.retry_after_seconds)
+        raise error
+
+    async def _send(
+        self, stack: contextlib.AsyncExitStack, body: dict[str, Any]
+    ) -> tuple[httpx.Response, bytes | None]:
+        """Sends the request; returns the answer, and its body when it is no success."""
         request = self._client.build_request("POST", "chat/completions", json=body)
         try:
             response = await self._client.send(request, stream=True)
+            stack.push_async_callback(response.aclose)
+            self._limits.note(response.headers)
             if response.status_code == httpx.codes.OK:
-                stack.push_async_callback(response.aclose)
-                return response
-            content = await response.aread()
-            await response.aclose()
+                return response, None
+            content = b""
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > _MAX_ERROR_BYTES:
+                    break
         except httpx.HTTPError as error:
             raise UnavailableError(
                 Reason.DEPENDENCY_UNAVAILABLE,
                 f"the endpoint does not answer ({type(error).__name__})",
             ) from error
-        raise _status_error(response, content)
+        return response, content
+
+    def _adapt(self, body: dict[str, Any], response: httpx.Response, content: bytes) -> bool:
+        """Returns whether the request was changed to what the endpoint says it wants."""
+        if response.status_code != httpx.codes.BAD_REQUEST:
+            return False
+        if b"max_completion_tokens" in content and "max_tokens" in body:
+            self._limit_name = "max_completion_tokens"
+            body[self._limit_name] = body.pop("max_tokens")
+            return True
+        if b"stream_options" in content and "stream_options" in body:
+            self._has_stream_options = False
+            del body["stream_options"]
+            return True
+        return False
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Estimates from the length: the endpoint's tokenizer is not known here."""
@@ -223,89 +311,17 @@ def _estimated_tokens(messages: Sequence[Message]) -> int:
     return sum(math.ceil(len(each.content) / _CHARACTERS_PER_TOKEN) + 8 for each in messages)
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """Yields the JSON of each server-sent event."""
-    try:
-        async for line in response.aiter_lines():
-            if not line.startswith("data:"):
-                continue
-            data = line.removeprefix("data:").strip()
-            if data == "[DONE]":
-                return
-            event = json.loads(data)
-            if not isinstance(event, dict) or "error" in event:
-                raise UnavailableError(
-                    Reason.DEPENDENCY_UNAVAILABLE, "the endpoint reported an error in its stream"
-                )
-            yield event
-    except (httpx.HTTPError, json.JSONDecodeError) as error:
-        raise UnavailableError(
-            Reason.DEPENDENCY_UNAVAILABLE,
-            f"the endpoint's stream broke off ({type(error).__name__})",
-        ) from error
-
-
-def _usage(chunk: dict[str, Any]) -> TokenUsage | None:
-    usage = chunk.get("usage")
-    if not usage:
-        return None
-    details = usage.get("prompt_tokens_details") or {}
+def _estimated_usage(prompt: RenderedPrompt, text: str) -> TokenUsage:
+    """Returns about what an endpoint that reports no usage has used."""
     return TokenUsage(
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        cached_prompt_tokens=details.get("cached_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
-    )
-
-
-def _logprobs(choice: dict[str, Any]) -> tuple[TokenLogprob, ...]:
-    content = (choice.get("logprobs") or {}).get("content") or ()
-    return tuple(
-        TokenLogprob(
-            token["token"],
-            token["logprob"],
-            tuple(
-                TokenLogprob(other["token"], other["logprob"])
-                for other in token.get("top_logprobs") or ()
-            ),
-        )
-        for token in content
+        prompt_tokens=_estimated_tokens(prompt.messages),
+        completion_tokens=math.ceil(len(text) / _CHARACTERS_PER_TOKEN),
     )
 
 
 def _finish_reason(finish: str, text: str) -> FinishReason:
-    if finish == "length":
+    if finish in {"length", "max_tokens"}:
         return FinishReason.LENGTH
-    return FinishReason.REFUSED if text.strip().startswith(REFUSAL) else FinishReason.STOP
-
-
-def _status_error(response: httpx.Response, content: bytes) -> ServiceError:
-    """Returns the error for an HTTP status that is not 200."""
-    status = response.status_code
-    if status in {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUEST_TIMEOUT}:
-        return ResourceExhaustedError(
-            Reason.OVERLOADED,
-            f"the endpoint has no room (HTTP {status})",
-            retry_after_seconds=_retry_after_seconds(response),
-        )
-    if status in {httpx.codes.BAD_REQUEST, httpx.codes.UNPROCESSABLE_ENTITY}:
-        if b"context" in content and b"length" in content:
-            return InvalidArgumentError(
-                Reason.CONTEXT_TOO_LONG, "the prompt is longer than the endpoint's model reads"
-            )
-        return InvalidArgumentError(
-            Reason.INVALID_FIELD, f"the endpoint refused the request (HTTP {status})"
-        )
-    # 401, 403 and 404 are our configuration's fault, not the caller's: another engine may serve.
-    return UnavailableError(
-        Reason.DEPENDENCY_UNAVAILABLE,
-        f"the endpoint answered HTTP {status}",
-        metadata={"status": str(status)},
-    )
-
-
-def _retry_after_seconds(response: httpx.Response) -> float | None:
-    try:
-        seconds = float(response.headers.get("retry-after", ""))
-    except ValueError:
-        return None
-    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)
+    if finish == "content_filter" or text.strip().startswith(REFUSAL):
+        return FinishReason.REFUSED
+    return FinishReason.STOP

@@ -12,6 +12,7 @@ import pytest
 
 from services.generation import openai_engine
 from services.generation.engine import (
+    Cost,
     FinishReason,
     OutputForm,
     Passage,
@@ -19,6 +20,7 @@ from services.generation.engine import (
     StructuredOutput,
 )
 from services.generation.openai_engine import ATTEMPTS, OpenAiEngine
+from services.generation.prices import Prices
 from services.generation.prompt import REFUSAL
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
@@ -231,3 +233,130 @@ def test_what_it_cannot_do_it_says() -> None:
     )
     assert "adapters" in tried.unsupported(ask("q", adapter="a"))
     assert tried.unsupported(ask("q")) == ""
+
+
+async def test_repetitions_end_when_their_budget_is_spent() -> None:
+    tried, bodies = engine(lambda _: httpx.Response(503))
+    for _ in range(40):
+        with pytest.raises(UnavailableError):
+            await run(tried, ask("q"))
+
+    assert len(bodies) <= 40 + 10 + 0.1 * 40
+
+
+async def test_a_stream_that_breaks_before_any_text_is_asked_for_again() -> None:
+    answers = iter([b"data: {not json\n\n", text("ok")])
+    tried, bodies = engine(lambda _: httpx.Response(200, content=next(answers)))
+
+    assert (await run(tried, ask("q")))[1].text == "ok"
+    assert len(bodies) == 2
+
+
+async def test_a_stream_that_breaks_after_some_text_is_an_error_and_no_end() -> None:
+    content = b'data: {"choices": [{"delta": {"content": "half an ans"}}]}\n\n'
+    tried, bodies = engine(lambda _: httpx.Response(200, content=content))
+    with pytest.raises(UnavailableError, match="without a finish reason"):
+        await run(tried, ask("q"))
+
+    assert len(bodies) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m3s"},
+        {"x-ratelimit-remaining-tokens": "10", "x-ratelimit-reset-tokens": "63s"},
+        {"ratelimit-remaining": "0", "ratelimit-reset": "63"},
+    ],
+)
+async def test_a_used_up_rate_limit_is_not_run_against(headers: dict[str, str]) -> None:
+    tried, bodies = engine(lambda _: httpx.Response(200, headers=headers, content=text("ok")))
+    await run(tried, ask("q"))
+
+    with pytest.raises(ResourceExhaustedError, match="rate limit") as refused:
+        await run(tried, ask("q"))
+
+    assert len(bodies) == 1
+    assert refused.value.retry_after_seconds is not None
+    assert 50 < refused.value.retry_after_seconds <= 60
+
+
+async def test_after_a_refusal_the_endpoint_is_left_alone_as_long_as_it_asks() -> None:
+    tried, bodies = engine(lambda _: httpx.Response(429, headers={"retry-after": "7"}))
+    for _ in range(3):
+        with pytest.raises(ResourceExhaustedError):
+            await run(tried, ask("q"))
+
+    assert len(bodies) == 1
+
+
+async def test_a_short_wait_for_the_limit_is_waited() -> None:
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}
+    tried, bodies = engine(lambda _: httpx.Response(200, headers=headers, content=text("ok")))
+    await run(tried, ask("q"))
+    await run(tried, ask("q"))
+
+    assert len(bodies) == 2
+
+
+async def test_tokens_are_priced() -> None:
+    prices = Prices(prompt=10, cached_prompt=1, completion=100, currency="EUR")
+    tried, _ = engine(lambda _: httpx.Response(200, content=text("ok")), prices=prices)
+    _, outcome = await run(tried, ask("q"))
+
+    assert outcome.cost == Cost((5 * 10 + 4 * 1 + 2 * 100) / 1e6, "EUR")
+
+
+async def test_usage_that_is_not_reported_is_estimated() -> None:
+    chunk = {"choices": [{"delta": {"content": "four words of text"}, "finish_reason": "stop"}]}
+    tried, _ = engine(lambda _: httpx.Response(200, content=sse(chunk)))
+    _, outcome = await run(tried, ask("a question"))
+
+    assert outcome.usage.prompt_tokens > 3
+    assert outcome.usage.completion_tokens == 6
+
+
+async def test_an_endpoint_that_does_not_stream_is_read_all_the_same() -> None:
+    whole = {"choices": [{"message": {"content": "ok"}, "finish_reason": "length"}], "usage": USAGE}
+    tried, _ = engine(lambda _: httpx.Response(200, json=whole))
+    _, outcome = await run(tried, ask("q"))
+
+    assert (outcome.text, outcome.finish_reason) == ("ok", FinishReason.LENGTH)
+    assert outcome.usage.prompt_tokens == 9
+
+
+async def test_a_filtered_answer_is_a_refusal() -> None:
+    tried, _ = engine(lambda _: httpx.Response(200, content=text("I", finish="content_filter")))
+
+    assert (await run(tried, ask("q")))[1].finish_reason is FinishReason.REFUSED
+
+
+@pytest.mark.parametrize("word", ["max_completion_tokens", "stream_options"])
+async def test_what_newer_or_older_endpoints_want_is_learnt(word: str) -> None:
+    answers = iter(
+        [
+            httpx.Response(400, content=f'{{"error": {{"message": "about {word}"}}}}'.encode()),
+            httpx.Response(200, content=text("ok")),
+            httpx.Response(200, content=text("ok")),
+        ]
+    )
+    tried, bodies = engine(lambda _: next(answers))
+    await run(tried, ask("q", sampling=Sampling(max_tokens=7)))
+    await run(tried, ask("q", sampling=Sampling(max_tokens=7)))
+
+    assert len(bodies) == 3
+    for body in bodies[1:]:
+        if word == "stream_options":
+            assert word not in body
+        else:
+            assert body[word] == 7
+            assert "max_tokens" not in body
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"choices": 5}', b'{"choices": [{"delta": {"content": 1}}]}']
+)
+async def test_what_is_no_chat_completion_is_an_outage(content: bytes) -> None:
+    tried, _ = engine(lambda _: httpx.Response(200, content=b"data: " + content + b"\n\n"))
+    with pytest.raises(UnavailableError, match="no chat completion"):
+        await run(tried, ask("q"))
