@@ -26,6 +26,7 @@ from services.embedding.token_vectors import (
     token_vectors,
 )
 from services.embedding.vectors import bytes_per_row, normalize, shorten
+from services.rpc import semconv
 from services.rpc.errors import InvalidArgumentError, Reason
 from services.rpc.telemetry import span
 
@@ -255,9 +256,9 @@ def _dimensions(model: LoadedModel, wanted: int) -> int:
 
 def _attributes(model: LoadedModel, texts: int) -> dict[str, str | int]:
     return {
-        "gen_ai.operation.name": "embeddings",
-        "gen_ai.provider.name": "cairn",
-        "gen_ai.request.model": model.name,
-        "gen_ai.embeddings.dimension.count": model.encoder.info.dimensions,
+        semconv.GEN_AI_OPERATION_NAME: "embeddings",
+        semconv.GEN_AI_PROVIDER_NAME: "cairn",
+        semconv.GEN_AI_REQUEST_MODEL: model.name,
+        semconv.GEN_AI_EMBEDDINGS_DIMENSION_COUNT: model.encoder.info.dimensions,
         "cairn.texts": texts,
     }

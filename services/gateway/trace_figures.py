@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from services.rpc import semconv
+
 if TYPE_CHECKING:
     from services.rpc.spans import EndedSpan, RecentTrace
 
@@ -17,7 +19,7 @@ MARKS = "cairn.degraded"
 SLOW_READ_SECONDS = 1.0
 _WHOLES = frozenset({"rag.query", "rag.search", "rag.recommend"})
 """Spans around the stages of a request: the total says the same."""
-_STATUS_NAMES = ("http.response.status_code", "rpc.response.status_code", "rpc.grpc.status_code")
+_STATUS_NAMES = (semconv.HTTP_RESPONSE_STATUS_CODE, semconv.RPC_STATUS_CODE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,10 @@ _KEPT_BURST = 50.0
 _MAX_NEWS = 32
 _MAX_KNOWN = 4096
 _ID_BYTES = 16
-_RECENT = 100
+_RECENT = 300
+_READS = ("GET ", "HEAD ", "OPTIONS ")
+_READING_RPC = ("/Get", "/List", "/Check", "/Watch")
+_LONG_READ_SECONDS = 1.0
 
 _TRACES = Counter(
     "cairn_telemetry_traces_total",
@@ -49,15 +52,21 @@ _DECIDED = {
 
 
 class RecentTraces:
-    """The last traces of this process that called another one."""
+    """The last traces of this process, but for reads that went well: who looks at them polls."""
 
     def __init__(self) -> None:
         self._traces: deque[LocalTrace] = deque(maxlen=_RECENT)
 
     def add(self, local: LocalTrace) -> None:
         """Keeps a trace whose root has ended."""
-        if len(local.spans) > 1:
-            self._traces.append(local)
+        root = local.root
+        if root is None or (
+            (root.name.startswith(_READS) or any(each in root.name for each in _READING_RPC))
+            and not local.is_faulty
+            and root.seconds < _LONG_READ_SECONDS
+        ):
+            return
+        self._traces.append(local)
 
     def list(self) -> tuple[RecentTrace, ...]:
         """Returns them, newest first."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.gateway.pipeline.run import OUTAGES
+from services.rpc import semconv
 
 if TYPE_CHECKING:
     from services.gateway.pipeline.ports import Embedder, WeightedQuery
@@ -33,7 +34,10 @@ class Embed:
             async with run.stage(
                 self.name,
                 share=self.share,
-                attributes={"gen_ai.operation.name": "embeddings", "gen_ai.request.model": model},
+                attributes={
+                    semconv.GEN_AI_OPERATION_NAME: "embeddings",
+                    semconv.GEN_AI_REQUEST_MODEL: model,
+                },
             ):
                 embedded = await self._embedder.embed_queries(
                     run.scope, [query.text for query in queries], model

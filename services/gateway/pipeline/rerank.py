@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from services.gateway.answer import StageExplanation
 from services.gateway.passages import ScoredPassage
 from services.gateway.pipeline.run import OUTAGES
+from services.rpc import semconv
 
 if TYPE_CHECKING:
     from services.gateway.pipeline.ports import Reranker
@@ -48,7 +49,7 @@ class Rerank:
             async with run.stage(
                 self.name,
                 share=self.share,
-                attributes={"gen_ai.rerank.candidate.count": len(readable)},
+                attributes={semconv.GEN_AI_RERANK_CANDIDATE_COUNT: len(readable)},
             ):
                 reranked = await self._reranker.rerank(
                     run.scope, query, [each.passage.text for each in readable]

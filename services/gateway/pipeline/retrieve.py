@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.gateway.answer import StageExplanation
 from services.gateway.pipeline.ports import Retrieved, SearchPlan
 from services.gateway.requests import Mode
+from services.rpc import semconv
 from services.rpc.errors import FailedPreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ class Retrieve:
             self.name,
             share=self.share,
             attributes={
-                "gen_ai.operation.name": "retrieval",
-                "gen_ai.data_source.id": plan.collection,
-                "gen_ai.request.top_k": plan.top_k,
+                semconv.GEN_AI_OPERATION_NAME: "retrieval",
+                semconv.GEN_AI_DATA_SOURCE_ID: plan.collection,
+                semconv.GEN_AI_REQUEST_TOP_K: plan.top_k,
                 "cairn.search.mode": mode.value,
             },
         ) as span:
