@@ -7,12 +7,17 @@ or by the service when it configures its logs, is dropped.
 from __future__ import annotations
 
 import contextlib
+import functools
+import hmac
 import io
 import logging
+import secrets
 import sys
+import threading
 import traceback
 from collections.abc import Iterable
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
@@ -32,7 +37,7 @@ ALLOWED_FIELDS = frozenset(
         "collection", "collection_id", "document_id", "job_id", "model", "engine", "backend",
         "count", "chunks", "documents", "vectors", "tokens", "bytes", "pages", "queue_depth",
         "sequence", "generation", "segment", "worker", "lease_seconds", "content_type", "status",
-        "route", "key_id", "request_id", "actor",
+        "route", "key_id", "request_id", "actor", "query_hash", "place",
     }
 )  # fmt: skip
 """Fields that any service may log."""
@@ -41,6 +46,12 @@ _tenant: ContextVar[str] = ContextVar("cairn_log_tenant", default="")
 """Tenant of the running request: one variable costs a tenth of structlog's bound ones."""
 _least_level = 0
 """Level below which lines are not written; nothing is asked of structlog for them."""
+_success_bound = 0
+"""Successes of traces whose number is below are logged: the same in every service, and the same
+ones that are traced first."""
+_hash_key = secrets.token_bytes(32)
+_TRACE_BITS = (1 << 64) - 1
+_MAX_SOURCE_BYTES = 2_000_000
 
 
 class _FieldFilter:
@@ -107,6 +118,13 @@ def configure_logging(
     root.addHandler(_LibraryLogs(level=max(number, logging.WARNING)))
 
 
+def log_what_would_be_printed() -> None:
+    """Logs warnings and lost exceptions; by default their texts, which may quote, go to stderr."""
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _log_lost_thread
+    sys.unraisablehook = _log_unraisable
+
+
 def get_logger() -> FilteringBoundLogger:
     """Returns the logger: `get_logger().info("index opened", collection="docs", vectors=10)`."""
     return structlog.get_logger()
@@ -125,6 +143,31 @@ def forget_tenant() -> None:
 def is_written(level: str) -> bool:
     """Whether lines of a level are written: asking costs a hundredth of a line that is not."""
     return logging.getLevelNamesMapping()[level.upper()] >= _least_level
+
+
+def sample_successes(ratio: float) -> None:
+    """Sets which share of the requests is logged though nothing went wrong, 0 to 1."""
+    global _success_bound  # noqa: PLW0603 - as global as the logs
+    _success_bound = round(ratio * (1 << 64))
+
+
+def success_level() -> str:
+    """Returns the level to log a success of the running request at: debug, or info in the share."""
+    if not _success_bound:
+        return "debug"
+    trace_id = trace.get_current_span().get_span_context().trace_id
+    return "info" if trace_id & _TRACE_BITS < _success_bound else "debug"
+
+
+def set_hash_key(secret: bytes) -> None:
+    """Makes hashes in logs the same over processes that share a secret."""
+    global _hash_key  # noqa: PLW0603 - as global as the logs
+    _hash_key = hmac.digest(secret, b"cairn: texts in logs", "sha256")
+
+
+def keyed_hash(text: str) -> str:
+    """Returns what stands for a text in a log: tells repetitions, and nothing without the key."""
+    return hmac.digest(_hash_key, text.encode(), "sha256").hex()[:16]
 
 
 def exception_fields(error: BaseException) -> dict[str, Any]:
@@ -150,8 +193,39 @@ class _LibraryLogs(logging.Handler):
         fields = {} if error is None else exception_fields(error)
         method = "error" if record.levelno >= logging.ERROR else "warning"
         getattr(get_logger(), method)(
-            "library log", logger=record.name, message=record.getMessage(), **fields
+            "library log",
+            logger=record.name,
+            message=_template(record),
+            place=f"{record.filename}:{record.lineno}",
+            **fields,
         )
+
+
+def _template(record: logging.LogRecord) -> str:
+    """Returns a library's message without what was filled in, which may quote a document.
+
+    A message that does not stand in the library's source as it is was put together: it is left out.
+    """
+    text = record.msg if isinstance(record.msg, str) else ""
+    return text if text and text in _source(record.pathname) else ""
+
+
+@functools.lru_cache(maxsize=64)
+def _source(path: str) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if Path(path).stat().st_size <= _MAX_SOURCE_BYTES:
+            return Path(path).read_text("utf-8")
+    return ""
+
+
+def _log_lost_thread(lost: threading.ExceptHookArgs) -> None:
+    if lost.exc_value is not None and not isinstance(lost.exc_value, SystemExit):
+        get_logger().error("a thread failed", **exception_fields(lost.exc_value))
+
+
+def _log_unraisable(lost: sys.UnraisableHookArgs) -> None:
+    if lost.exc_value is not None:
+        get_logger().error("an exception had nowhere to go", **exception_fields(lost.exc_value))
 
 
 def _add_constant(key: str, value: str) -> Any:

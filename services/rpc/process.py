@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from services.rpc.errors import StartupError
-from services.rpc.logs import exception_fields, get_logger
+from services.rpc.logs import exception_fields, get_logger, log_what_would_be_printed
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -26,6 +26,7 @@ def run_service(main: Coroutine[Any, Any, None]) -> int:
     """
     # gRPC's core otherwise writes lines of its own form to stderr, on each connection that ends.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    log_what_would_be_printed()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run(main))
 

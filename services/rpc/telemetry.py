@@ -37,7 +37,7 @@ from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
 
 from services.rpc.errors import Code, ServiceError
-from services.rpc.logs import get_logger, qualified_name
+from services.rpc.logs import get_logger, qualified_name, sample_successes
 from services.rpc.semconv import ERROR_REASON, ERROR_TYPE
 from services.rpc.settings import ServiceSettings
 from services.rpc.spans import SERVER_FAULTS, LocalTrace, RecordedSpan
@@ -198,6 +198,7 @@ def start_telemetry(
         keeps_recent: Whether the last traces can be looked at.
     """
     global _active  # noqa: PLW0603 - see Telemetry.shutdown
+    sample_successes(settings.log_sample_ratio)
     if exporter is None and settings.otlp_endpoint:
         # The exporter logs each failed attempt; the counter says as much.
         for name in ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal"):
@@ -259,9 +260,19 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         attributes: See `services.rpc.semconv`.
         kind: Whether it calls another process, or not.
         slow_seconds: A block that takes longer makes the whole trace worth keeping.
+        begins_trace: Whether the block is worth a span outside of any request, too; what is done
+            again and again in the background is not.
     """
 
-    __slots__ = ("_attributes", "_kind", "_name", "_slow_seconds", "_span", "_token")
+    __slots__ = (
+        "_attributes",
+        "_begins_trace",
+        "_kind",
+        "_name",
+        "_slow_seconds",
+        "_span",
+        "_token",
+    )
 
     def __init__(
         self,
@@ -270,13 +281,18 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         attributes: Mapping[str, AttributeValue] | None = None,
         kind: SpanKind = SpanKind.INTERNAL,
         slow_seconds: float | None = None,
+        begins_trace: bool = True,
     ) -> None:
         self._name = name
         self._attributes = attributes
         self._kind = kind
         self._slow_seconds = slow_seconds
+        self._begins_trace = begins_trace
 
     def __enter__(self) -> Span:
+        if not self._begins_trace and trace.get_current_span() is INVALID_SPAN:
+            self._span = self._token = None
+            return INVALID_SPAN
         self._span = started = start_span(self._name, kind=self._kind, attributes=self._attributes)
         if isinstance(started, RecordedSpan) and started.local.root is started:
             started.local.slow_seconds = self._slow_seconds
@@ -292,7 +308,7 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         traceback: TracebackType | None,
     ) -> None:
         started = self._span
-        if self._token is None:
+        if self._token is None or started is None:
             return
         detach(self._token)
         if exc is not None:

@@ -19,6 +19,7 @@ from services.rpc.errors import (
 )
 from services.sql.engine import is_sqlite
 from services.sql.failures import translate
+from services.sql.spans import database_span
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -82,6 +83,10 @@ class Reader:
                 metadata={"limit": str(self._limit)},
                 retry_after_seconds=0.2,
             )
+        with database_span(self._engine, "read"):
+            return await self._in_thread(fn, wait)
+
+    async def _in_thread(self, fn: Callable[[Connection], T], wait: float) -> T:
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(
             self._pool, lambda: context.run(self.run_here, fn)

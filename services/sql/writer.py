@@ -27,6 +27,7 @@ from services.rpc.errors import (
 from services.rpc.logs import exception_fields, get_logger
 from services.sql.engine import WRITES
 from services.sql.failures import full, is_full, is_retryable, is_sync_failure, translate
+from services.sql.spans import database_span
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -121,13 +122,14 @@ class GroupWriter:
         if wait <= 0:
             raise _too_late()
         job = _Job(fn, concurrent.futures.Future(), time.monotonic() + wait, frees_space)
-        self._put(job, is_urgent=is_urgent)
-        try:
-            # A little grace lets the writer's own, more precise error arrive first.
-            async with asyncio.timeout(wait + 0.25):
-                return await asyncio.wrap_future(job.future)
-        except TimeoutError:
-            raise _too_late() from None
+        with database_span(self._engine, "write"):
+            self._put(job, is_urgent=is_urgent)
+            try:
+                # A little grace lets the writer's own, more precise error arrive first.
+                async with asyncio.timeout(wait + 0.25):
+                    return await asyncio.wrap_future(job.future)
+            except TimeoutError:
+                raise _too_late() from None
 
     async def broken(self) -> BaseException:
         """Waits until the disk fails to confirm a write, and returns how it failed.

@@ -1,4 +1,4 @@
-"""One line for each call: failures always, successes at debug."""
+"""One line for each call: failures always, successes at debug, but for a share of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 
 from services.rpc.interceptors.call import Proceed, ServerCall
-from services.rpc.logs import forget_tenant, get_logger, is_written
+from services.rpc.logs import forget_tenant, get_logger, is_written, success_level
 
+_OK = grpc.StatusCode.OK
 _LEVELS = {
-    grpc.StatusCode.OK: "debug",
     grpc.StatusCode.INTERNAL: "error",
     grpc.StatusCode.UNKNOWN: "error",
     grpc.StatusCode.DATA_LOSS: "error",
@@ -26,7 +26,7 @@ async def log_access(call: ServerCall, proceed: Proceed) -> Any:
     try:
         return await proceed()
     finally:
-        level = _LEVELS.get(call.code, "info")
+        level = success_level() if call.code is _OK else _LEVELS.get(call.code, "info")
         if is_written(level):
             log = getattr(get_logger(), level)
             log(

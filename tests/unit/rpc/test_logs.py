@@ -84,7 +84,7 @@ def test_warnings_of_libraries_have_the_same_form() -> None:
     first, second = lines(stream)
     assert (first["logger"], first["message"], first["level"]) == (
         "some.library",
-        "disk is slow",
+        "disk is %s",
         "warning",
     )
     assert second["error_type"] == "ZeroDivisionError"
