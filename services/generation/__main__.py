@@ -14,6 +14,7 @@ from cairn.generation.v1 import generation_service_pb2_grpc as rpc
 from services.generation.cache_salt import cache_salt
 from services.generation.chain import Chain
 from services.generation.embedding_client import EmbeddingClient
+from services.generation.endpoints import Endpoint, read_prices
 from services.generation.engine import Engine, RequestClass
 from services.generation.extractive_engine import ExtractiveEngine
 from services.generation.routing import class_of
@@ -96,21 +97,36 @@ async def _engine(
             gives_documents=settings.vllm_template_documents,
         )
         return VllmEngine(options, salt=lambda scope: cache_salt(secret, scope))
-    if name == "openai":
-        from services.generation.openai_engine import OpenAiEngine  # noqa: PLC0415 - httpx
-
-        return OpenAiEngine(
-            base_url=settings.openai_base_url,
-            api_key=settings.openai_api_key.get_secret_value(),
-            model=settings.openai_model,
-            max_context_tokens=settings.openai_max_context_tokens,
-        )
+    endpoints = settings.endpoints()
+    if name == "openai" or name in endpoints:
+        return _openai_engine(name, settings, endpoints.get(name))
     scorer = None
     if settings.embedding_target != "none":
         channel = await stack.enter_async_context(open_channel(settings.embedding_target))
         scorer = EmbeddingClient(channel)
     return ExtractiveEngine(
         scorer, min_support=settings.min_support, min_overlap=settings.min_overlap
+    )
+
+
+def _openai_engine(name: str, settings: GenerationSettings, endpoint: Endpoint | None) -> Engine:
+    from services.generation.openai_engine import OpenAiEngine  # noqa: PLC0415 - httpx
+
+    if endpoint is None:
+        return OpenAiEngine(
+            base_url=settings.openai_base_url,
+            api_key=settings.openai_api_key.get_secret_value(),
+            model=settings.openai_model,
+            max_context_tokens=settings.openai_max_context_tokens,
+            prices=read_prices(settings.openai_prices),
+        )
+    return OpenAiEngine(
+        name=name,
+        base_url=endpoint.base_url,
+        api_key=endpoint.api_key.get_secret_value(),
+        model=endpoint.model,
+        max_context_tokens=endpoint.max_context_tokens,
+        prices=None if endpoint.prices is None else endpoint.prices.prices(),
     )
 
 

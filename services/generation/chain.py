@@ -385,6 +385,8 @@ def _describe(current: Span, model: str, outcome: Outcome) -> None:
 def _record(engine: str, outcome: Outcome, seconds: float) -> None:
     metrics.REQUESTS.labels(engine, outcome.finish_reason.value).inc()
     metrics.DURATION_SECONDS.labels(engine).observe(seconds)
+    if outcome.cost is not None:
+        metrics.COST.labels(engine, outcome.cost.currency).inc(outcome.cost.amount)
     usage = outcome.usage
     for kind, count in (
         ("prompt", usage.prompt_tokens),

@@ -210,10 +210,10 @@ class Outcome:
     usage: TokenUsage = field(default_factory=TokenUsage)
     quoted_spans: tuple[QuotedSpan, ...] = ()
     timings: Timings = field(default_factory=Timings)
-    cost: Cost | None = None
-    """What the tokens cost, where the engine has prices."""
     degraded_reason: str = ""
     """What the engine had to do without, such as "embedding_unavailable"; empty: nothing."""
+    cost: Cost | None = None
+    """What the tokens cost, where the engine has prices."""
 
 
 @dataclass(frozen=True, slots=True)

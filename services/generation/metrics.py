@@ -34,6 +34,11 @@ TOKENS = Counter(
     "Tokens of requests that ended well: prompt (cached ones included), cached_prompt, completion.",
     ["engine", "kind"],
 )
+COST = Counter(
+    "cairn_generation_cost_total",
+    "What tokens cost by the engine's prices, in the currency's own unit.",
+    ["engine", "currency"],
+)
 DELTAS = Counter(
     "cairn_generation_deltas_total", "Pieces of text an engine handed out.", ["engine"]
 )

@@ -302,6 +302,8 @@ def _finished(event: Finished) -> pb.Finished:
         engine=event.engine,
         model=event.model,
         fallback_reason=event.fallback_reason,
+        cost_amount=None if outcome.cost is None else outcome.cost.amount,
+        cost_currency="" if outcome.cost is None else outcome.cost.currency,
         quoted_spans=[
             pb.QuotedSpan(
                 marker=span.marker,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from services.generation.endpoints import Endpoint, read_endpoints, read_prices
 from services.rpc.settings import Port, ServiceSettings, settings_config
 
 ENGINE_NAMES = ("vllm", "openai", "extractive")
@@ -22,7 +23,8 @@ class GenerationSettings(ServiceSettings):
     metrics_port: Port = 9203
     """Port of the Prometheus endpoint `/metrics`; 0 takes a free one."""
     engines: str = "extractive"
-    """Engines in the order they are tried, separated by commas: vllm, openai, extractive."""
+    """Engines in the order they are tried, separated by commas: vllm, openai, extractive, and the
+    names of `openai_endpoints`."""
     engines_cheap: str = ""
     """Order for requests of class CHEAP; empty: as `engines`."""
     engines_strong: str = ""
@@ -67,17 +69,12 @@ class GenerationSettings(ServiceSettings):
     """Model to ask that endpoint for."""
     openai_max_context_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens of prompt and answer together that model reads; 0: the endpoint decides."""
-
-    @field_validator("engines", "engines_cheap", "engines_strong")
-    @classmethod
-    def _known_engines(cls, value: str) -> str:
-        names = _names(value)
-        unknown = [name for name in names if name not in ENGINE_NAMES]
-        if unknown or len(set(names)) != len(names):
-            raise ValueError(
-                f"must be distinct names out of {', '.join(ENGINE_NAMES)}, separated by commas"
-            )
-        return value
+    openai_prices: str = ""
+    """JSON object of the prices of a million tokens; empty: not known. Such as
+    {"prompt": 2.5, "cached_prompt": 1.25, "completion": 10, "currency": "USD"}."""
+    openai_endpoints: SecretStr = SecretStr("")
+    """Further endpoints, each an engine by its name: {"mini": {"base_url": "https://host/v1",
+    "model": "…", "api_key": "…", "max_context_tokens": 0, "prices": {…}}}."""
 
     @field_validator("engines")
     @classmethod
@@ -97,9 +94,28 @@ class GenerationSettings(ServiceSettings):
             raise ValueError("must be a JSON object")
         return value
 
+    @field_validator("openai_prices")
+    @classmethod
+    def _prices(cls, value: str) -> str:
+        read_prices(value)
+        return value
+
+    @field_validator("openai_endpoints")
+    @classmethod
+    def _endpoints(cls, value: SecretStr) -> SecretStr:
+        read_endpoints(value.get_secret_value() or "{}", ENGINE_NAMES)
+        return value
+
     @model_validator(mode="after")
     def _engines_are_configured(self) -> GenerationSettings:
-        names = {name for each in ("default", "cheap", "strong") for name in self.order(each)}
+        known = (*ENGINE_NAMES, *self.endpoints())
+        orders = {each: self.order(each) for each in ("default", "cheap", "strong")}
+        names = {name for order in orders.values() for name in order}
+        if not names.issubset(known) or any(len(set(o)) != len(o) for o in orders.values()):
+            raise ValueError(
+                "CAIRN_GENERATION_ENGINES, _ENGINES_CHEAP and _ENGINES_STRONG must be distinct "
+                f"names out of {', '.join(known)}, separated by commas"
+            )
         if "vllm" in names and not self.vllm_model:
             raise ValueError("the vllm engine needs CAIRN_GENERATION_VLLM_MODEL")
         if "openai" in names and not (self.openai_base_url and self.openai_model):
@@ -107,6 +123,10 @@ class GenerationSettings(ServiceSettings):
                 "the openai engine needs CAIRN_GENERATION_OPENAI_BASE_URL and _OPENAI_MODEL"
             )
         return self
+
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Returns the further endpoints by engine name."""
+        return read_endpoints(self.openai_endpoints.get_secret_value() or "{}", ENGINE_NAMES)
 
     def order(self, request_class: str) -> list[str]:
         """Returns the engines of a class ("default", "cheap", "strong"), the first choice first."""

@@ -36,11 +36,30 @@ def test_classes_have_orders_of_their_own() -> None:
         {"vllm_engine_args": "[]"},
         {"vllm_engine_args": "{"},
         {"min_support": 1.5},
+        {"openai_prices": '{"prompt": -1}'},
+        {"openai_prices": "cheap"},
+        {"openai_endpoints": '{"vllm": {"base_url": "http://a/v1", "model": "m"}}'},
+        {"openai_endpoints": '{"Mini": {"base_url": "http://a/v1", "model": "m"}}'},
+        {"openai_endpoints": '{"mini": {"base_url": "ftp://a", "model": "m"}}'},
+        {"openai_endpoints": '{"mini": {"model": "m"}}'},
+        {"engines": "mini"},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         GenerationSettings(**wrong)
+
+
+def test_further_endpoints_are_engines_by_their_names() -> None:
+    text = """{"mini": {"base_url": "http://a/v1", "model": "m", "api_key": "hunter2",
+                        "prices": {"prompt": 1, "completion": 4}}}"""
+    settings = GenerationSettings(engines="extractive", engines_cheap="mini", openai_endpoints=text)
+
+    assert settings.order("cheap") == ["mini"]
+    mini = settings.endpoints()["mini"]
+    assert mini.prices is not None
+    assert mini.prices.prices().completion == 4
+    assert "hunter2" not in repr(settings) + repr(mini)
 
 
 def test_secrets_are_not_shown() -> None:
