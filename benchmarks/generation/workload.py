@@ -1,4 +1,4 @@
-"""What is asked of each system and what it did: plain values that cross process borders as JSON."""
+"""What is asked of each system and what it did, as values that cross processes as JSON."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.generation import metrics
 from services.generation.engine import (
     Delta,
     EngineState,
@@ -167,6 +168,8 @@ class VllmEngine:
             llm.model_config.max_model_len,
             llm.scheduler_config.policy == "priority",
         )
+        metrics.QUEUE_REQUESTS.set_function(lambda: queue.waiting)
+        metrics.QUEUE_AGE_SECONDS.set_function(lambda: queue.oldest_seconds)
         await self._warm_up()
         # What was made until now stays: the collector need not walk over it again and again.
         gc.collect()

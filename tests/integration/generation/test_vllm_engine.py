@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import psutil
 import pytest
 from cairn.generation.v1 import generation_service_pb2 as pb
 from cairn.generation.v1 import generation_service_pb2_grpc as rpc
-from cairn.types.v1 import passage_pb2, scope_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.rpc.channel import open_channel
@@ -26,90 +24,32 @@ from services.rpc.errors import (
     ServiceError,
     UnavailableError,
 )
-from tests.kit.generation_process import GenerationProcess, are_gone, generation_process
-from tests.kit.tiny_llama import VLLM_PYTHON, tiny_llama_folder
+from tests.kit.generation_process import GenerationProcess, are_gone
+from tests.kit.vllm_service import (
+    BLOCK_TOKENS,
+    CONTEXT_TOKENS,
+    ENDLESS,
+    LONG,
+    MARKS,
+    assert_idle,
+    finish,
+    metric,
+    request,
+    start,
+)
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        not VLLM_PYTHON.exists(), reason="no .venv-vllm here; `make test` builds it"
-    ),
-]
-
-BLOCK_TOKENS = 128
-"""Block of the CPU build's KV cache: only whole blocks are reused."""
-CONTEXT_TOKENS = 2048
-ENGINE_ARGS = {
-    "max_model_len": CONTEXT_TOKENS,
-    "enforce_eager": True,
-    "dtype": "bfloat16",
-    "enable_lora": True,
-}
-SETTINGS = {
-    "engines": "vllm",
-    "vllm_model_name": "tiny",
-    "vllm_engine_args": json.dumps(ENGINE_ARGS),
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "HF_HUB_OFFLINE": "1",
-}
-LONG = [
-    passage_pb2.ScoredPassage(
-        passage=passage_pb2.Passage(
-            document_id=f"d{9 - number}", text=f"Passage {number}. " + "The index is a view. " * 20
-        )
-    )
-    for number in range(3)
-]
+pytestmark = MARKS
 
 
-def start(log: Path, **settings: str) -> Any:
-    return generation_process(
-        log,
-        python=VLLM_PYTHON,
-        ready_seconds=300,
-        vllm_model=str(tiny_llama_folder()),
-        **{**SETTINGS, **settings},
-    )
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GenerationProcess]:
-    with start(tmp_path_factory.mktemp("vllm") / "log") as running:
-        processes = running.descendants()
-        yield running
-        running.process.terminate()
-        assert running.process.wait(60) == 0
-    assert are_gone(processes)
+@pytest.fixture
+def service(vllm_service: GenerationProcess) -> GenerationProcess:
+    return vllm_service
 
 
 @pytest.fixture
 async def stub(service: GenerationProcess) -> AsyncIterator[rpc.GenerationServiceStub]:
     async with open_channel(service.target) as channel:
         yield rpc.GenerationServiceStub(channel)
-
-
-def request(tenant: str = "acme", **fields: Any) -> pb.GenerateRequest:
-    return pb.GenerateRequest(
-        **{
-            "scope": scope_pb2.Scope(tenant=tenant, principals=["everyone"], actor="key:test"),
-            "messages": [pb.Message(role=pb.ROLE_USER, content="What is the index?")],
-            "sampling": pb.Sampling(max_tokens=16, seed=1),
-            **fields,
-        }
-    )
-
-
-async def finish(stub: rpc.GenerationServiceStub, wanted: pb.GenerateRequest) -> pb.Finished:
-    events = [event async for event in stub.Generate(wanted)]
-    return events[-1].finished
-
-
-def metric(service: GenerationProcess, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{service.metrics_port}/metrics") as page:
-        text = page.read().decode()
-    pattern = rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$"
-    return sum(float(value) for value in re.findall(pattern, text, flags=re.MULTILINE))
 
 
 async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServiceStub) -> None:
@@ -151,21 +91,10 @@ async def test_other_principals_of_a_tenant_do_not_share_its_cache(
     assert (await finish(stub, wanted)).usage.cached_prompt_tokens == 0
 
 
-async def generated_after(service: GenerationProcess) -> None:
-    """Asserts that the engine writes nothing more and holds nothing, 200 ms after now."""
-    await asyncio.sleep(0.2)
-    assert metric(service, "cairn_generation_running") == 0
-    tokens = metric(service, "vllm:generation_tokens_total")
-    await asyncio.sleep(0.3)
-    assert metric(service, "vllm:generation_tokens_total") == tokens
-    assert metric(service, "vllm:num_requests_running") == 0
-    assert metric(service, "vllm:kv_cache_usage_perc") == 0
-
-
 async def test_a_cancelled_call_stops_the_engine(
     service: GenerationProcess, stub: rpc.GenerationServiceStub
 ) -> None:
-    endless = request(stream=True, sampling=pb.Sampling(max_tokens=1900))
+    endless = request(stream=True, sampling=ENDLESS)
     call = stub.Generate(endless)
     deltas = 0
     async for event in call:
@@ -175,14 +104,14 @@ async def test_a_cancelled_call_stops_the_engine(
     assert metric(service, "cairn_generation_running") == 1
     call.cancel()
 
-    await generated_after(service)
+    await assert_idle(service)
     assert (await finish(stub, request())).usage.completion_tokens == 16
 
 
 async def test_a_passed_deadline_stops_the_engine(
     service: GenerationProcess, stub: rpc.GenerationServiceStub
 ) -> None:
-    endless = request(stream=True, sampling=pb.Sampling(max_tokens=1900))
+    endless = request(stream=True, sampling=ENDLESS)
     try:
         events = [event async for event in stub.Generate(endless, timeout=0.5)]
     except DeadlineExceededError:
@@ -190,9 +119,9 @@ async def test_a_passed_deadline_stops_the_engine(
     if events:
         finished = events[-1].finished
         assert finished.finish_reason == pb.FINISH_REASON_DEADLINE
-        assert 0 < finished.usage.completion_tokens < 1900
+        assert 0 < finished.usage.completion_tokens < 1500
 
-    await generated_after(service)
+    await assert_idle(service)
 
 
 async def test_many_streams_run_at_once(stub: rpc.GenerationServiceStub) -> None:
