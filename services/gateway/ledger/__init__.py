@@ -1,0 +1,1 @@
+"""Who used what, when, for how much: exact over replicas and crashes."""

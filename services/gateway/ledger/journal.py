@@ -1,0 +1,120 @@
+"""A file of one process's events, which outlives the process.
+
+Lines go to the operating system before a request ends, so a killed process loses none; a line that
+was cut off in the middle belonged to a request that was never answered. Whoever holds the lock on a
+file owns it: the lock ends with the process, and the next to take it brings the events home.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from services.gateway.ledger.events import MOVED, Outcome, UsageEvent, decode_line
+from services.gateway.usage import CostParts, Usage
+
+_FAILED = Counter(
+    "cairn_gateway_journal_errors_total",
+    "Lines of usage that the disk did not take; they are lost if the process dies at once.",
+)
+
+
+class Journal:
+    """The file that this process appends to.
+
+    Args:
+        folder: Of all journals; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self._file = _create(folder)
+        self.size_bytes = 0
+
+    def append(self, line: bytes) -> None:
+        """Hands a line to the operating system."""
+        try:
+            os.write(self._file, line)
+            self.size_bytes += len(line)
+        except OSError:
+            _FAILED.inc()
+
+    def remove(self) -> None:
+        """Deletes the file: its events are in the store."""
+        self.path.unlink(missing_ok=True)
+        os.close(self._file)
+
+    def abandon(self) -> None:
+        """Leaves the file to whoever brings its events home."""
+        os.close(self._file)
+
+
+def _create(folder: Path) -> tuple[Path, int]:
+    while True:
+        path = folder / f"{secrets.token_hex(8)}.journal"
+        file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+        )
+        # Another process may have taken the empty file for an orphan before it was locked.
+        if _lock(file) and path.exists():
+            return path, file
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def orphan(path: Path) -> Iterator[int | None]:
+    """Gives the file to the block when its process is gone, else None."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield file if _lock(file) else None
+    finally:
+        os.close(file)
+
+
+def read_events(file: int, cost_of: Callable[[Usage, str], CostParts]) -> list[UsageEvent]:
+    """Returns the events of an orphan; what was under way is interrupted, and costs what it used.
+
+    Args:
+        file: Open for reading, from its beginning.
+        cost_of: Price of a usage by a model.
+    """
+    ended: dict[str, UsageEvent] = {}
+    under_way: dict[str, UsageEvent] = {}
+    with os.fdopen(os.dup(file), "rb") as lines:
+        for line in lines:
+            found = decode_line(line)
+            if isinstance(found, UsageEvent):
+                is_over = found.outcome is not Outcome.INTERRUPTED
+                (ended if is_over else under_way)[found.event_id] = found
+            elif found is None or found[0] not in under_way:
+                continue
+            elif found[1] == MOVED:
+                del under_way[found[0]]
+            else:
+                event = under_way[found[0]]
+                usage = replace(event.usage, completion_tokens=found[1])
+                under_way[found[0]] = replace(event, usage=usage)
+    for event_id, event in under_way.items():
+        if event_id not in ended:
+            cost = cost_of(event.usage, event.model)
+            ended[event_id] = replace(event, cost=cost)
+    return list(ended.values())
