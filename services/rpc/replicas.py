@@ -140,7 +140,7 @@ class Replicas:
             UnavailableError: no replica can serve now.
             ResourceExhaustedError: the replica that is left has too many calls on their way.
         """
-        usable = self._usable(without)
+        usable = self.usable(without)
         placed = self._placement.place(key, tokens, usable)
         if placed is None:
             raise UnavailableError(
@@ -162,7 +162,7 @@ class Replicas:
         finally:
             placed.end()
 
-    def _usable(self, without: Collection[str]) -> list[str]:
+    def usable(self, without: Collection[str] = ()) -> list[str]:
         """Returns replicas that are connected and well; else those that may come to be."""
         candidates = [
             each

@@ -107,7 +107,7 @@ async def test_a_replica_that_hangs_is_left_before_deadlines_pass() -> None:
 async def connected_to(replicas: Replicas, count: int) -> None:
     """Waits until so many channels are ready."""
     async with asyncio.timeout(10):
-        while len(replicas._usable(())) < count:
+        while len(replicas.usable()) < count:
             await asyncio.sleep(0.01)
 
 
