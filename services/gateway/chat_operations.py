@@ -15,8 +15,8 @@ from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
     from services.gateway.clients.generation_client import GenerationClient, GenerationModel
+    from services.gateway.metering import Metering
     from services.gateway.pipeline.ports import Prompt
-    from services.gateway.store.ledger import Ledger
     from services.gateway.usage import Usage
 
 EmitText = Callable[[str], Awaitable[None]]
@@ -40,13 +40,13 @@ class ChatOperations:
 
     Args:
         generation: The generation service.
-        ledger: Meters.
+        metering: Reserves and meters what requests use.
         seconds: Time for an answer; an earlier deadline of the running request goes first.
     """
 
-    def __init__(self, generation: GenerationClient, ledger: Ledger, seconds: float) -> None:
+    def __init__(self, generation: GenerationClient, metering: Metering, seconds: float) -> None:
         self._generation = generation
-        self._ledger = ledger
+        self._metering = metering
         self._seconds = seconds
 
     async def models(self, caller: Caller) -> tuple[GenerationModel, ...]:
@@ -63,7 +63,6 @@ class ChatOperations:
             ServiceError: the request is wrong, or no engine answers.
         """
         caller.require(Operation.QUERY)
-        run = Run(caller.scope, "chat", self._seconds)
         written: list[str] = []
 
         async def show(text: str) -> None:
@@ -71,11 +70,13 @@ class ChatOperations:
             if emit is not None:
                 await emit(text)
 
-        async with run.stage("generate", share=1.0):
-            finished = await self._write(run, prompt, written, show)
-        if not written and finished.text:  # it came as a whole
-            await show(finished.text)
-        self._ledger.record(caller.scope.tenant, Operation.QUERY.label, finished.usage)
+        expected = self._metering.writing(prompt, is_stream=emit is not None)
+        async with self._metering.request(caller, Operation.QUERY, expected=expected):
+            run = Run(caller.scope, "chat", self._seconds)
+            async with run.stage("generate", share=1.0):
+                finished = await self._write(run, prompt, written, show)
+            if not written and finished.text:  # it came as a whole
+                await show(finished.text)
         return Completion(
             text="".join(written),
             finish_reason=finished.finish_reason,
@@ -98,14 +99,18 @@ class ChatOperations:
                     match event:
                         case Started():
                             started = event
+                            run.meter.begin_writing(event.model, event.usage, prompt.characters)
                         case Wrote(text=text):
+                            run.meter.wrote(text, event.completion_tokens)
                             await show(text)
                         case Finished():
                             finished = event
+                            run.meter.end_writing(event.usage)
             except DeadlineExceededError:
                 # What was written is worth more than an error in its place.
                 if not written:
                     raise
+                run.meter.keep_written()
                 return Finished("", "deadline", started.engine, started.model, run.usage)
         if finished is None:
             raise UnavailableError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from services.gateway.arrivals import CountedBytes, arrived, arriving
 from services.gateway.audit.trail import note_subjects
 from services.gateway.identity import Caller, Operation
 from services.gateway.library import STATES, Chunk, Collection, Document, Submission
+from services.gateway.metering import tokens_of
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
 from services.gateway.submissions import check_accepted
@@ -21,6 +22,7 @@ from services.rpc.errors import (
     NotFoundError,
     Reason,
 )
+from services.rpc.logs import get_logger, is_written, keyed_hash, success_level
 
 if TYPE_CHECKING:
     from services.gateway.answer import Answer, SearchResult
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
     from services.gateway.clients.ingestion_client import IngestionClient
     from services.gateway.clients.retrieval_client import RetrievalClient
     from services.gateway.library import NewCollection, StoredDocument
+    from services.gateway.limits.desk import LimitDesk
+    from services.gateway.metering import Metering
     from services.gateway.passages import ScoredPassage
     from services.gateway.pipeline.rag import Emit
     from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
     from services.gateway.source_operations import SourceOperations
     from services.gateway.store.feedback import Feedback, FeedbackStore
-    from services.gateway.store.ledger import Ledger, UsageRow
+    from services.gateway.usage_desk import UsageDesk
 
 _COLLECTION_CALLS = 8
 _MAX_EMBED_TEXTS = 256
@@ -53,7 +57,9 @@ class Operations:
         embedding: The embedding service.
         retrieval: The retrieval service.
         ingestion: The ingestion service.
-        ledger: Meters.
+        metering: Reserves and meters what requests use.
+        usage: What callers may see of what was used.
+        limits: What callers may see of limits.
         feedback: Keeps ratings.
         sources: What callers may do with sources.
     """
@@ -65,7 +71,9 @@ class Operations:
         embedding: EmbeddingClient,
         retrieval: RetrievalClient,
         ingestion: IngestionClient,
-        ledger: Ledger,
+        metering: Metering,
+        usage: UsageDesk,
+        limits: LimitDesk,
         feedback: FeedbackStore,
         sources: SourceOperations,
     ) -> None:
@@ -74,7 +82,9 @@ class Operations:
         self._embedding = embedding
         self._retrieval = retrieval
         self._ingestion = ingestion
-        self._ledger = ledger
+        self._metering = metering
+        self.usage = usage
+        self.limits = limits
         self._feedback = feedback
         self.sources = sources
 
@@ -82,27 +92,31 @@ class Operations:
         """Answers a question; see `RagPipeline.answer`."""
         caller.require(Operation.QUERY, question.collection)
         note_subjects("query", (question.query,))
-        answer = await self._pipeline.answer(caller.scope, question, emit)
+        expected = self._metering.asking(question, is_stream=emit is not None)
+        async with self._metering.request(caller, Operation.QUERY, question.collection, expected):
+            answer = await self._pipeline.answer(caller.scope, question, emit)
         note_subjects("document", dict.fromkeys(_documents(answer.passages)))
-        self._ledger.record(caller.scope.tenant, Operation.QUERY.label, answer.usage)
+        _log_asked("question answered", question.query, question.collection, answer)
         return answer
 
     async def search(self, caller: Caller, ask: SearchAsk) -> SearchResult:
         """Finds passages; see `RagPipeline.search`."""
         caller.require(Operation.SEARCH, ask.collection)
         note_subjects("query", (ask.query,))
-        result = await self._pipeline.search(caller.scope, ask)
+        expected = self._metering.expected(Usage(embedding_tokens=tokens_of([ask.query])))
+        async with self._metering.request(caller, Operation.SEARCH, ask.collection, expected):
+            result = await self._pipeline.search(caller.scope, ask)
         note_subjects("document", dict.fromkeys(_documents(result.passages)))
-        self._ledger.record(caller.scope.tenant, Operation.SEARCH.label, result.usage)
+        _log_asked("search answered", ask.query, ask.collection, result)
         return result
 
     async def recommend(self, caller: Caller, ask: RecommendAsk) -> SearchResult:
         """Finds documents like others; see `RagPipeline.recommend`."""
         caller.require(Operation.RECOMMEND, ask.collection)
         note_subjects("document", (*ask.positive_ids, *ask.negative_ids))
-        result = await self._pipeline.recommend(caller.scope, ask)
+        async with self._metering.request(caller, Operation.RECOMMEND, ask.collection):
+            result = await self._pipeline.recommend(caller.scope, ask)
         note_subjects("document", dict.fromkeys(_documents(result.passages)))
-        self._ledger.record(caller.scope.tenant, Operation.RECOMMEND.label, result.usage)
         return result
 
     async def embed(
@@ -113,10 +127,14 @@ class Operations:
         check_range("input (entries)", len(texts), 1, _MAX_EMBED_TEXTS)
         for index, text in enumerate(texts):
             check_text(f"input[{index}]", text, limit=100_000, required=True)
-        result = await self._embedding.embed_texts(caller.scope, texts, model, dimensions)
-        self._ledger.record(
-            caller.scope.tenant, Operation.EMBED.label, Usage(embedding_tokens=result.tokens)
+        expected = self._metering.expected(
+            Usage(embedding_tokens=tokens_of(texts)), model, vectors=len(texts)
         )
+        async with self._metering.request(caller, Operation.EMBED, expected=expected) as meter:
+            result = await self._embedding.embed_texts(caller.scope, texts, model, dimensions)
+            meter.model = result.model
+            meter.vector_count = len(texts)
+            meter.usage += Usage(embedding_tokens=result.tokens)
         return result
 
     async def embedding_models(self, caller: Caller) -> tuple[EmbeddingModel, ...]:
@@ -144,16 +162,18 @@ class Operations:
         good = [each for index, each in enumerate(documents) if index not in refused]
         accepted: Sequence[Submission] = ()
         if good:
-            accepted = await self._ingestion.submit(caller.scope, collection, good)
+            expected = arriving(len(good), sum(len(each.content) for each in good))
+            async with self._metering.request(
+                caller, Operation.INGEST, collection, expected
+            ) as meter:
+                accepted = await self._ingestion.submit(caller.scope, collection, good)
+                arrived(meter, zip(accepted, (len(each.content) for each in good), strict=True))
         taken = iter(accepted)
         submissions = tuple(
             _refusal(refused[index]) if index in refused else next(taken)
             for index in range(len(documents))
         )
         check_accepted(submissions)
-        for each in submissions:
-            if each.document is not None:
-                self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
         return submissions
 
     async def upload(
@@ -182,10 +202,14 @@ class Operations:
         collection = check_collection(collection)
         caller.require(Operation.INGEST, collection)
         document.check_header("header.document")
-        submission = await self._ingestion.upload(
-            caller.scope, collection, document, content, size_bytes=size_bytes, sha256=sha256
-        )
-        self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
+        async with self._metering.request(
+            caller, Operation.INGEST, collection, arriving(1, size_bytes or 0)
+        ) as meter:
+            counted = CountedBytes(content)
+            submission = await self._ingestion.upload(
+                caller.scope, collection, document, counted, size_bytes=size_bytes, sha256=sha256
+            )
+            arrived(meter, [(submission, counted.size_bytes)])
         return submission
 
     async def get_document(
@@ -349,18 +373,6 @@ class Operations:
         caller.require(Operation.FEEDBACK)
         return await self._feedback.add(caller, given)
 
-    async def usage(
-        self, caller: Caller, from_day: str = "", to_day: str = ""
-    ) -> tuple[UsageRow, ...]:
-        """Returns what the tenant used, by day and operation; the last 30 days unless said."""
-        caller.require(Operation.READ_USAGE)
-        today = datetime.now(UTC)
-        last = _day("to_day", to_day) or today.strftime("%Y-%m-%d")
-        first = _day("from_day", from_day) or (today - timedelta(days=30)).strftime("%Y-%m-%d")
-        if first > last:
-            raise InvalidArgumentError.for_field("from_day", "must not be after to_day")
-        return await self._ledger.rows(caller.scope.tenant, first, last)
-
     async def _stored(
         self, caller: Caller, collection: str, document_id: str, *, with_text: bool
     ) -> StoredDocument | None:
@@ -448,10 +460,15 @@ def _collection_name(name: str) -> str:
     return check_collection(name, "name")
 
 
-def _day(field: str, text: str) -> str:
-    if not text:
-        return ""
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).strftime("%Y-%m-%d")
-    except ValueError:
-        raise InvalidArgumentError.for_field(field, "must be a day, YYYY-MM-DD") from None
+def _log_asked(event: str, query: str, collection: str, answer: Answer | SearchResult) -> None:
+    """Logs one question: as a hash, which finds its repetitions and tells nobody what it was."""
+    level = success_level()
+    if is_written(level):
+        getattr(get_logger(), level)(
+            event,
+            query_hash=keyed_hash(query),
+            collection=collection,
+            count=len(answer.passages),
+            status=",".join(answer.degraded) or "complete",
+            duration_ms=answer.timings_ms.get("total", 0.0),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from services.gateway.arrivals import arrived, arriving
 from services.gateway.identity import Caller, Operation
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_PRINCIPALS, parse_filter
@@ -16,6 +17,7 @@ from services.rpc.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from services.gateway.clients.source_client import SourceClient
     from services.gateway.library import Submission
+    from services.gateway.metering import Metering
     from services.gateway.passages import Metadata
     from services.gateway.sources import (
         DeleteResult,
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
         SourceItem,
         SourceStatus,
     )
-    from services.gateway.store.ledger import Ledger
 
 _MAX_URL_CHARACTERS = 8_192
 
@@ -33,12 +34,12 @@ class SourceOperations:
 
     Args:
         ingestion: The ingestion service.
-        ledger: Meters.
+        metering: Reserves and meters what requests use.
     """
 
-    def __init__(self, ingestion: SourceClient, ledger: Ledger) -> None:
+    def __init__(self, ingestion: SourceClient, metering: Metering) -> None:
         self._ingestion = ingestion
-        self._ledger = ledger
+        self._metering = metering
 
     async def fetch(
         self,
@@ -59,11 +60,12 @@ class SourceOperations:
         for index, url in enumerate(urls):
             check_text(f"urls[{index}]", url, limit=_MAX_URL_CHARACTERS, required=True)
         check_range("acl (entries)", len(acl), 0, MAX_PRINCIPALS)
-        submissions = await self._ingestion.fetch(caller.scope, collection, urls, metadata, acl)
+        async with self._metering.request(
+            caller, Operation.INGEST, collection, arriving(len(urls), 0)
+        ) as meter:
+            submissions = await self._ingestion.fetch(caller.scope, collection, urls, metadata, acl)
+            arrived(meter, ((each, 0) for each in submissions))
         check_accepted(submissions, "urls")
-        for each in submissions:
-            if each.document is not None:
-                self._ledger.record(caller.scope.tenant, Operation.INGEST.label)
         return submissions
 
     async def delete_documents(

@@ -130,10 +130,10 @@ class GenerationClient:
                             yield started
                             started = None
                         if response.delta.text:
-                            yield Wrote(response.delta.text)
+                            yield Wrote(response.delta.text, response.delta.completion_tokens)
                     case "started":
                         begun = response.started
-                        started = Started(begun.engine, begun.model)
+                        started = Started(begun.engine, begun.model, usage_from_proto(begun.usage))
                     case "finished":
                         # Read on to the status: leaving here would cancel a call that succeeded.
                         finished = _finished(response.finished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +19,10 @@ from services.gateway.clients.passages_proto import (
     usage_from_proto,
 )
 from services.gateway.library import Chunk, Collection, NewCollection, StoredDocument
+from services.gateway.limits.stock import Stored
 from services.gateway.pipeline.ports import Retrieved, SearchPlan, Vector
 from services.gateway.requests import Mode
+from services.rpc.errors import NotFoundError
 from services.rpc.scope_proto import scope_to_proto
 
 if TYPE_CHECKING:
@@ -238,6 +241,24 @@ class RetrievalClient:
             tuple(_collection(each, None) for each in response.collections),
             response.next_page_token,
         )
+
+    async def stored(self, scope: Scope) -> Stored:
+        """Returns what the scope's tenant has stored.
+
+        Raises:
+            ServiceError: the service does not answer.
+        """
+        quota = await self._stub.GetQuota(
+            pb.GetQuotaRequest(scope=scope_to_proto(scope)), timeout=_TIMEOUT_SECONDS
+        )
+        documents, token = 0, ""
+        while True:
+            collections, token = await self.list_collections(scope, 1_000, token)
+            for each in collections:
+                with contextlib.suppress(NotFoundError):  # deleted since
+                    documents += (await self.get_collection(scope, each.name)).document_count
+            if not token:
+                return Stored(documents, quota.vector_count, quota.stored_bytes)
 
     async def delete_collection(self, scope: Scope, name: str) -> None:
         """Deletes a collection with everything in it.

@@ -11,6 +11,7 @@ from services.gateway.pipeline.citations import CitationWriter
 from services.gateway.pipeline.ports import Finished, Quote, Started, Wrote
 from services.gateway.pipeline.run import OUTAGES
 from services.gateway.requests import Verification
+from services.rpc import semconv
 from services.rpc.errors import DeadlineExceededError, Reason, ServiceError, UnavailableError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Generate:
         try:
             await self._write(run, prompt, verification, draft, live)
         except OUTAGES as error:
+            run.meter.keep_written()
             if not draft.writer.text.strip():
                 run.degrade("generation_unavailable")
                 return _verbatim(prompt, verification)
@@ -84,7 +86,10 @@ class Generate:
             run.stage(
                 self.name,
                 share=1.0,
-                attributes={"gen_ai.operation.name": "chat", "gen_ai.request.model": prompt.model},
+                attributes={
+                    semconv.GEN_AI_OPERATION_NAME: "chat",
+                    semconv.GEN_AI_REQUEST_MODEL: prompt.model,
+                },
             ) as span,
             contextlib.aclosing(
                 self._generator.generate(run.scope, prompt, run.share_seconds(1.0))
@@ -94,8 +99,11 @@ class Generate:
                 match event:
                     case Started(engine=engine, model=model):
                         draft.engine, draft.model = engine, model
+                        if engine_streams(engine):
+                            run.meter.begin_writing(model, event.usage, prompt.characters)
                         is_shown = show is not None and engine not in COPYING_ENGINES
                     case Wrote(text=text) if engine_streams(draft.engine):
+                        run.meter.wrote(text, event.completion_tokens)
                         shown = draft.writer.feed(text)
                         if is_shown and show is not None and shown:
                             await show(shown)
@@ -105,9 +113,9 @@ class Generate:
                         pass
             if finished is None:
                 raise _broken_off()
-            span.set_attribute("gen_ai.response.model", finished.model)
-            span.set_attribute("gen_ai.response.finish_reasons", (finished.finish_reason,))
-            span.set_attribute("gen_ai.usage.output_tokens", finished.usage.completion_tokens)
+            span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, finished.model)
+            span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, (finished.finish_reason,))
+            span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, finished.usage.completion_tokens)
         _close(run, prompt, verification, draft, finished)
 
 
@@ -120,7 +128,8 @@ def _close(
     run: Run, prompt: Prompt, verification: Verification, draft: Draft, finished: Finished
 ) -> None:
     """Takes over what the engine said at its end."""
-    run.usage += finished.usage
+    run.meter.end_writing(finished.usage)
+    run.meter.model = finished.model
     draft.engine, draft.model = finished.engine, finished.model
     draft.finish_reason = finished.finish_reason
     if finished.fallback_reason:

@@ -145,6 +145,12 @@ class Prompt:
     is_live: bool = True
     """Whether somebody reads the text while it is written: then it cannot be begun anew."""
 
+    @property
+    def characters(self) -> int:
+        """Length of all that the model reads, roughly."""
+        texts = (*(turn.text for turn in self.history), *(p.passage.text for p in self.passages))
+        return len(self.query) + len(self.instructions) + sum(map(len, texts))
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -152,6 +158,8 @@ class Started:
 
     engine: str
     model: str
+    usage: Usage = field(default_factory=Usage)
+    """What reading the prompt took; nothing: not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,8 @@ class Wrote:
     """The engine wrote more text."""
 
     text: str
+    completion_tokens: int = 0
+    """Tokens of it; 0: not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.gateway.pipeline.retrieve import Retrieve
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.understand import Understand
 from services.gateway.pipeline.verify import REFUSAL, Verify
+from services.rpc import semconv
 from services.rpc.telemetry import current_trace_id, span
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
 
 SPARE_CANDIDATES = 10
 """Candidates beyond what is asked for, in place of repetitions that are left out."""
+
+SLOW_ANSWER_SECONDS = 5.0
+SLOW_SEARCH_SECONDS = 0.5
+"""Traces of requests that took longer are kept whatever the share."""
+_WORKFLOW = {semconv.GEN_AI_OPERATION_NAME: "invoke_workflow"}
 
 Emit = Callable[[AnswerEvent], Awaitable[None]]
 Recall = Callable[["Retrieved"], "Answer | None"]
@@ -105,7 +111,7 @@ class RagPipeline:
         """
         began = time.perf_counter()
         run = Run(scope, "query", self._seconds, explain=question.explain)
-        with span("rag.query", attributes={"gen_ai.operation.name": "invoke_workflow"}):
+        with span("rag.query", attributes=_WORKFLOW, slow_seconds=SLOW_ANSWER_SECONDS):
             queries = await self._understand.run(run, question.query, question.history)
             found = await self._find(run, question, queries)
             known = recall(found) if recall is not None else None
@@ -132,7 +138,7 @@ class RagPipeline:
         """
         began = time.perf_counter()
         run = Run(scope, "search", self._seconds, explain=ask.explain)
-        with span("rag.search"):
+        with span("rag.search", slow_seconds=SLOW_SEARCH_SECONDS):
             queries = await self._understand.run(run, ask.query, ask.history)
             plan = SearchPlan(
                 collection=ask.collection,
@@ -175,6 +181,7 @@ class RagPipeline:
         run = Run(scope, "recommend", self._seconds)
         async with run.stage("retrieve", share=1.0):
             found = await self._retriever.recommend(scope, ask)
+            run.usage += found.usage
         if note is not None:
             note(found)
         return SearchResult(

@@ -8,10 +8,11 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
+from opentelemetry.trace import get_current_span
 from prometheus_client import Counter, Histogram
 
 from services.gateway.answer import StageExplanation
-from services.gateway.usage import Usage
+from services.gateway.usage import Usage, current_meter
 from services.rpc.deadline import deadline_in, remaining_seconds
 from services.rpc.errors import (
     DataLossError,
@@ -82,11 +83,20 @@ class Run:
         self.operation = operation
         self.explain = explain
         self.total_seconds = seconds if remaining is None else min(seconds, remaining)
-        self.usage = Usage()
+        self.meter = current_meter()
         self.timings_ms: dict[str, float] = {}
         self.degraded: list[str] = []
         self.explanations: list[StageExplanation] = []
         self._started = time.monotonic()
+
+    @property
+    def usage(self) -> Usage:
+        """What was consumed so far; the ledger counts it however the request ends."""
+        return self.meter.usage
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        self.meter.usage = usage
 
     @property
     def remaining_seconds(self) -> float:
@@ -146,6 +156,7 @@ class Run:
         """Notes that the answer is less than asked for."""
         if step not in self.degraded:
             self.degraded.append(step)
+            get_current_span().set_attribute("cairn.degraded", tuple(self.degraded))
             _DEGRADED.labels(step if step in _KNOWN_STEPS else "other").inc()
 
     def explain_stage(self, explanation: StageExplanation) -> None:
