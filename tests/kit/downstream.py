@@ -460,10 +460,10 @@ class Downstream:
 
 @contextlib.asynccontextmanager
 async def running_downstream(
-    telemetries: dict[str, Any] | None = None,
+    telemetries: dict[str, Any] | None = None, **services: Any
 ) -> AsyncIterator[Downstream]:
-    """Runs the four services while the block runs."""
-    down = Downstream()
+    """Runs the four services while the block runs; `services` take the place of the usual ones."""
+    down = Downstream(**services)
     registrations = {
         "embedding": embedding_rpc.add_EmbeddingServiceServicer_to_server,
         "retrieval": retrieval_rpc.add_RetrievalServiceServicer_to_server,

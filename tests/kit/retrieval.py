@@ -76,6 +76,7 @@ async def retrieval_service(
         )
         rpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
         port = await server.start()
+        server.set_ready(True)
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = rpc.RetrievalServiceStub(channel)
