@@ -5,105 +5,33 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
 import grpc
 import grpc.aio
-import httpx
 import pytest
 import pytest_asyncio
 from cairn.retrieval.v1 import retrieval_service_pb2 as retrieval
 
-from tests.kit.otlp_receiver import OtlpReceiver, ReceivedSpan, otlp_receiver
+from services.rpc.semconv import SCHEMA_URL
+from tests.kit.otlp_receiver import ReceivedSpan
 from tests.kit.raw_calls import call
-from tests.kit.suite import Suite, ingest_text, running_suite
+from tests.kit.traced_suite import CALLER_SPAN, Traced, traced_suite
 from tests.kit.valid_requests import SCOPE, VECTOR
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
-SERVICES = ("EMBEDDING", "RETRIEVAL", "GENERATION", "INGESTION", "GATEWAY")
-CALLER_SPAN = "00f067aa0ba902b7"
 EMBED = "cairn.embedding.v1.EmbeddingService/Embed"
 RERANK = "cairn.embedding.v1.EmbeddingService/Rerank"
 SEARCH = "cairn.retrieval.v1.RetrievalService/Search"
+UPSERT = "cairn.retrieval.v1.RetrievalService/Upsert"
 GENERATE = "cairn.generation.v1.GenerationService/Generate"
 QUESTION = {"query": "How does granite form?", "bypass_cache": True}
 
 
-class SilentModel:
-    """An endpoint that takes requests and never answers: an engine at work for ever."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.left = asyncio.Event()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Reads until the other side leaves."""
-        await reader.read(1)
-        self.asked.set()
-        while await reader.read(65536):
-            pass
-        self.left.set()
-        writer.close()
-
-
-@dataclass(frozen=True)
-class Traced:
-    """A suite whose processes send their spans to a receiver of ours."""
-
-    suite: Suite
-    receiver: OtlpReceiver
-    silent: SilentModel
-
-    async def post(
-        self, path: str, body: dict[str, object], trace_id: str = "", **headers: str
-    ) -> tuple[str, httpx.Response]:
-        """Posts under a new trace; returns its id and the response."""
-        trace_id = trace_id or secrets.token_hex(16)
-        headers |= {
-            "traceparent": f"00-{trace_id}-{CALLER_SPAN}-01",
-            "Authorization": f"Bearer {self.suite.api_key}",
-        }
-        async with httpx.AsyncClient(base_url=self.suite.http_url, trust_env=False) as client:
-            response = await client.post(path, json=body, headers=headers, timeout=30)
-        return trace_id, response
-
-    async def spans(self, trace_id: str, *wanted: tuple[str, str, str]) -> list[ReceivedSpan]:
-        """Spans of a trace once those that are wanted as (service, kind, name) have come."""
-        for service, kind, name in wanted:
-
-            def is_wanted(
-                span: ReceivedSpan, service: str = service, kind: str = kind, name: str = name
-            ) -> bool:
-                found = (span.service, span.kind, span.name)
-                return span.trace_id == trace_id and found == (service, kind, name)
-
-            await self.receiver.wait_for(is_wanted)
-        return [span for span in self.receiver.spans if span.trace_id == trace_id]
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def traced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Traced]:
-    silent = SilentModel()
-    endpoint = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
-    port = endpoint.sockets[0].getsockname()[1]
-    async with endpoint, otlp_receiver() as receiver:
-        settings = {f"CAIRN_{name}_OTLP_ENDPOINT": receiver.endpoint for name in SERVICES} | {
-            "CAIRN_GENERATION_ENGINES": "extractive,openai",
-            "CAIRN_GENERATION_OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
-            "CAIRN_GENERATION_OPENAI_MODEL": "silent",
-        }
-        running = running_suite(tmp_path_factory.mktemp("traced"), **settings)
-        suite = await asyncio.to_thread(running.__enter__)
-        try:
-            text = (
-                "# Granite\n\nGranite forms when magma cools slowly below ground.\n\n"
-                "# Basalt\n\nBasalt forms when lava cools quickly at the surface."
-            )
-            await asyncio.to_thread(ingest_text, suite, rocks=text)
-            yield Traced(suite, receiver, silent)
-        finally:
-            await asyncio.to_thread(running.__exit__, None, None, None)
+    async with traced_suite(tmp_path_factory.mktemp("traced")) as running:
+        yield running
 
 
 def _one(spans: list[ReceivedSpan], service: str, kind: str, name: str) -> ReceivedSpan:
@@ -240,3 +168,122 @@ async def test_leaving_cancels_every_hop(traced: Traced) -> None:
     assert server.attributes["rpc.status_code"] == "CANCELLED"
     assert _ancestors(spans, client) == ["generate", "rag.query", "POST /v1/query"]
     assert root.attributes["http.response.status_code"] == 499
+
+
+async def test_stages_within_the_services_are_below_their_calls(traced: Traced) -> None:
+    trace_id, _ = await traced.post("/v1/query", QUESTION | {"query": "Where does granite cool?"})
+    spans = await traced.spans(trace_id, ("gateway", "SERVER", "POST /v1/query"))
+    root = _one(spans, "gateway", "SERVER", "POST /v1/query")
+    for stage in ("auth", "limits"):
+        assert _one(spans, "gateway", "INTERNAL", stage).parent_id == root.span_id
+    for service, method, stage in (
+        ("retrieval", SEARCH, "retrieval.plan"),
+        ("retrieval", SEARCH, "retrieval.rank"),
+        ("embedding", EMBED, "embeddings all-MiniLM-L6-v2"),
+        ("generation", GENERATE, "chat extractive"),
+    ):
+        found = [s for s in spans if s.service == service and s.name.startswith(stage)]
+        assert found, (stage, sorted((s.service, s.name) for s in spans))
+        assert method in _ancestors(spans, found[0])
+    named = {span.name: span.attributes for span in spans}
+    embedded = next(value for name, value in named.items() if name.startswith("embeddings "))
+    assert embedded["gen_ai.operation.name"] == "embeddings"
+    assert embedded["gen_ai.embeddings.dimension.count"] == 384
+    assert named["retrieve"]["gen_ai.operation.name"] == "retrieval"
+    assert named["retrieve"]["gen_ai.request.top_k"] > 0
+    assert named["rag.query"]["gen_ai.operation.name"] == "invoke_workflow"
+    assert {span.schema_url for span in spans} == {SCHEMA_URL}
+    for span in spans:
+        if span.name.startswith("cairn."):
+            assert span.attributes["rpc.system.name"] == "grpc"
+            assert span.attributes["rpc.method"] == span.name
+            assert span.attributes["server.address"]
+
+
+async def test_edges_between_services_are_those_of_the_design(traced: Traced) -> None:
+    trace_id, _ = await traced.post("/v1/query", QUESTION)
+    spans = await traced.spans(trace_id, ("gateway", "SERVER", "POST /v1/query"))
+    by_id = {span.span_id: span for span in spans}
+    edges = {
+        (by_id[span.parent_id].service, span.service)
+        for span in spans
+        if span.kind == "SERVER" and span.parent_id in by_id
+    }
+    assert edges == {
+        ("gateway", "embedding"),
+        ("gateway", "retrieval"),
+        ("gateway", "generation"),
+        ("generation", "embedding"),
+    }
+
+
+async def test_a_document_is_one_tree_from_its_submission_to_the_index(traced: Traced) -> None:
+    body = {"documents": [{"document_id": "slate", "text": "Slate splits into thin, even plates."}]}
+    trace_id, response = await traced.post("/v1/documents", body)
+    assert response.status_code in {200, 202}, response.text
+    spans = await traced.spans(
+        trace_id,
+        ("gateway", "SERVER", "POST /v1/documents"),
+        ("ingestion", "INTERNAL", "ingestion.job"),
+        ("retrieval", "SERVER", UPSERT),
+        ("embedding", "SERVER", EMBED),
+    )
+    job = _one(spans, "ingestion", "INTERNAL", "ingestion.job")
+    submitted = next(name for name in _ancestors(spans, job) if name.startswith("cairn.ingestion."))
+    assert _ancestors(spans, job)[-1] == "POST /v1/documents"
+    for stage in ("parse", "chunk", "embed", "index"):
+        span = _one(spans, "ingestion", "INTERNAL", f"ingestion.{stage}")
+        assert span.parent_id == job.span_id
+    for service, method, stage in (
+        ("embedding", EMBED, "ingestion.embed"),
+        ("retrieval", UPSERT, "ingestion.index"),
+    ):
+        served = next(
+            s for s in spans if (s.service, s.kind, s.name) == (service, "SERVER", method)
+        )
+        above = _ancestors(spans, served)
+        assert above.index(stage) < above.index("ingestion.job") < above.index(submitted)
+    said = " ".join(str(value) for span in spans for value in span.attributes.values())
+    assert "plates" not in said, "documents stay out of traces"
+
+
+async def test_a_cached_answer_has_no_stages(traced: Traced) -> None:
+    question = {"query": "How does basalt form?"}
+    await traced.post("/v1/query", question)
+    trace_id, response = await traced.post("/v1/query", question)
+    assert response.json()["cached"] == "exact"
+    spans = await traced.spans(trace_id, ("gateway", "SERVER", "POST /v1/query"))
+    assert _one(spans, "gateway", "INTERNAL", "cache")
+    assert GENERATE not in {span.name for span in spans}
+    assert "embed" not in {span.name for span in spans}
+    assert {span.status for span in spans} == {"UNSET"}
+
+
+async def test_outside_the_share_only_failures_are_kept_and_they_whole(traced: Traced) -> None:
+    well, response = await traced.post("/v1/query", QUESTION, is_sampled=False)
+    assert response.status_code == 200
+    failed, response = await traced.post(
+        "/v1/query",
+        QUESTION | {"model": "silent"},
+        is_sampled=False,
+        **{"X-Cairn-Timeout-Ms": "2000"},
+    )
+    assert "generation_unavailable" in response.json()["degraded"]
+    spans = await traced.spans(
+        failed,
+        ("gateway", "SERVER", "POST /v1/query"),
+        ("generation", "SERVER", GENERATE),
+        # These ended well, long before anything failed: they are asked for.
+        ("retrieval", "SERVER", SEARCH),
+        ("embedding", "SERVER", EMBED),
+    )
+    root = _one(spans, "gateway", "SERVER", "POST /v1/query")
+    assert root.parent_id == CALLER_SPAN
+    for span in spans:
+        _ancestors(spans, span)
+    assert well not in {span.trace_id for span in traced.receiver.spans}
+
+
+async def test_probes_are_no_traces(traced: Traced) -> None:
+    await traced.post("/v1/query", QUESTION)
+    assert not [span for span in traced.receiver.spans if "grpc.health" in span.name]

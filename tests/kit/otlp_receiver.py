@@ -44,6 +44,7 @@ class ReceivedSpan:
     attributes: dict[str, Any]
     events: tuple[str, ...]
     seconds: float
+    schema_url: str = ""
 
 
 class OtlpReceiver(rpc.TraceServiceServicer):
@@ -60,7 +61,9 @@ class OtlpReceiver(rpc.TraceServiceServicer):
         for resource in request.resource_spans:
             service = _attributes(resource.resource.attributes).get("service.name", "")
             for scope in resource.scope_spans:
-                self.spans.extend(_received(service, span) for span in scope.spans)
+                self.spans.extend(
+                    _received(service, span, scope.schema_url) for span in scope.spans
+                )
         self._arrived.set()
         return pb.ExportTraceServiceResponse()
 
@@ -98,7 +101,7 @@ async def otlp_receiver() -> AsyncIterator[OtlpReceiver]:
         await server.stop(None)
 
 
-def _received(service: str, span: trace_pb2.Span) -> ReceivedSpan:
+def _received(service: str, span: trace_pb2.Span, schema_url: str) -> ReceivedSpan:
     return ReceivedSpan(
         service=service,
         name=span.name,
@@ -110,6 +113,7 @@ def _received(service: str, span: trace_pb2.Span) -> ReceivedSpan:
         attributes=_attributes(span.attributes),
         events=tuple(event.name for event in span.events),
         seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
+        schema_url=schema_url,
     )
 
 
