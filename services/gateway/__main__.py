@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 
-from services.gateway.bootstrap import MIN_PEPPER_BYTES, ensure_admin_key, read_or_make_pepper
 from services.gateway.caches.answers import AnswerStore
 from services.gateway.caches.identity import EngineIdentity
 from services.gateway.caches.pipeline import CachedPipeline
@@ -31,27 +30,36 @@ from services.gateway.edge.door import Door
 from services.gateway.edge.exchange import Exchange
 from services.gateway.edge.http import VERSION, http_app
 from services.gateway.edge.http_server import HttpServer
-from services.gateway.edge.limits import Rate, RateLimiter
 from services.gateway.edge.mcp.endpoint import McpEndpoint
 from services.gateway.edge.mcp.tools import Tools
 from services.gateway.edge.openai.routes import OpenAiOperations
 from services.gateway.edge.readiness import Readiness
 from services.gateway.file_operations import FileOperations
-from services.gateway.key_desk import KeyDesk
+from services.gateway.identity.opening import Identity, open_identity
+from services.gateway.ledger.alerts import AlertStore
+from services.gateway.ledger.ledger import Ledger
+from services.gateway.ledger.schema import ensure_ledger
+from services.gateway.limits import tables as limit_tables
+from services.gateway.limits.desk import LimitDesk
+from services.gateway.limits.opening import open_gate
+from services.gateway.limits.rule_store import RuleStore
+from services.gateway.load_shedding import LoadShedder
+from services.gateway.metering import Metering
 from services.gateway.operations import Operations
 from services.gateway.overview import LedgerToday, OverviewDesk, Process
 from services.gateway.pipeline.rag import RagPipeline
 from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.source_operations import SourceOperations
-from services.gateway.store import openai_tables, tables
+from services.gateway.store import openai_tables
 from services.gateway.store.feedback import FeedbackStore
 from services.gateway.store.file_store import FileStore
-from services.gateway.store.key_store import KeyStore
-from services.gateway.store.ledger import Ledger
+from services.gateway.store.schemas import ensure_identity_tables
 from services.gateway.store.vector_store_labels import VectorStoreLabels
 from services.gateway.usage import PriceTable
+from services.gateway.usage_desk import UsageDesk
 from services.gateway.vector_store_operations import VectorStoreOperations
+from services.rpc.adaptive_limit import AdaptiveLimit
 from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
@@ -69,6 +77,7 @@ from services.sql.writer import GroupWriter
 if TYPE_CHECKING:
     import grpc
 
+    from services.gateway.limits.gate import Gate
     from services.rpc.guard import Guard
 
 SERVICES = ("embedding", "retrieval", "generation", "ingestion")
@@ -78,8 +87,10 @@ SERVICES = ("embedding", "retrieval", "generation", "ingestion")
 class _Stores:
     """What is kept in SQL."""
 
-    keys: KeyStore
+    identity: Identity
     ledger: Ledger
+    alerts: AlertStore
+    rules: RuleStore
     feedback: FeedbackStore
     files: FileStore
     labels: VectorStoreLabels
@@ -154,11 +165,27 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
             await stack.enter_async_context(_replicas(settings).running()),
             guarded["generation"],
         )
-        operations = _operations(settings, channels, generation, stores, prices)
-        door = Door(stores.keys, await stack.enter_async_context(_limiter(settings)))
+        # Before what ends with it: requests that end late are still metered.
+        await stack.enter_async_context(stores.ledger.running())
+        library = RetrievalClient(channels["retrieval"])
+        gate = await stack.enter_async_context(
+            open_gate(settings, stores.rules, stores.ledger, stores.alerts, library)
+        )
+        load = LoadShedder(
+            settings.query_timeout_seconds,
+            AdaptiveLimit(
+                least=min(16, settings.max_requests_in_flight),
+                start=min(256, settings.max_requests_in_flight),
+                most=settings.max_requests_in_flight,
+            ),
+        )
+        metering = Metering(gate, stores.ledger, load)
+        operations = _operations(settings, channels, generation, stores, prices, gate, metering)
+        identity = stores.identity
+        door = Door(identity.keys, gate, identity.tokens, identity.audit)
         readiness = Readiness({name: HealthProbe(each) for name, each in channels.items()})
         mcp = McpEndpoint(Tools(operations), VERSION)
-        openai = _openai(settings, generation, stores, operations)
+        openai = _openai(settings, generation, stores, operations, metering)
         admission = Admission(settings.max_requests_in_flight, "http_requests")
         overview = OverviewDesk(
             Process(
@@ -174,7 +201,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         exchange = Exchange(
             http_app(
                 operations,
-                KeyDesk(stores.keys),
+                identity,
                 readiness,
                 ConsoleFiles(),
                 openai,
@@ -182,6 +209,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
                 overview,
             ),
             door=door,
+            audit=identity.audit,
             telemetry=telemetry,
             admission=admission,
             uploads=Admission(settings.max_upload_bytes_in_flight, "http_upload_bytes"),
@@ -190,13 +218,12 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         )
         server = GatewayServer(settings, telemetry, readiness, exchange)
         servicer = GatewayServicer(
-            operations, openai.chat, door, settings.query_timeout_seconds
+            operations, openai.chat, identity, door, settings.query_timeout_seconds
         )
         rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
         # Before any task group: a start-up error must not be wrapped in an exception group.
         http_port = server.http.bind()
         await server.start()
-        await stack.enter_async_context(stores.ledger.running())
         await stack.enter_async_context(readiness.running(server.set_ready))
         await stack.enter_async_context(mcp.running())
         async with asyncio.TaskGroup() as group:
@@ -216,8 +243,14 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
         engine = open_engine(
             settings.database_url.get_secret_value() or sqlite_url(folder / "gateway.db")
         )
+        await asyncio.to_thread(ensure_identity_tables, engine)
+        await asyncio.to_thread(ensure_ledger, engine)
         await asyncio.to_thread(
-            ensure_schema, engine, tables.metadata, tables.VERSION, component=tables.COMPONENT
+            ensure_schema,
+            engine,
+            limit_tables.metadata,
+            limit_tables.VERSION,
+            component=limit_tables.COMPONENT,
         )
         await asyncio.to_thread(
             ensure_schema,
@@ -229,15 +262,24 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
     except (ServiceError, ValueError, OSError) as error:
         raise StartupError(f"cannot open the gateway's database: {error}") from error
     try:
-        async with GroupWriter(engine) as writer, Reader(engine, 2) as reader:
-            pepper = settings.pepper.get_secret_value().encode()
-            if pepper and len(pepper) < MIN_PEPPER_BYTES:
-                raise StartupError(f"CAIRN_GATEWAY_PEPPER needs {MIN_PEPPER_BYTES} bytes or more")
-            keys = KeyStore(reader, writer, pepper or read_or_make_pepper(folder))
-            await ensure_admin_key(keys, folder, settings.admin_key.get_secret_value())
+        async with (
+            GroupWriter(engine) as writer,
+            Reader(engine, 2) as reader,
+            contextlib.AsyncExitStack() as stack,
+        ):
             yield _Stores(
-                keys=keys,
-                ledger=Ledger(reader, writer, prices),
+                identity=await stack.enter_async_context(
+                    open_identity(settings, folder, reader, writer)
+                ),
+                ledger=Ledger(
+                    reader,
+                    writer,
+                    prices,
+                    folder=folder / "ledger",
+                    kept_days=settings.usage_event_days,
+                ),
+                alerts=AlertStore(reader, writer),
+                rules=RuleStore(reader, writer),
                 feedback=FeedbackStore(writer),
                 files=FileStore(reader, writer),
                 labels=VectorStoreLabels(reader, writer),
@@ -274,33 +316,14 @@ def _replicas(settings: GatewaySettings) -> Replicas:
     )
 
 
-@contextlib.asynccontextmanager
-async def _limiter(settings: GatewaySettings) -> AsyncIterator[RateLimiter]:
-    rate = Rate(settings.rate_per_second, settings.rate_burst)
-    url = settings.valkey_url.get_secret_value()
-    if not url:
-        yield RateLimiter(None, rate)
-        return
-    from services.gateway.edge.valkey_buckets import (  # noqa: PLC0415 - only where it is used
-        ValkeyBuckets,
-    )
-
-    try:
-        buckets = ValkeyBuckets(url)
-    except ValueError as error:
-        raise StartupError(f"CAIRN_GATEWAY_VALKEY_URL: {error}") from error
-    try:
-        yield RateLimiter(buckets, rate)
-    finally:
-        await buckets.close()
-
-
 def _operations(
     settings: GatewaySettings,
     channels: dict[str, grpc.aio.Channel],
     generation: GenerationClient,
     stores: _Stores,
     prices: PriceTable,
+    gate: Gate,
+    metering: Metering,
 ) -> Operations:
     embedding = EmbeddingClient(channels["embedding"])
     retrieval = RetrievalClient(channels["retrieval"])
@@ -329,9 +352,11 @@ def _operations(
         embedding=embedding,
         retrieval=retrieval,
         ingestion=IngestionClient(channels["ingestion"]),
-        ledger=stores.ledger,
+        metering=metering,
+        usage=UsageDesk(stores.ledger, stores.alerts),
+        limits=LimitDesk(gate, stores.rules),
         feedback=stores.feedback,
-        sources=SourceOperations(SourceClient(channels["ingestion"]), stores.ledger),
+        sources=SourceOperations(SourceClient(channels["ingestion"]), metering),
     )
 
 
@@ -340,12 +365,11 @@ def _openai(
     generation: GenerationClient,
     stores: _Stores,
     operations: Operations,
+    metering: Metering,
 ) -> OpenAiOperations:
     files = FileOperations(stores.files, settings.max_tenant_file_bytes)
     return OpenAiOperations(
-        chat=ChatOperations(
-            generation, stores.ledger, settings.query_timeout_seconds
-        ),
+        chat=ChatOperations(generation, metering, settings.query_timeout_seconds),
         files=files,
         vector_stores=VectorStoreOperations(operations, files, stores.labels),
     )
@@ -359,6 +383,8 @@ def _prices(settings: GatewaySettings) -> PriceTable:
         cached_prompt=settings.price_cached_prompt,
         completion=settings.price_completion,
         currency=settings.currency,
+        retrieval=settings.price_retrieval,
+        models={name: each.prices() for name, each in settings.model_prices.items()},
     )
 
 

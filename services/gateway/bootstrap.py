@@ -8,19 +8,18 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from services.gateway.identity import Role
+from services.gateway.identity.credentials import EVERYONE
+from services.gateway.identity.permissions import Role
+from services.gateway.identity.tenancy import HOME_TENANT
 from services.gateway.keys import ApiKey, new_key, parse_key
 from services.rpc.errors import StartupError
 from services.rpc.logs import get_logger
-from services.rpc.scope import TenantClass
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from services.gateway.store.key_rows import KeyRows
     from services.gateway.store.key_store import KeyStore
-
-HOME_TENANT = "default"
-"""Tenant of the first key. Its admins run the installation and make keys for other tenants."""
 
 MIN_PEPPER_BYTES = 16
 
@@ -61,20 +60,21 @@ def read_or_make(path: Path, text: str) -> str:
         raise StartupError(f"cannot read or write {path}: {error.strerror}") from error
 
 
-async def ensure_admin_key(store: KeyStore, folder: Path, given: str = "") -> None:
+async def ensure_admin_key(rows: KeyRows, keys: KeyStore, folder: Path, given: str = "") -> None:
     """Makes the first admin key unless there was one. The key goes to a file, never to a log.
 
     Every step may be repeated: after a crash, the next start takes the same key from the file.
 
     Args:
-        store: Where keys live.
+        rows: Where keys live.
+        keys: Accepts keys.
         folder: Where `admin.key` is written.
         given: A key chosen by the operator; then no file is written.
 
     Raises:
         StartupError: the key or its file cannot be used.
     """
-    if await store.has_bootstrapped():
+    if await rows.has_bootstrapped():
         return
     path = folder / "admin.key"
     existed = path.exists()
@@ -91,20 +91,19 @@ async def ensure_admin_key(store: KeyStore, folder: Path, given: str = "") -> No
         tenant=HOME_TENANT,
         name="bootstrap admin",
         role=Role.ADMIN,
-        principals=("everyone", f"key:{parsed.key_id}"),
-        tenant_class=TenantClass.STANDARD,
+        principals=(EVERYONE, f"key:{parsed.key_id}"),
         created_at=datetime.now(UTC),
     )
-    if await store.bootstrap(key, parsed):
+    if await rows.bootstrap(key, parsed):
         get_logger().info("admin key made", key_id=parsed.key_id)
-    elif not existed and not given and not (await _is_known(store, text)):
+    elif not existed and not given and not (await _is_known(keys, text)):
         # Another replica with a folder of its own was first: this key opens nothing.
         path.unlink(missing_ok=True)
 
 
-async def _is_known(store: KeyStore, text: str) -> bool:
+async def _is_known(keys: KeyStore, text: str) -> bool:
     try:
-        await store.accept(text)
+        await keys.accept(text)
     except Exception:  # noqa: BLE001 - any refusal means the same here
         return False
     return True

@@ -7,18 +7,20 @@ mistyped key from an unknown one without a look into the store.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import hmac
 import re
 import secrets
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.gateway.identity import Role
-    from services.rpc.scope import TenantClass
+    from services.gateway.identity.directory import RoleGrant
+    from services.gateway.identity.permissions import Role
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_CHARACTERS = 12
@@ -31,20 +33,50 @@ _KEY = re.compile(
 )
 
 
+class KeyKind(enum.StrEnum):
+    """Whose key it is."""
+
+    USER = "user"
+    """Of people and programs outside."""
+    SERVICE = "service"
+    """Of callers that belong to the installation: jobs, probes, evaluations."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySecret:
+    """What is told of one of a key's secrets."""
+
+    secret_id: str
+    """Identifier within the key."""
+    created_at: datetime
+    expires_at: datetime | None = None
+    """When it ends because another one took over."""
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """What is stored of a key, without its secrets."""
 
     key_id: str
+    """Stable: rotation changes the secret alone, so limits, accounts and audit go on."""
     tenant: str
     name: str
     role: Role
+    """CUSTOM: what its grants say; without any, what its user may do."""
     principals: tuple[str, ...]
-    tenant_class: TenantClass
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    """When one of its secrets was last accepted, within a minute."""
+    user_id: str = ""
+    """Whose key it is: it never may more than that user. Empty: nobody's."""
+    kind: KeyKind = KeyKind.USER
+    grants: tuple[RoleGrant, ...] = ()
+    secrets: tuple[KeySecret, ...] = ()
+    """Newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +87,9 @@ class ParsedKey:
     secret: str
 
 
-def new_key() -> tuple[str, ParsedKey]:
-    """Returns a fresh key as text and in parts."""
-    key_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARACTERS))
+def new_key(key_id: str = "") -> tuple[str, ParsedKey]:
+    """Returns a fresh key as text and in parts; with a key's id, a further secret of that key."""
+    key_id = key_id or "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARACTERS))
     secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARACTERS))
     body = f"crn_{key_id}_{secret}"
     return f"{body}_{_checksum(body)}", ParsedKey(key_id, secret)
@@ -75,6 +107,28 @@ def secret_hash(pepper: bytes, parsed: ParsedKey) -> str:
     """Returns what is stored in place of the secret; useless without the pepper."""
     message = f"{parsed.key_id}:{parsed.secret}".encode()
     return hmac.new(pepper, message, hashlib.sha256).hexdigest()
+
+
+class Peppers:
+    """Secrets that hashes are made with, kept outside the database.
+
+    Args:
+        current: New hashes are made with it.
+        former: Older ones; a key that is used is hashed anew.
+    """
+
+    def __init__(self, current: bytes, former: Sequence[bytes] = ()) -> None:
+        self.current = current
+        self._former = tuple(former)
+
+    @property
+    def all(self) -> tuple[bytes, ...]:
+        """The current one first."""
+        return (self.current, *self._former)
+
+    def hashes(self, parsed: ParsedKey) -> Iterator[str]:
+        """Yields what the secret would be stored as, by the current pepper first."""
+        return (secret_hash(pepper, parsed) for pepper in self.all)
 
 
 def pepper_id(pepper: bytes) -> str:

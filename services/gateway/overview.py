@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.gateway.identity import Operation
+from services.gateway.ledger.sums import UsageFilter
 from services.gateway.trace_figures import RequestTrace, StageLatency, latencies, request_trace
-from services.gateway.usage import Cost
+from services.gateway.usage import PICOS, Cost
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import ServiceError
 
 if TYPE_CHECKING:
     from services.gateway.identity import Caller
-    from services.gateway.store.ledger import Ledger
+    from services.gateway.ledger.ledger import Ledger
     from services.rpc.scope import Scope
     from services.rpc.spans import RecentTrace
 
@@ -89,9 +89,8 @@ class LedgerToday:
     async def today(self, tenant: str) -> tuple[int, Cost]:
         """Returns requests and cost."""
         day = datetime.now(UTC).strftime("%Y-%m-%d")
-        rows = await self._ledger.rows(tenant, day, day)
-        amount = math.fsum(row.cost.amount for row in rows)
-        return sum(row.request_count for row in rows), Cost(amount, self._currency)
+        total = await self._ledger.total(UsageFilter(day, day, tenant))
+        return total.request_count, Cost(total.cost.total / PICOS, self._currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
+from opentelemetry.trace import get_current_span
 
 from services.filters.values import FieldType
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
@@ -21,6 +22,7 @@ from services.gateway.clients.passages_proto import (
     passages_to_proto,
     usage_to_proto,
 )
+from services.gateway.identity_rpcs import IdentityRpcs
 from services.gateway.library import Collection, Document, NewCollection, Submission
 from services.gateway.requests import (
     Mode,
@@ -35,8 +37,10 @@ from services.gateway.requests import (
 from services.gateway.source_rpcs import SourceRpcs
 from services.gateway.sources import DeleteAsk
 from services.gateway.store.feedback import Feedback
+from services.gateway.usage import PICOS
+from services.gateway.usage_desk import UsageAsk
 from services.rpc.deadline import deadline_in
-from services.rpc.errors import InvalidArgumentError
+from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from services.gateway.chat_operations import ChatOperations
     from services.gateway.edge.door import Door
     from services.gateway.identity import Caller
+    from services.gateway.identity.opening import Identity
     from services.gateway.operations import Operations
 
 _MODES = {
@@ -66,21 +71,28 @@ _MAX_EVENTS = 64
 T = TypeVar("T")
 
 
-class GatewayServicer(SourceRpcs):
+class GatewayServicer(SourceRpcs, IdentityRpcs):
     """Serves the contract.
 
     Args:
         operations: What the gateway does.
         chat: What it does with models alone.
+        identity: Who may come in, and what is written down about it.
         door: Lets callers in.
         timeout_seconds: Deadline of a call that has none.
     """
 
     def __init__(
-        self, operations: Operations, chat: ChatOperations, door: Door, timeout_seconds: float
+        self,
+        operations: Operations,
+        chat: ChatOperations,
+        identity: Identity,
+        door: Door,
+        timeout_seconds: float,
     ) -> None:
         self._operations = operations
         self._chat = chat
+        self._identity = identity
         self._door = door
         self._timeout_seconds = timeout_seconds
 
@@ -330,7 +342,9 @@ class GatewayServicer(SourceRpcs):
     ) -> pb.GetUsageResponse:
         """Returns what was used, by day and operation."""
         async with self._entered(context) as caller:
-            rows = await self._operations.usage(caller, request.from_day, request.to_day)
+            ask = UsageAsk(request.from_day, request.to_day)
+            report = await self._operations.usage.report(caller, ask)
+            currency = self._operations.usage.prices.currency
             return pb.GetUsageResponse(
                 rows=[
                     pb.UsageRow(
@@ -338,9 +352,9 @@ class GatewayServicer(SourceRpcs):
                         operation=row.operation,
                         request_count=row.request_count,
                         usage=usage_to_proto(row.usage),
-                        cost=pb.Cost(amount=row.cost.amount, currency=row.cost.currency),
+                        cost=pb.Cost(amount=row.cost.total / PICOS, currency=currency),
                     )
-                    for row in rows
+                    for row in report.rows
                 ]
             )
 
@@ -354,11 +368,27 @@ class GatewayServicer(SourceRpcs):
                 authorization = value
         enter_policy(policy_of(metadata))
         admitted = await self._door.admit(authorization)
+        get_current_span().set_attribute("cairn.tenant", admitted.caller.scope.tenant)
         admitted.allowance.check()
-        if trace_id := current_trace_id():
+        trace_id = current_trace_id()
+        if trace_id:
             context.set_trailing_metadata((("x-trace-id", trace_id),))
-        with deadline_in(self._timeout_seconds):
-            yield admitted.caller
+        followed = self._identity.audit.follow(admitted.caller, "grpc", trace_id)
+        outcome = Reason.CANCELLED.value
+        try:
+            with deadline_in(self._timeout_seconds):
+                yield admitted.caller
+            outcome = "ok"
+            await followed.before_answer()
+        except ServiceError as error:
+            outcome = error.reason.value
+            await followed.before_answer(outcome)
+            raise
+        except Exception:
+            outcome = Reason.INTERNAL.value
+            raise
+        finally:
+            followed.end(outcome)
 
 
 async def _upload_header(messages: AsyncIterator[pb.UploadDocumentRequest]) -> pb.UploadHeader:

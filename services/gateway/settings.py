@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from services.gateway.usage import ModelPrices
 from services.rpc.settings import Port, ServiceSettings, settings_config
 
 Price = Annotated[float, Field(ge=0)]
 """Price of a million tokens."""
+
+
+class ModelPriceSettings(BaseModel):
+    """Prices of one model per million tokens; what is left out is as for all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    embedding: Price | None = None
+    rerank: Price | None = None
+    prompt: Price | None = None
+    cached_prompt: Price | None = None
+    completion: Price | None = None
+
+    def prices(self) -> ModelPrices:
+        """Returns the domain's form."""
+        return ModelPrices(
+            self.embedding, self.rerank, self.prompt, self.cached_prompt, self.completion
+        )
 
 
 class GatewaySettings(ServiceSettings):
@@ -40,16 +59,29 @@ class GatewaySettings(ServiceSettings):
     pepper: SecretStr = SecretStr("")
     """Secret that stored key hashes are made with; the same for all replicas. Empty: made at the
     first start and kept in data_dir."""
+    former_peppers: SecretStr = SecretStr("")
+    """Peppers of before, with spaces between: keys made with them are accepted and hashed anew when
+    they are used, and audit entries written with them can be verified."""
     admin_key: SecretStr = SecretStr("")
     """First admin key, `crn_…`; empty: made at the first start, written to data_dir."""
+    jwt_issuers: str = ""
+    """Identity providers whose tokens are accepted, as a JSON list; see the API's page."""
+    audit_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 400
+    """How long audit entries are kept; 0: for ever."""
     query_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     """Deadline of a query or search that asks for none or a later one."""
     request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Deadline of any HTTP request, uploads included."""
     rate_per_second: Annotated[float, Field(gt=0)] = 200.0
-    """Requests per second that come back to a key's bucket."""
+    """Requests per second that come back to the bucket of a standard tenant's key; a free tenant's
+    key has a tenth, a premium one's five times as much."""
     rate_burst: Annotated[int, Field(ge=1)] = 1_000
-    """Requests in a key's full bucket."""
+    """Requests in the full bucket of a standard tenant's key."""
+    limit_replicas: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """Gateways there are at least: one that cannot reach Valkey lets through this part of what is
+    left of each limit. With Valkey they count themselves, too."""
+    usage_event_days: Annotated[int, Field(ge=1, le=3_650)] = 35
+    """How long single metered requests are kept; sums by day stay."""
     max_requests_in_flight: Annotated[int, Field(ge=1)] = 1_024
     """HTTP requests at once; more are refused with 429."""
     max_upload_bytes_in_flight: Annotated[int, Field(ge=64_000_000)] = 256_000_000
@@ -68,6 +100,8 @@ class GatewaySettings(ServiceSettings):
     agree as well; above 1: only the very same question hits."""
     price_embedding: Price = 0.0
     """Price of a million tokens embedded."""
+    price_retrieval: Price = 0.0
+    """Price of a million vectors compared."""
     price_rerank: Price = 0.0
     """Price of a million tokens reranked."""
     price_prompt: Price = 0.0
@@ -76,5 +110,7 @@ class GatewaySettings(ServiceSettings):
     """Price of a million prompt tokens that the engine had in its cache."""
     price_completion: Price = 0.0
     """Price of a million tokens written."""
+    model_prices: dict[str, ModelPriceSettings] = Field(default_factory=dict)
+    """Models with prices of their own, as JSON: {"NAME": {"prompt": 0.15, "completion": 0.6}}."""
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
     """ISO 4217 code of the prices."""

@@ -17,7 +17,7 @@ _MAX_ACTIONS = 16
 class Trail:
     """What one request did so far."""
 
-    __slots__ = ("actions", "collection", "details", "is_change", "is_written", "subjects")
+    __slots__ = ("actions", "collection", "details", "is_change", "outcome", "subjects")
 
     def __init__(self) -> None:
         self.actions: list[str] = []
@@ -27,7 +27,8 @@ class Trail:
         self.details: dict[str, str | int] = {}
         """Further facts that are no content: counts, names of keys and roles."""
         self.is_change = False
-        self.is_written = False
+        self.outcome = ""
+        """Reason of the refusal or failure; empty: none."""
 
     def add_subjects(self, kind: str, texts: Iterable[str]) -> None:
         """Notes what the request was about."""
@@ -71,3 +72,10 @@ def note_detail(name: str, value: str | int) -> None:
     trail = _trail.get()
     if trail is not None:
         trail.details[name] = value
+
+
+def note_outcome(reason: str) -> None:
+    """Notes why the request was refused or failed."""
+    trail = _trail.get()
+    if trail is not None:
+        trail.outcome = reason

@@ -274,18 +274,6 @@ class FeedbackBody(Body):
         )
 
 
-class KeyBody(Body):
-    """A key to make."""
-
-    name: str
-    role: Literal["viewer", "editor", "operator", "admin"] = "viewer"
-    principals: list[str] | None = Field(default=None, max_length=256)
-    """What the key reads as; null: everyone and the key itself."""
-    tenant: str = ""
-    """Empty: the caller's own. Others only for admins of the home tenant."""
-    expires_in_days: int | None = Field(default=None, ge=1, le=3_650)
-
-
 def read_metadata(given: dict[str, MetadataValue], path: str) -> dict[str, Value | None]:
     """Returns typed metadata.
 

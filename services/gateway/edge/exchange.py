@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
 from prometheus_client import Gauge, Histogram
 
+from services.gateway.audit.trail import note_outcome
 from services.gateway.caches.policy import enter_policy, policy_of
 from services.gateway.edge.body import Body
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
@@ -22,13 +23,13 @@ from services.rpc.errors import (
     Reason,
     ServiceError,
 )
-from services.rpc.logs import exception_fields, forget_tenant, get_logger
+from services.rpc.logs import exception_fields, forget_tenant, get_logger, success_level
 from services.rpc.metrics import STAGE_SECONDS
-from services.rpc.telemetry import span as stage
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from services.gateway.audit.log import AuditLog, Followed
     from services.gateway.edge.door import Door
     from services.rpc.admission import Admission
     from services.rpc.telemetry import Telemetry
@@ -71,6 +72,7 @@ class Exchange:
     Args:
         app: Routes.
         door: Lets callers in.
+        audit: Where what they do is written down.
         telemetry: Where spans go.
         admission: Bounds requests at once.
         uploads: Bounds the bytes of uploads at once.
@@ -83,6 +85,7 @@ class Exchange:
         app: ASGIApp,
         *,
         door: Door,
+        audit: AuditLog,
         telemetry: Telemetry,
         admission: Admission,
         uploads: Admission,
@@ -91,6 +94,7 @@ class Exchange:
     ) -> None:
         self._app = app
         self._door = door
+        self._audit = audit
         self._telemetry = telemetry
         self._admission = admission
         self._uploads = uploads
@@ -124,12 +128,11 @@ class Exchange:
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             if _needs_key(scope["path"]):
-                with stage("auth") as auth:
-                    admitted = await self._door.admit(_header(scope, b"authorization"))
-                    auth.set_attribute("cairn.tenant", admitted.caller.scope.tenant)
+                admitted = await self._door.admit(_header(scope, b"authorization"))
                 answer.extra_headers = admitted.allowance.headers()
                 admitted.allowance.check()
                 scope["state"]["caller"] = admitted.caller
+                answer.followed = self._audit.follow(admitted.caller, "http", answer.trace_id)
             with deadline_in(self._deadline_seconds(scope)):
                 await self._work(scope, receive, answer)
         except ServiceError as error:
@@ -139,6 +142,9 @@ class Exchange:
         except Exception as error:  # noqa: BLE001 - the last place before the client
             get_logger().error("request failed", route=_route(scope), **exception_fields(error))
             await answer.refuse(scope["path"], _internal())
+        finally:
+            if answer.followed is not None:
+                answer.followed.end(_outcome(answer.status))
 
     async def _work(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         """Reads the body, then runs the application until it ends or the client leaves."""
@@ -197,10 +203,14 @@ class _Answer:
         self.extra_headers: list[tuple[bytes, bytes]] = []
         self.status = 0
         self.is_body_read = False
+        self.followed: Followed | None = None
+        """Writes down what the request did, once it is known whose it is."""
 
     async def send(self, message: Message) -> None:
         """Passes a message of the application on."""
         if message["type"] == "http.response.start":
+            if self.followed is not None:
+                await self.followed.before_answer(_outcome(message["status"]))
             self.status = message["status"]
             headers = list(message.get("headers", ()))
             names = {name for name, _ in headers}
@@ -213,6 +223,7 @@ class _Answer:
 
     async def refuse(self, path: str, error: ServiceError) -> None:
         """Answers with an error, unless the response has begun: then the connection breaks off."""
+        note_outcome(error.reason.value)
         if self.status:
             raise ConnectionAbortedError("the response broke off")
         body, content_type = body_for(path, error, self.trace_id)
@@ -235,6 +246,13 @@ class _Answer:
                     size += len(message.get("body", b""))
                     if message["type"] == "http.disconnect" or not message.get("more_body"):
                         return
+
+
+def _outcome(status: int) -> str:
+    """Returns what the audit log says of an answer that gave no reason."""
+    if status in {0, _CLIENT_LEFT}:
+        return Reason.CANCELLED.value
+    return "ok" if status < 400 else f"HTTP_{status}"
 
 
 def _needs_key(path: str) -> bool:
@@ -333,7 +351,7 @@ def _conclude(scope: Scope, span: Span, status: int, seconds: float) -> None:
         span.set_attribute(semconv.ERROR_TYPE, str(status or "aborted"))
         span.set_status(Status(StatusCode.ERROR))
     _SECONDS.labels(route, method, str(status)).observe(seconds)
-    level = "error" if status == 500 else "warning" if status >= 500 else "debug"
+    level = "error" if status == 500 else "warning" if status >= 500 else success_level()
     if route in _PROBES:
         level = "debug"
     getattr(get_logger(), level)(

@@ -11,26 +11,32 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
+from services.gateway.audit.trail import note_outcome
 from services.gateway.edge.account_routes import account_routes
+from services.gateway.edge.audit_routes import audit_routes
 from services.gateway.edge.bodies import DocumentBody, SubmitDocumentsBody
 from services.gateway.edge.collection_routes import collection_routes
 from services.gateway.edge.console_files import ConsoleFile, ConsoleFiles
+from services.gateway.edge.direct import DirectApi
 from services.gateway.edge.document_routes import document_routes
+from services.gateway.edge.identity_routes import identity_routes
+from services.gateway.edge.key_routes import key_routes
 from services.gateway.edge.openai.routes import OpenAiOperations, openai_routes
 from services.gateway.edge.operations_routes import operations_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
 from services.gateway.edge.source_routes import source_routes
+from services.gateway.edge.usage_routes import usage_routes
 from services.gateway.edge.validation import validation_error
 from services.gateway.edge.views import HealthView, OpenAiErrorView, ProblemView, ReadyView
-from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
+from services.rpc.errors import InternalError, InvalidArgumentError, Reason, ServiceError
 from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
     from services.gateway.edge.mcp.endpoint import McpEndpoint
     from services.gateway.edge.readiness import Readiness
-    from services.gateway.key_desk import KeyDesk
+    from services.gateway.identity.opening import Identity
     from services.gateway.operations import Operations
     from services.gateway.overview import OverviewDesk
 
@@ -42,7 +48,7 @@ _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 
 def http_app(
     operations: Operations,
-    keys: KeyDesk,
+    identity: Identity,
     readiness: Readiness,
     console: ConsoleFiles,
     openai: OpenAiOperations,
@@ -50,7 +56,7 @@ def http_app(
     overview: OverviewDesk,
 ) -> FastAPI:
     """Returns the application, to be wrapped in an `Exchange`."""
-    app = FastAPI(
+    app = DirectApi(
         title="Cairn",
         version=VERSION,
         summary="Answers with citations, from your own documents.",
@@ -64,7 +70,11 @@ def http_app(
         document_routes(operations),
         collection_routes(operations),
         source_routes(operations),
-        account_routes(operations, keys),
+        account_routes(operations),
+        key_routes(identity.key_desk),
+        identity_routes(identity.desk),
+        audit_routes(identity.audit_desk),
+        usage_routes(operations.usage, operations.limits),
         openai_routes(operations, openai),
         operations_routes(overview),
     )
@@ -88,6 +98,7 @@ def http_app(
         for route in source.routes
         if isinstance(route, Route)  # the application holds the routers as wholes
     ]
+    app.serve_directly(app.state.routes)
     return app
 
 
@@ -163,6 +174,7 @@ def _add_console(app: FastAPI, console: ConsoleFiles) -> None:
 def _add_error_forms(app: FastAPI) -> None:
     async def on_service_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ServiceError)
+        note_outcome(error.reason.value)
         body, media = body_for(request.url.path, error, current_trace_id())
         return Response(body, status_of(error), headers_of(error), media)
 
@@ -174,6 +186,12 @@ def _add_error_forms(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return await on_service_error(request, _from_http(request, error))
 
+    async def on_fault(request: Request, _: Exception) -> Response:
+        # The outer layer logs it; this only gives the answer its described form.
+        fault = InternalError(Reason.INTERNAL, "a fault of ours; the trace id finds it in the logs")
+        return await on_service_error(request, fault)
+
+    app.add_exception_handler(Exception, on_fault)
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)

@@ -118,4 +118,8 @@ def body_for(path: str, error: ServiceError, trace_id: str) -> tuple[bytes, str]
 
 def encode(value: Any) -> bytes:
     """Returns compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+"""Made once: `json.dumps` makes one for each call that asks for a form of its own."""

@@ -11,10 +11,8 @@ from services.filters.values import Timestamp, format_timestamp
 if TYPE_CHECKING:
     from services.filters.values import Value
     from services.gateway.answer import Answer, Citation, SearchResult, StageExplanation
-    from services.gateway.keys import ApiKey
     from services.gateway.library import Chunk, Collection, Document, Submission
     from services.gateway.passages import Metadata, ScoredPassage
-    from services.gateway.store.ledger import UsageRow
 
 Json = dict[str, Any]
 
@@ -192,31 +190,6 @@ def render_collection(collection: Collection) -> Json:
         "document_count": collection.document_count,
         "chunk_count": collection.chunk_count,
         "index_description": collection.index_description,
-    }
-
-
-def render_usage_row(row: UsageRow) -> Json:
-    """Returns a `UsageRow`."""
-    return {
-        "day": row.day,
-        "operation": row.operation,
-        "request_count": row.request_count,
-        "usage": asdict(row.usage),
-        "cost": asdict(row.cost),
-    }
-
-
-def render_key(key: ApiKey) -> Json:
-    """Returns a key without its secret."""
-    return {
-        "key_id": key.key_id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "role": key.role.name.lower(),
-        "principals": list(key.principals),
-        "created_at": render_time(key.created_at),
-        "expires_at": render_time(key.expires_at),
-        "revoked_at": render_time(key.revoked_at),
     }
 
 

@@ -113,14 +113,19 @@ class StrictRoute(APIRoute):
 
 def media_type(request: Request) -> str:
     """Returns the media type of the body in lower case, without parameters."""
-    header = Message()
-    header["content-type"] = request.headers.get("content-type", "")
-    return header.get_content_type() if request.headers.get("content-type") else ""
+    return _media_type(request.headers.get("content-type", ""))
 
 
 def wrong_content_type(request: Request, *allowed: str) -> HttpError | None:
     """Returns the error for a body of another type than those allowed."""
-    given = media_type(request)
+    return wrong_media_type(request.headers.get("content-type", ""), *allowed)
+
+
+def wrong_media_type(content_type: str, *allowed: str) -> HttpError | None:
+    """Returns the error for a content type of another media type than those allowed."""
+    if content_type in allowed:
+        return None
+    given = _media_type(content_type)
     if given in allowed or ("application/json" in allowed and given.endswith("+json")):
         return None
     return HttpError(
@@ -130,7 +135,13 @@ def wrong_content_type(request: Request, *allowed: str) -> HttpError | None:
     )
 
 
-def current_caller(request: Request) -> Caller:
+def _media_type(content_type: str) -> str:
+    header = Message()
+    header["content-type"] = content_type
+    return header.get_content_type() if content_type else ""
+
+
+async def current_caller(request: Request) -> Caller:
     """Returns who the outer layer let in."""
     return request.state.caller
 

@@ -278,48 +278,6 @@ class FeedbackView(View):
     feedback_id: str
 
 
-class UsageRowView(View):
-    """What one operation used on one day."""
-
-    day: str
-    operation: str
-    request_count: int
-    usage: UsageView
-    cost: CostView
-
-
-class UsageRowsView(View):
-    """What was used."""
-
-    rows: list[UsageRowView]
-
-
-class KeyView(View):
-    """A key, without its secret."""
-
-    key_id: str
-    tenant: str
-    name: str
-    role: str
-    principals: list[str]
-    created_at: str | None
-    expires_at: str | None
-    revoked_at: str | None
-
-
-class KeysView(View):
-    """Keys, newest first."""
-
-    keys: list[KeyView]
-
-
-class NewKeyView(View):
-    """A fresh key; the secret is shown this once."""
-
-    key: KeyView
-    secret: str
-
-
 class HealthView(View):
     """The process is alive."""
 

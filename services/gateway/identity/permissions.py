@@ -65,6 +65,8 @@ class Operation(enum.Enum):
     DELETE_COLLECTION = ("delete_collection", Role.OPERATOR)
     READ_USAGE = ("read_usage", Role.OPERATOR)
     READ_OPERATIONS = ("read_operations", Role.OPERATOR)
+    READ_LIMITS = ("read_limits", Role.VIEWER, True)
+    MANAGE_LIMITS = ("manage_limits", Role.ADMIN)
     READ_SELF = ("read_self", Role.VIEWER, True)
     MANAGE_KEYS = ("manage_keys", Role.ADMIN)
     MANAGE_USERS = ("manage_users", Role.ADMIN)
@@ -102,6 +104,7 @@ _CHANGES = frozenset(
         Operation.MANAGE_SOURCES,
         Operation.CREATE_COLLECTION,
         Operation.DELETE_COLLECTION,
+        Operation.MANAGE_LIMITS,
         Operation.MANAGE_KEYS,
         Operation.MANAGE_USERS,
         Operation.MANAGE_TENANTS,

@@ -273,9 +273,19 @@ class Ledger:
     ) -> tuple[sums.UsageSum, ...]:
         """Returns sums by some dimensions, in their order."""
         await self.flush()
+        return await self.stored_rows(which, group_by)
+
+    async def stored_rows(
+        self, which: sums.UsageFilter, group_by: Sequence[str]
+    ) -> tuple[sums.UsageSum, ...]:
+        """Returns sums of what is in the store already."""
         return await self._reader.run(
             lambda connection: sums.read_sums(connection, which, group_by)
         )
+
+    async def stored_total(self, which: sums.UsageFilter) -> sums.UsageSum:
+        """Returns one sum over what is in the store already."""
+        return (await self.stored_rows(which, ()))[0]
 
     async def total(self, which: sums.UsageFilter) -> sums.UsageSum:
         """Returns one sum over everything that is meant."""

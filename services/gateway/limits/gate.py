@@ -190,6 +190,14 @@ class Gate:
             self._policies.popitem(last=False)
         return found
 
+    def remembered(self, payer: Payer) -> tuple[Limit, ...]:
+        """Returns the limits of a caller as they were when it last asked; nothing if it did not."""
+        for tier in self.tiers:
+            cached = self._policies.get((payer.tenant, payer.user, payer.key_id, tier))
+            if cached is not None:
+                return cached[1]
+        return ()
+
     def forget(self) -> None:
         """Looks limits up again: some were changed."""
         self._policies.clear()

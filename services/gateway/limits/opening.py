@@ -11,9 +11,11 @@ from services.gateway.limits.ledger_seeds import LedgerSeeds
 from services.gateway.limits.limiter import Limiter
 from services.gateway.limits.stock import CachedStock
 from services.gateway.limits.tiers import tier_rules
+from services.gateway.limits.watch import Watch
 from services.rpc.errors import StartupError
 
 if TYPE_CHECKING:
+    from services.gateway.ledger.alerts import AlertStore
     from services.gateway.ledger.ledger import Ledger
     from services.gateway.limits.rule_store import RuleStore
     from services.gateway.limits.stock import Library
@@ -23,7 +25,11 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def open_gate(
-    settings: GatewaySettings, rules: RuleStore, ledger: Ledger, library: Library
+    settings: GatewaySettings,
+    rules: RuleStore,
+    ledger: Ledger,
+    alerts: AlertStore,
+    library: Library,
 ) -> AsyncIterator[Gate]:
     """Runs the limits while the block runs.
 
@@ -31,6 +37,7 @@ async def open_gate(
         settings: Of the process.
         rules: Limits that somebody set.
         ledger: What was used.
+        alerts: What was noticed about it.
         library: What is stored.
 
     Raises:
@@ -39,8 +46,11 @@ async def open_gate(
     shared = _shared(settings.valkey_url.get_secret_value())
     limiter = Limiter(shared, LedgerSeeds(ledger), replicas=settings.limit_replicas)
     tiers = tier_rules(settings.rate_per_second, settings.rate_burst)
-    async with limiter.running():
-        yield Gate(limiter, rules, tiers, CachedStock(library))
+    gate = Gate(limiter, rules, tiers, CachedStock(library))
+    watch = Watch(ledger, alerts, gate.remembered)
+    ledger.watcher = watch
+    async with limiter.running(), watch.running():
+        yield gate
 
 
 def _shared(url: str) -> ValkeyGauges | None:

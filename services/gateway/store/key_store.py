@@ -2,203 +2,241 @@
 
 from __future__ import annotations
 
-import hmac
+import asyncio
+import contextlib
 import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
 
-from services.gateway.identity import Caller, Role
-from services.gateway.keys import ApiKey, ParsedKey, parse_key, pepper_id, secret_hash
-from services.gateway.store.tables import api_keys, key_secrets, marks, read_time, time_text
-from services.rpc.errors import NotFoundError, Reason, UnauthenticatedError
-from services.rpc.scope import Scope, TenantClass
+from services.gateway.identity.credentials import caller_of_key
+from services.gateway.keys import parse_key, pepper_id, secret_hash
+from services.gateway.store.key_rows import key_of, live_secrets
+from services.gateway.store.standing import standing
+from services.gateway.store.tables import api_keys, key_secrets, time_text
+from services.rpc.errors import Reason, ServiceError, UnauthenticatedError
+from services.rpc.logs import get_logger
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
+    from services.gateway.identity import Caller
+    from services.gateway.keys import ParsedKey, Peppers
     from services.sql.reader import Reader
     from services.sql.writer import GroupWriter
 
 CACHE_SECONDS = 3.0
-"""A revoked key is refused everywhere after this time."""
+"""What was revoked, disabled or taken back elsewhere is refused after this time."""
+
+USED_SECONDS = 10.0
+"""When a key was last used is written this often."""
 
 _CACHE_ENTRIES = 20_000
-_BOOTSTRAP_MARK = "bootstrap_key_id"
+_MAX_REFUSED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store said of a key, and when it was asked."""
+
+    asked_at: float
+    """Monotonic seconds before the store was read."""
+    caller: Caller | None
+    """None: no credential of this key opens anything."""
+    expires_at: datetime | None
+    secrets: dict[str, datetime | None]
+    """Hashes of live secrets and when each ends."""
+
+    def accepts(self, stored_hash: str, now: datetime) -> bool:
+        """Whether a secret of that hash is a live one."""
+        if self.caller is None or stored_hash not in self.secrets:
+            return False
+        ends = self.secrets[stored_hash]
+        return (ends is None or ends > now) and (self.expires_at is None or self.expires_at > now)
 
 
 class KeyStore:
-    """Accepts, makes and revokes keys.
+    """Accepts keys.
 
     Args:
         reader: For look-ups.
-        writer: For changes.
-        pepper: Secret that stored hashes are made with.
+        writer: For the times of use.
+        peppers: Secrets that stored hashes are made with.
         clock: Monotonic seconds, for the cache.
+        now: The time.
     """
 
     def __init__(
         self,
         reader: Reader,
         writer: GroupWriter,
-        pepper: bytes,
+        peppers: Peppers,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._pepper = pepper
-        self._pepper_id = pepper_id(pepper)
+        self._peppers = peppers
         self._clock = clock
-        self._cache: OrderedDict[str, tuple[float, ApiKey | None, frozenset[str]]] = OrderedDict()
+        self._now = now
+        self._cache: OrderedDict[str, _Known] = OrderedDict()
+        self._refused: OrderedDict[str, float] = OrderedDict()
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._used: dict[str, tuple[str, datetime]] = {}
+        self._stale: dict[str, str] = {}
 
     async def accept(self, credential: str) -> Caller:
         """Returns who the credential belongs to.
+
+        A secret that the cache does not know is looked for in the store at once: another replica
+        may just have made it. One that the store does not know either is refused for a while.
 
         Raises:
             UnauthenticatedError: it is malformed, unknown, expired or revoked; which, is not told.
         """
         parsed = parse_key(credential)
         if parsed is None:
-            raise _invalid()
-        key, hashes = await self._find(parsed.key_id)
-        offered = secret_hash(self._pepper, parsed)
-        matches = sum(hmac.compare_digest(offered, stored) for stored in hashes) > 0
-        if key is None or not matches or key.revoked_at is not None:
-            raise _invalid()
-        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-            raise _invalid()
-        return Caller(
-            key_id=key.key_id,
-            role=key.role,
-            scope=Scope(
-                tenant=key.tenant,
-                principals=key.principals,
-                actor=f"key:{key.key_id}",
-                tenant_class=key.tenant_class,
-            ),
-        )
+            raise invalid_key()
+        arrived = self._clock()
+        known = self._cache.get(parsed.key_id)
+        is_fresh = known is None or known.asked_at + CACHE_SECONDS <= arrived
+        if known is None or is_fresh:
+            known = await self._ask(parsed.key_id, arrived - CACHE_SECONDS)
+        caller = self._match(known, parsed)
+        if caller is None and not is_fresh:
+            offered = secret_hash(self._peppers.current, parsed)
+            if self._refused.get(offered, 0.0) <= arrived:
+                caller = self._match(await self._ask(parsed.key_id, arrived), parsed)
+                if caller is None:
+                    self._refuse(offered)
+        if caller is None:
+            raise invalid_key()
+        return caller
 
-    async def add(self, key: ApiKey, parsed: ParsedKey) -> None:
-        """Stores a fresh key."""
-        await self._writer.run(lambda connection: self._insert(connection, key, parsed))
-        self._cache.pop(key.key_id, None)
+    def forget(self, key_id: str) -> None:
+        """Has the key looked up anew: it was changed here."""
+        self._cache.pop(key_id, None)
 
-    async def bootstrap(self, key: ApiKey, parsed: ParsedKey) -> bool:
-        """Stores the first key of all; False when there was one already."""
+    def forget_all(self) -> None:
+        """Has every key looked up anew: a user, group, role or tenant was changed here."""
+        self._cache.clear()
 
-        def insert_first(connection: Connection) -> bool:
-            if connection.scalar(select(func.count()).select_from(marks)):
-                return False
-            connection.execute(marks.insert().values(name=_BOOTSTRAP_MARK, value=key.key_id))
-            self._insert(connection, key, parsed)
-            return True
-
-        try:
-            return await self._writer.run(insert_first)
-        except IntegrityError:  # another replica was first
-            return False
-
-    async def has_bootstrapped(self) -> bool:
-        """Whether a first key was made, here or by another replica."""
-        count = await self._reader.run(
-            lambda connection: connection.scalar(select(func.count()).select_from(marks))
-        )
-        return bool(count)
-
-    async def list_keys(self, tenant: str | None) -> tuple[ApiKey, ...]:
-        """Returns the keys of a tenant, or of all, newest first."""
-        query = select(api_keys).order_by(api_keys.c.created_at.desc()).limit(1_000)
-        if tenant is not None:
-            query = query.where(api_keys.c.tenant == tenant)
-        rows = await self._reader.run(lambda connection: connection.execute(query).all())
-        return tuple(_key(row) for row in rows)
-
-    async def revoke(self, key_id: str, tenant: str | None) -> None:
-        """Revokes a key of a tenant, or of any.
+    async def flush(self) -> None:
+        """Writes when keys were last used, and hashes by the current pepper.
 
         Raises:
-            NotFoundError: there is no such live key.
+            ServiceError: the store does not take it; nothing is lost.
         """
-        change = (
-            update(api_keys)
-            .where(api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None))
-            .values(revoked_at=time_text(datetime.now(UTC)))
-        )
-        if tenant is not None:
-            change = change.where(api_keys.c.tenant == tenant)
-        count = await self._writer.run(lambda connection: connection.execute(change).rowcount)
-        self._cache.pop(key_id, None)
-        if not count:
-            raise NotFoundError(Reason.KEY_NOT_FOUND, "there is no live key of that id")
+        used, self._used = self._used, {}
+        stale, self._stale = self._stale, {}
+        if not used and not stale:
+            return
+        try:
+            await self._writer.run(lambda connection: self._write(connection, used, stale))
+        except ServiceError:
+            self._used = {**used, **self._used}
+            self._stale = {**stale, **self._stale}
+            raise
+        for key_id in {key_id for key_id, _ in used.values()} if stale else ():
+            self.forget(key_id)
 
-    def _insert(self, connection: Connection, key: ApiKey, parsed: ParsedKey) -> None:
-        created = time_text(key.created_at)
-        connection.execute(
-            api_keys.insert().values(
-                key_id=key.key_id,
-                tenant=key.tenant,
-                name=key.name,
-                role=int(key.role),
-                principals=list(key.principals),
-                tenant_class=int(key.tenant_class),
-                created_at=created,
-                expires_at=time_text(key.expires_at) if key.expires_at else None,
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Flushes regularly while the block runs, and once more at its end."""
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self._flush_regularly())
+            try:
+                yield
+            finally:
+                task.cancel()
+        with contextlib.suppress(ServiceError):
+            await self.flush()
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(USED_SECONDS)
+            try:
+                await self.flush()
+            except ServiceError as error:
+                get_logger().warning("use of keys not written yet", reason=error.reason.value)
+
+    def _match(self, known: _Known, parsed: ParsedKey) -> Caller | None:
+        """Returns the caller when the secret is a live one.
+
+        Looking a hash up in a table tells by its time nothing of the secret: who does not have the
+        pepper cannot choose the hash.
+        """
+        now = self._now()
+        current = ""
+        for stored_hash in self._peppers.hashes(parsed):
+            current = current or stored_hash
+            if known.accepts(stored_hash, now):
+                self._used[stored_hash] = (parsed.key_id, now)
+                if stored_hash != current:
+                    self._stale[stored_hash] = current
+                return known.caller
+        return None
+
+    def _refuse(self, offered: str) -> None:
+        self._refused[offered] = self._clock() + CACHE_SECONDS
+        while len(self._refused) > _MAX_REFUSED:
+            self._refused.popitem(last=False)
+
+    async def _ask(self, key_id: str, not_before: float) -> _Known:
+        """Returns what the store says of a key, asked after `not_before`; one asks for all."""
+        lock = self._locks.get(key_id)
+        if lock is None:
+            lock = self._locks[key_id] = asyncio.Lock()
+        async with lock:
+            known = self._cache.get(key_id)
+            if known is not None and known.asked_at > not_before:
+                return known
+            asked_at = self._clock()
+            known = await self._reader.run(lambda c: self._look_up(c, key_id, asked_at))
+            self._cache[key_id] = known
+            self._cache.move_to_end(key_id)
+            while len(self._cache) > _CACHE_ENTRIES:
+                self._cache.popitem(last=False)
+            return known
+
+    def _look_up(self, connection: Connection, key_id: str, asked_at: float) -> _Known:
+        nobody = _Known(asked_at, None, None, {})
+        row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).first()
+        if row is None or row.revoked_at is not None:
+            return nobody
+        key = key_of(row)
+        owner = standing(connection, key.tenant, key_id=key_id, user_id=key.user_id)
+        if not owner.is_open:
+            return nobody
+        secrets = live_secrets(connection, key_id)
+        return _Known(asked_at, caller_of_key(key, owner), key.expires_at, secrets)
+
+    def _write(
+        self, connection: Connection, used: dict[str, tuple[str, datetime]], stale: dict[str, str]
+    ) -> None:
+        for stored_hash, (key_id, moment) in used.items():
+            stamp = time_text(moment)
+            for change in (
+                update(key_secrets).where(key_secrets.c.secret_hash == stored_hash),
+                update(api_keys).where(api_keys.c.key_id == key_id),
+            ):
+                connection.execute(change.values(last_used_at=stamp))
+        name = pepper_id(self._peppers.current)
+        for old, new in stale.items():
+            connection.execute(
+                update(key_secrets)
+                .where(key_secrets.c.secret_hash == old)
+                .values(secret_hash=new, pepper_id=name)
             )
-        )
-        connection.execute(
-            key_secrets.insert().values(
-                secret_hash=secret_hash(self._pepper, parsed),
-                key_id=key.key_id,
-                pepper_id=self._pepper_id,
-                created_at=created,
-            )
-        )
-
-    async def _find(self, key_id: str) -> tuple[ApiKey | None, frozenset[str]]:
-        """Returns a key and its live secrets' hashes, from the cache for `CACHE_SECONDS`."""
-        cached = self._cache.get(key_id)
-        now = self._clock()
-        if cached is not None and cached[0] > now:
-            return cached[1], cached[2]
-
-        def look_up(connection: Connection) -> tuple[ApiKey | None, frozenset[str]]:
-            row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).first()
-            hashes = connection.scalars(
-                select(key_secrets.c.secret_hash).where(
-                    key_secrets.c.key_id == key_id, key_secrets.c.revoked_at.is_(None)
-                )
-            ).all()
-            return (_key(row) if row is not None else None), frozenset(hashes)
-
-        key, hashes = await self._reader.run(look_up)
-        self._cache[key_id] = (now + CACHE_SECONDS, key, hashes)
-        self._cache.move_to_end(key_id)
-        while len(self._cache) > _CACHE_ENTRIES:
-            self._cache.popitem(last=False)
-        return key, hashes
 
 
-def _key(row: Row) -> ApiKey:
-    created = read_time(row.created_at)
-    return ApiKey(
-        key_id=row.key_id,
-        tenant=row.tenant,
-        name=row.name,
-        role=Role(row.role),
-        principals=tuple(row.principals),
-        tenant_class=TenantClass(row.tenant_class),
-        created_at=created or datetime.now(UTC),
-        expires_at=read_time(row.expires_at),
-        revoked_at=read_time(row.revoked_at),
-        last_used_at=read_time(row.last_used_at),
-    )
-
-
-def _invalid() -> UnauthenticatedError:
+def invalid_key() -> UnauthenticatedError:
+    """Returns the one refusal of keys: it does not tell what is wrong with them."""
     return UnauthenticatedError(
         Reason.CREDENTIAL_INVALID, "the API key is unknown, malformed, expired or revoked"
     )

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Column,
-    Float,
+    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -16,9 +15,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    text,
 )
 
-VERSION = 1
+VERSION = 2
 COMPONENT = "gateway"
 
 metadata = MetaData()
@@ -36,6 +37,10 @@ api_keys = Table(
     Column("expires_at", String(32)),
     Column("revoked_at", String(32)),
     Column("last_used_at", String(32)),
+    # Whose key it is; empty: nobody's.
+    Column("user_id", String(256), nullable=False, server_default=""),
+    # "user" for people and programs outside, "service" for callers of the installation itself.
+    Column("kind", String(16), nullable=False, server_default="user"),
 )
 
 # A key may have several live secrets while one takes over from another.
@@ -47,6 +52,10 @@ key_secrets = Table(
     Column("pepper_id", String(12), nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("revoked_at", String(32)),
+    Column("secret_id", String(16), nullable=False),
+    # When it ends because another one took over.
+    Column("expires_at", String(32)),
+    Column("last_used_at", String(32)),
     Index("gateway_key_secrets_by_key", "key_id"),
 )
 
@@ -56,23 +65,6 @@ marks = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", String(256), nullable=False),
-)
-
-usage_days = Table(
-    "gateway_usage_days",
-    metadata,
-    Column("tenant", String(128), primary_key=True),
-    Column("day", String(10), primary_key=True),
-    Column("operation", String(32), primary_key=True),
-    Column("request_count", BigInteger, nullable=False),
-    Column("embedding_tokens", BigInteger, nullable=False),
-    Column("rerank_tokens", BigInteger, nullable=False),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("cached_prompt_tokens", BigInteger, nullable=False),
-    Column("completion_tokens", BigInteger, nullable=False),
-    Column("vectors_scanned", BigInteger, nullable=False),
-    Column("embedding_cache_hits", BigInteger, nullable=False),
-    Column("cost", Float, nullable=False),
 )
 
 feedback = Table(
@@ -90,13 +82,31 @@ feedback = Table(
 )
 
 
+def _add_owners_and_rotation(connection: Connection) -> None:
+    for table, column in (
+        (api_keys, "user_id VARCHAR(256) NOT NULL DEFAULT ''"),
+        (api_keys, "kind VARCHAR(16) NOT NULL DEFAULT 'user'"),
+        (key_secrets, "secret_id VARCHAR(16) NOT NULL DEFAULT ''"),
+        (key_secrets, "expires_at VARCHAR(32)"),
+        (key_secrets, "last_used_at VARCHAR(32)"),
+    ):
+        connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column}"))
+    connection.execute(
+        key_secrets.update().values(secret_id=func.substr(key_secrets.c.secret_hash, 1, 12))
+    )
+
+
+UPGRADES = {1: _add_owners_and_rotation}
+"""What leads from each older version to the next."""
+
+
 def time_text(moment: datetime) -> str:
     """Returns the stored form of a time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def read_time(text: str | None) -> datetime | None:
+def read_time(stored: str | None) -> datetime | None:
     """Returns the time of a stored form."""
-    if text is None:
+    if stored is None:
         return None
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.strptime(stored, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from services.gateway.edge import views
+from services.gateway.edge import identity_views, views
 from tests.kit.gateway import RunningGateway
 
 EXAMPLES: list[tuple[str, str, Any, type[BaseModel]]] = [
@@ -22,8 +22,23 @@ EXAMPLES: list[tuple[str, str, Any, type[BaseModel]]] = [
     ("GET", "/v1/collections", None, views.CollectionsView),
     ("POST", "/v1/feedback", {"trace_id": "0" * 32, "rating": "up"}, views.FeedbackView),
     ("GET", "/v1/usage", None, views.UsageRowsView),
-    ("POST", "/v1/keys", {"name": "x"}, views.NewKeyView),
-    ("GET", "/v1/keys", None, views.KeysView),
+    ("POST", "/v1/keys", {"name": "x"}, identity_views.NewKeyView),
+    ("GET", "/v1/keys", None, identity_views.KeysView),
+    ("GET", "/v1/me", None, identity_views.CallerView),
+    ("PUT", "/v1/tenants/acme", {"name": "Acme"}, identity_views.OneTenantView),
+    ("GET", "/v1/tenants", None, identity_views.TenantsView),
+    ("GET", "/v1/tenants/acme", None, identity_views.OneTenantView),
+    ("PUT", "/v1/roles/reader", {"permissions": ["search"]}, identity_views.OneRoleView),
+    ("GET", "/v1/roles", None, identity_views.RolesView),
+    ("GET", "/v1/roles/reader", None, identity_views.OneRoleView),
+    ("PUT", "/v1/groups/staff", {"grants": [{"role": "reader"}]}, identity_views.OneGroupView),
+    ("GET", "/v1/groups", None, identity_views.GroupsView),
+    ("GET", "/v1/groups/staff", None, identity_views.OneGroupView),
+    ("PUT", "/v1/users/ada", {"groups": ["staff"]}, identity_views.OneUserView),
+    ("GET", "/v1/users", None, identity_views.UsersView),
+    ("GET", "/v1/users/ada", None, identity_views.OneUserView),
+    ("GET", "/v1/audit", None, identity_views.AuditEntriesView),
+    ("GET", "/v1/audit/verify", None, identity_views.AuditReportView),
     ("GET", "/healthz", None, views.HealthView),
     ("GET", "/readyz", None, views.ReadyView),
     ("GET", "/v1/nowhere", None, views.ProblemView),

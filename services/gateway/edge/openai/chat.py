@@ -223,6 +223,14 @@ class _Chunks:
         self._model = body.model
         self._created = int(time.time())
         self.has_usage = body.stream_options is not None and body.stream_options.include_usage
+        # What surrounds the text is the same in every chunk: encoded once.
+        empty = self.of({"content": ""})
+        self._before, self._after = empty.split(b'"content":""')
+        self._before += b'"content":'
+
+    def text(self, text: str) -> bytes:
+        """Returns a chunk with more text."""
+        return self._before + encode(text) + self._after
 
     def of(
         self, delta: dict[str, Any], finish_reason: str | None = None, usage: Any = None
@@ -260,7 +268,7 @@ def _stream(
 
         async def emit_text(text: str) -> None:
             await begin()
-            await write(chunks.of({"content": text}))
+            await write(chunks.text(text))
 
         async def emit(found: AnswerEvent) -> None:
             if isinstance(found, AnswerDelta):
