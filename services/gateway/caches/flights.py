@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from services.gateway.usage import current_meter
+
 T = TypeVar("T")
 
 Publish = Callable[[Any], Awaitable[None]]
@@ -60,7 +62,9 @@ class Flights(Generic[T]):
         flight: Flight[T] = Flight(seconds)
 
         async def run() -> T:
-            return await work(flight.publish)
+            # It may outlive whoever began it, on whose account it is.
+            with current_meter().held():
+                return await work(flight.publish)
 
         task = flight.task = asyncio.get_running_loop().create_task(run())
         self._flights[key] = flight
