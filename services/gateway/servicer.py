@@ -37,8 +37,7 @@ from services.gateway.requests import (
 from services.gateway.source_rpcs import SourceRpcs
 from services.gateway.sources import DeleteAsk
 from services.gateway.store.feedback import Feedback
-from services.gateway.usage import PICOS
-from services.gateway.usage_desk import UsageAsk
+from services.gateway.usage_rpcs import UsageRpcs
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
 from services.rpc.telemetry import current_trace_id
@@ -71,7 +70,7 @@ _MAX_EVENTS = 64
 T = TypeVar("T")
 
 
-class GatewayServicer(SourceRpcs, IdentityRpcs):
+class GatewayServicer(SourceRpcs, IdentityRpcs, UsageRpcs):
     """Serves the contract.
 
     Args:
@@ -336,27 +335,6 @@ class GatewayServicer(SourceRpcs, IdentityRpcs):
             )
             feedback_id = await self._operations.submit_feedback(caller, given)
             return pb.SubmitFeedbackResponse(feedback_id=feedback_id)
-
-    async def GetUsage(  # noqa: N802 - the contract's name
-        self, request: pb.GetUsageRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetUsageResponse:
-        """Returns what was used, by day and operation."""
-        async with self._entered(context) as caller:
-            ask = UsageAsk(request.from_day, request.to_day)
-            report = await self._operations.usage.report(caller, ask)
-            currency = self._operations.usage.prices.currency
-            return pb.GetUsageResponse(
-                rows=[
-                    pb.UsageRow(
-                        day=row.day,
-                        operation=row.operation,
-                        request_count=row.request_count,
-                        usage=usage_to_proto(row.usage),
-                        cost=pb.Cost(amount=row.cost.total / PICOS, currency=currency),
-                    )
-                    for row in report.rows
-                ]
-            )
 
     @contextlib.asynccontextmanager
     async def _entered(self, context: grpc.aio.ServicerContext) -> AsyncIterator[Caller]:

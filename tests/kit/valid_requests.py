@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.gateway.v1 import gateway_service_pb2 as gateway
 from cairn.gateway.v1 import identity_pb2 as identity
+from cairn.gateway.v1 import limits_pb2 as limits
 from cairn.gateway.v1 import sources_pb2 as sources
 from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
@@ -373,6 +374,25 @@ def gateway_requests() -> dict[str, Message]:
             trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"
         ),
         "GetUsage": gateway.GetUsageRequest(from_day="2026-01-01", to_day="2026-01-31"),
+        "ListUsageEvents": gateway.ListUsageEventsRequest(
+            usage=gateway.GetUsageRequest(from_day="2026-01-01", collection="rocks"), page_size=10
+        ),
+        "ListUsageAlerts": gateway.ListUsageAlertsRequest(),
+        "GetLimits": limits.GetLimitsRequest(),
+        "ListLimitRules": limits.ListLimitRulesRequest(),
+        "SetLimit": limits.SetLimitRequest(
+            rule=limits.LimitRule(
+                subject="key",
+                subject_id="000000000000",
+                resource="tokens",
+                period="minute",
+                amount=1_000_000,
+                mode="shadow",
+            )
+        ),
+        "DeleteLimit": limits.DeleteLimitRequest(
+            rule=limits.LimitRule(subject="user", resource="cost", period="month")
+        ),
         "GetCaller": identity.GetCallerRequest(),
         "CreateKey": identity.CreateKeyRequest(
             name="ci", role="viewer", principals=["everyone"], expires_in_days=30

@@ -1,6 +1,7 @@
 import datetime
 
 from cairn.gateway.v1 import identity_pb2 as _identity_pb2
+from cairn.gateway.v1 import limits_pb2 as _limits_pb2
 from cairn.gateway.v1 import sources_pb2 as _sources_pb2
 from cairn.types.v1 import metadata_pb2 as _metadata_pb2
 from cairn.types.v1 import passage_pb2 as _passage_pb2
@@ -579,32 +580,150 @@ class SubmitFeedbackResponse(_message.Message):
     def __init__(self, feedback_id: _Optional[str] = ...) -> None: ...
 
 class GetUsageRequest(_message.Message):
-    __slots__ = ("from_day", "to_day")
+    __slots__ = ("from_day", "to_day", "group_by", "tenant", "user", "key_id", "collection", "operation")
     FROM_DAY_FIELD_NUMBER: _ClassVar[int]
     TO_DAY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
     from_day: str
     to_day: str
-    def __init__(self, from_day: _Optional[str] = ..., to_day: _Optional[str] = ...) -> None: ...
+    group_by: _containers.RepeatedScalarFieldContainer[str]
+    tenant: str
+    user: str
+    key_id: str
+    collection: str
+    operation: str
+    def __init__(self, from_day: _Optional[str] = ..., to_day: _Optional[str] = ..., group_by: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., user: _Optional[str] = ..., key_id: _Optional[str] = ..., collection: _Optional[str] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class GetUsageResponse(_message.Message):
-    __slots__ = ("rows",)
+    __slots__ = ("rows", "total")
     ROWS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     rows: _containers.RepeatedCompositeFieldContainer[UsageRow]
-    def __init__(self, rows: _Optional[_Iterable[_Union[UsageRow, _Mapping]]] = ...) -> None: ...
+    total: UsageRow
+    def __init__(self, rows: _Optional[_Iterable[_Union[UsageRow, _Mapping]]] = ..., total: _Optional[_Union[UsageRow, _Mapping]] = ...) -> None: ...
 
 class UsageRow(_message.Message):
-    __slots__ = ("day", "operation", "request_count", "usage", "cost")
+    __slots__ = ("day", "operation", "request_count", "usage", "cost", "user", "collection", "tenant", "failed_count", "document_count", "byte_count", "vector_count", "cost_parts")
     DAY_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     REQUEST_COUNT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     COST_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    BYTE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_COUNT_FIELD_NUMBER: _ClassVar[int]
+    COST_PARTS_FIELD_NUMBER: _ClassVar[int]
     day: str
     operation: str
     request_count: int
     usage: _usage_pb2.Usage
     cost: Cost
-    def __init__(self, day: _Optional[str] = ..., operation: _Optional[str] = ..., request_count: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ...) -> None: ...
+    user: str
+    collection: str
+    tenant: str
+    failed_count: int
+    document_count: int
+    byte_count: int
+    vector_count: int
+    cost_parts: CostParts
+    def __init__(self, day: _Optional[str] = ..., operation: _Optional[str] = ..., request_count: _Optional[int] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., user: _Optional[str] = ..., collection: _Optional[str] = ..., tenant: _Optional[str] = ..., failed_count: _Optional[int] = ..., document_count: _Optional[int] = ..., byte_count: _Optional[int] = ..., vector_count: _Optional[int] = ..., cost_parts: _Optional[_Union[CostParts, _Mapping]] = ...) -> None: ...
+
+class CostParts(_message.Message):
+    __slots__ = ("embedding", "retrieval", "rerank", "generation")
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    RETRIEVAL_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    embedding: float
+    retrieval: float
+    rerank: float
+    generation: float
+    def __init__(self, embedding: _Optional[float] = ..., retrieval: _Optional[float] = ..., rerank: _Optional[float] = ..., generation: _Optional[float] = ...) -> None: ...
+
+class ListUsageEventsRequest(_message.Message):
+    __slots__ = ("usage", "page_size", "page_token")
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    usage: GetUsageRequest
+    page_size: int
+    page_token: str
+    def __init__(self, usage: _Optional[_Union[GetUsageRequest, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListUsageEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[UsageEvent]
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[UsageEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class UsageEvent(_message.Message):
+    __slots__ = ("event_id", "at", "row", "key_id", "outcome", "model", "trace_id", "is_estimated")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    at: _timestamp_pb2.Timestamp
+    row: UsageRow
+    key_id: str
+    outcome: str
+    model: str
+    trace_id: str
+    is_estimated: bool
+    def __init__(self, event_id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., row: _Optional[_Union[UsageRow, _Mapping]] = ..., key_id: _Optional[str] = ..., outcome: _Optional[str] = ..., model: _Optional[str] = ..., trace_id: _Optional[str] = ..., is_estimated: bool = ...) -> None: ...
+
+class ListUsageAlertsRequest(_message.Message):
+    __slots__ = ("tenant",)
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    def __init__(self, tenant: _Optional[str] = ...) -> None: ...
+
+class ListUsageAlertsResponse(_message.Message):
+    __slots__ = ("alerts",)
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[UsageAlert]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[UsageAlert, _Mapping]]] = ...) -> None: ...
+
+class UsageAlert(_message.Message):
+    __slots__ = ("alert_id", "kind", "subject", "subject_id", "resource", "period", "window", "threshold", "used", "limit", "at")
+    ALERT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_ID_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    alert_id: str
+    kind: str
+    subject: str
+    subject_id: str
+    resource: str
+    period: str
+    window: str
+    threshold: float
+    used: float
+    limit: float
+    at: str
+    def __init__(self, alert_id: _Optional[str] = ..., kind: _Optional[str] = ..., subject: _Optional[str] = ..., subject_id: _Optional[str] = ..., resource: _Optional[str] = ..., period: _Optional[str] = ..., window: _Optional[str] = ..., threshold: _Optional[float] = ..., used: _Optional[float] = ..., limit: _Optional[float] = ..., at: _Optional[str] = ...) -> None: ...
 
 class UploadDocumentRequest(_message.Message):
     __slots__ = ("header", "content", "end")

@@ -5,6 +5,7 @@ import warnings
 
 from cairn.gateway.v1 import gateway_service_pb2 as cairn_dot_gateway_dot_v1_dot_gateway__service__pb2
 from cairn.gateway.v1 import identity_pb2 as cairn_dot_gateway_dot_v1_dot_identity__pb2
+from cairn.gateway.v1 import limits_pb2 as cairn_dot_gateway_dot_v1_dot_limits__pb2
 from cairn.gateway.v1 import sources_pb2 as cairn_dot_gateway_dot_v1_dot_sources__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
@@ -283,6 +284,36 @@ class GatewayServiceStub(object):
                 request_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.ListUsageEvents = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListUsageEvents',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsResponse.FromString,
+                _registered_method=True)
+        self.ListUsageAlerts = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListUsageAlerts',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsResponse.FromString,
+                _registered_method=True)
+        self.GetLimits = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetLimits',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListLimitRules = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/ListLimitRules',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesResponse.FromString,
+                _registered_method=True)
+        self.SetLimit = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/SetLimit',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitResponse.FromString,
+                _registered_method=True)
+        self.DeleteLimit = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/DeleteLimit',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer(object):
@@ -389,7 +420,7 @@ class GatewayServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUsage(self, request, context):
-        """Returns what was used, by day and operation.
+        """Returns what was used, by day and operation or by other dimensions.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -628,6 +659,48 @@ class GatewayServiceServicer(object):
 
     def ListModels(self, request, context):
         """Lists the models that texts are embedded and answers are written with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsageEvents(self, request, context):
+        """Lists single metered requests, the latest first, for as long as they are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsageAlerts(self, request, context):
+        """Lists budgets that ran low and days out of the ordinary, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLimits(self, request, context):
+        """Returns the limits that hold for the caller and how far they are used.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLimitRules(self, request, context):
+        """Lists the limits that were set for a tenant, and those of tiers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLimit(self, request, context):
+        """Sets a limit: admins those of keys and users, home admins those of tenants and tiers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteLimit(self, request, context):
+        """Removes a limit that was set: the wider one holds again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -880,6 +953,36 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListUsageEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsageEvents,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsResponse.SerializeToString,
+            ),
+            'ListUsageAlerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsageAlerts,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsResponse.SerializeToString,
+            ),
+            'GetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLimits,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsResponse.SerializeToString,
+            ),
+            'ListLimitRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLimitRules,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesResponse.SerializeToString,
+            ),
+            'SetLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLimit,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitResponse.SerializeToString,
+            ),
+            'DeleteLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteLimit,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2207,6 +2310,168 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/ListModels',
             cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_sources__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsageEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListUsageEvents',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsageAlerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListUsageAlerts',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListUsageAlertsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetLimits',
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.GetLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLimitRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/ListLimitRules',
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.ListLimitRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/SetLimit',
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.SetLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/DeleteLimit',
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.FromString,
             options,
             channel_credentials,
             insecure,
