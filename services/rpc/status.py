@@ -105,6 +105,12 @@ def _serialise(error: ServiceError, violations: Sequence[FieldViolation]) -> byt
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
         details.append(retry)
+    if "quota_subject" in error.metadata:
+        failure = error_details_pb2.QuotaFailure.Violation(
+            subject=_cut(error.metadata["quota_subject"], 256),
+            description=_cut(error.message, 512),
+        )
+        details.append(error_details_pb2.QuotaFailure(violations=[failure]))
     status = status_pb2.Status(code=int(error.code), message=_cut(error.message, 1024))
     for detail in details:
         packed = any_pb2.Any()

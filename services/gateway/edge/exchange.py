@@ -129,7 +129,8 @@ class Exchange:
         try:
             if _needs_key(scope["path"]):
                 admitted = await self._door.admit(_header(scope, b"authorization"))
-                answer.extra_headers = admitted.allowance.headers()
+                is_openai = scope["path"].startswith("/openai/")
+                answer.extra_headers = admitted.allowance.headers(is_openai=is_openai)
                 admitted.allowance.check()
                 scope["state"]["caller"] = admitted.caller
                 answer.followed = self._audit.follow(admitted.caller, "http", answer.trace_id)

@@ -70,6 +70,13 @@ def headers_of(error: ServiceError) -> dict[str, str]:
         headers["www-authenticate"] = 'Bearer realm="cairn"'
     if (seconds := retry_after(error)) is not None:
         headers["retry-after"] = str(max(1, math.ceil(seconds)))
+    if "policy_item" in error.metadata and error.metadata["resource"] != "requests":
+        # A limit that was asked only once it was known what the request would use; those of
+        # requests are told of at the door.
+        name, left = error.metadata["policy"], error.metadata["remaining"]
+        reset = f";t={math.ceil(seconds)}" if seconds is not None else ""
+        headers["ratelimit-policy"] = error.metadata["policy_item"]
+        headers["ratelimit"] = f'"{name}";r={left}{reset}'
     return headers
 
 

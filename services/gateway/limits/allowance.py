@@ -57,22 +57,39 @@ class Allowance:
         """Whether the request may pass."""
         return self.refused is None
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self, *, is_openai: bool = False) -> list[tuple[bytes, bytes]]:
         """Returns the fields of draft-ietf-httpapi-ratelimit-headers, and those of its forerunners.
 
         The forerunners' three tell of the limit that is nearest, since they can tell of one only.
+
+        Args:
+            is_openai: Whether also under the names that OpenAI's clients read.
         """
         told = self.told
         if not told:
             return []
         nearest = min(told, key=lambda each: each.remaining / max(1.0, each.limit.capacity))
+        limit, left, reset = (
+            str(number).encode()
+            for number in (
+                math.floor(nearest.limit.capacity),
+                _whole(nearest.remaining),
+                math.ceil(nearest.reset_seconds),
+            )
+        )
+        openai = (
+            (b"x-ratelimit-limit-requests", limit),
+            (b"x-ratelimit-remaining-requests", left),
+            (b"x-ratelimit-reset-requests", reset + b"s"),
+        )
         soft = [each.limit.name for each in told if not each.is_allowed and not _is_hard(each)]
         return [
             (b"ratelimit-policy", ", ".join(policy_item(each.limit) for each in told).encode()),
             (b"ratelimit", ", ".join(_item(each) for each in told).encode()),
-            (b"ratelimit-limit", str(math.floor(nearest.limit.capacity)).encode()),
-            (b"ratelimit-remaining", str(_whole(nearest.remaining)).encode()),
-            (b"ratelimit-reset", str(math.ceil(nearest.reset_seconds)).encode()),
+            (b"ratelimit-limit", limit),
+            (b"ratelimit-remaining", left),
+            (b"ratelimit-reset", reset),
+            *(openai if is_openai else ()),
             *((b"x-cairn-limit-warning", name.encode()) for name in soft),
         ]
 

@@ -172,6 +172,9 @@ def test_headers_tell_of_every_limit_but_those_on_trial() -> None:
         ("ratelimit-reset", "30"),
         ("x-cairn-limit-warning", "key-requests-hour"),
     ]
+    openai = dict(allowance.headers(is_openai=True))
+    assert openai[b"x-ratelimit-remaining-requests"] == b"0"
+    assert openai[b"x-ratelimit-reset-requests"] == b"30s"
     assert policy_item(limit(Resource.STREAMS, Period.AT_ONCE, 4, None)).endswith(
         'q=4;qu="concurrent-requests"'
     )
