@@ -63,6 +63,7 @@ from services.rpc.adaptive_limit import AdaptiveLimit
 from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
+from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.replicas import Replicas
@@ -224,6 +225,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         # Before any task group: a start-up error must not be wrapped in an exception group.
         http_port = server.http.bind()
         await server.start()
+        set_heap_aside()
         await stack.enter_async_context(readiness.running(server.set_ready))
         await stack.enter_async_context(mcp.running())
         async with asyncio.TaskGroup() as group:

@@ -60,15 +60,17 @@ def content_words(text: str) -> list[str]:
 
     Scripts without spaces give pairs of characters. All words count where there is nothing else.
     """
-    words: list[str] = []
-    for match in _WORD.finditer(text.lower()):
-        word = match.group()
-        if _UNSPACED.search(word):
-            words.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
-        else:
-            words.append(word)
+    words: list[str] = _WORD.findall(text.lower())
+    if not text.isascii() and _UNSPACED.search(text):
+        words = [part for word in words for part in _parts(word)]
     kept = [word[:_STEM_CHARACTERS] for word in words if word not in _STOP_WORDS]
     return kept or [word[:_STEM_CHARACTERS] for word in words]
+
+
+def _parts(word: str) -> list[str]:
+    if _UNSPACED.search(word):
+        return [word[i : i + 2] for i in range(max(1, len(word) - 1))]
+    return [word]
 
 
 def numbers(text: str) -> set[str]:
