@@ -1,0 +1,1 @@
+"""What the gateway costs and how fast it is, beside LiteLLM's proxy."""
