@@ -1,0 +1,200 @@
+"""`python -m benchmarks.telemetry [--quick] [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as rpc
+
+from benchmarks.telemetry.load import Searcher, cpu_seconds
+from cli.suite_state import StateFolder
+
+SEED = 9
+ROOT = Path(__file__).parents[2]
+SERVICES = ("EMBEDDING", "RETRIEVAL", "GENERATION", "INGESTION", "GATEWAY")
+SAMPLE_RATIO = 0.01
+CLIENTS = 4
+_TEXT = """# {0}
+
+{0} forms when magma cools, or when pressure and heat change what lay there before. Layer {1}.
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A running suite."""
+
+    searcher: Searcher
+    pids: list[int]
+    metrics: list[str]
+
+
+class Collector(rpc.TraceServiceServicer):
+    """Takes spans and counts them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the contract's name
+        """Takes a batch."""
+        for resource in request.resource_spans:
+            self.count += sum(len(scope.spans) for scope in resource.scope_spans)
+        return pb.ExportTraceServiceResponse()
+
+
+@contextlib.contextmanager
+def suite(folder: Path, seed: int, **environment: str) -> Iterator[Side]:
+    """Runs a suite with some documents."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CAIRN_")}
+    known = kept | {
+        "CAIRN_DATA_DIR": str(folder),
+        "CAIRN_GATEWAY_RATE_PER_SECOND": "100000",
+        "CAIRN_GATEWAY_RATE_BURST": "100000",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+    def cairn(*arguments: str, **more: str) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "cli", *arguments],
+            cwd=ROOT, env=known | more, check=True, stdout=sys.stderr,
+        )  # fmt: skip
+
+    try:
+        cairn("up", "--detach", "--http-port", "0", "--grpc-port", "0", **environment)
+        state = StateFolder(folder).read()
+        assert state is not None
+        documents = folder / "documents"
+        documents.mkdir()
+        for number, word in enumerate(("granite", "basalt", "slate", "marble", "gneiss") * 8):
+            (documents / f"{number}.md").write_text(_TEXT.format(word, number), "utf-8")
+        cairn("ingest", "--json", str(documents))
+        key = Path(state.admin_key_file).read_text("utf-8").strip()
+        yield Side(
+            Searcher(state.http_url, key, seed),
+            [each.pid for each in state.processes],
+            [each.metrics_address for each in state.processes if each.metrics_address],
+        )
+    finally:
+        cairn("down")
+
+
+def main() -> None:
+    """Runs the benchmark and prints its rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about a minute")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    rounds, seconds = (6, 2.0) if options.quick else (16, 4.0)
+    collector = Collector()
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    rpc.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    on = {f"CAIRN_{name}_OTLP_ENDPOINT": f"127.0.0.1:{port}" for name in SERVICES}
+    on |= {f"CAIRN_{name}_TRACE_SAMPLE_RATIO": str(SAMPLE_RATIO) for name in SERVICES}
+    off = {"PYTHONPATH": f"{Path(__file__).parent / 'off'}{os.pathsep}{ROOT}"}
+    with (
+        tempfile.TemporaryDirectory(prefix="cairn-bench-") as folder,
+        suite(Path(folder) / "on", SEED, **on) as with_telemetry,
+        suite(Path(folder) / "off", SEED, **off) as without,
+    ):
+        rows = asyncio.run(compare(with_telemetry, without, rounds, seconds))
+    server.stop(None)
+    rows.append(_row("collector", "on", "spans received", collector.count))
+    if options.json:
+        print(json.dumps(_report(rows)))
+        return
+    for row in rows:
+        extra = f"{row['ratio']}x of {row['against']}" if "ratio" in row else ""
+        print(f"{row['case']:24} {row['system']:10} {row['metric']:24} {row['value']:>10} {extra}")
+
+
+async def compare(on: Side, off: Side, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Asks both sides in turns and returns the rows.
+
+    A pair of turns is close in time, so that what else the machine does falls on both; the ratio is
+    the median over pairs.
+    """
+    for side in (on, off):
+        await side.searcher.run(seconds, CLIENTS)
+    speeds: list[tuple[float, float]] = []
+    costs: list[tuple[float, float]] = []
+    for turn in range(rounds):
+        order = (on, off) if turn % 2 else (off, on)
+        measured: dict[int, tuple[float, float]] = {}
+        for side in order:
+            before = cpu_seconds(side.pids)
+            count, took = await side.searcher.run(seconds, CLIENTS)
+            measured[id(side)] = (count / took, (cpu_seconds(side.pids) - before) / count)
+        speeds.append((measured[id(on)][0], measured[id(off)][0]))
+        costs.append((measured[id(on)][1], measured[id(off)][1]))
+    return [
+        *_rows("searches a second", speeds, 1, 1),
+        *_rows("processor ms a search", costs, 1e3, 3),
+        await _scrapes(on),
+    ]
+
+
+async def _scrapes(side: Side) -> dict[str, Any]:
+    """Returns what Prometheus costs all processes every time it asks: usually each 15 seconds."""
+    times = 20
+    before = cpu_seconds(side.pids)
+    for _ in range(times):
+        for address in side.metrics:
+            await asyncio.to_thread(_scrape, address)
+    spent = cpu_seconds(side.pids) - before
+    return _row("scrape of all", "on", "processor ms", round(spent / times * 1e3, 1))
+
+
+def _rows(
+    metric: str, pairs: list[tuple[float, float]], scale: float, digits: int
+) -> Iterator[dict[str, Any]]:
+    on, off = (statistics.median(each) * scale for each in zip(*pairs, strict=True))
+    ratio = statistics.median(with_it / without for with_it, without in pairs)
+    yield _row("search", "off", metric, round(off, digits))
+    yield _row("search", "on at 1 %", metric, round(on, digits)) | {
+        "ratio": round(ratio, 3),
+        "against": "off",
+    }
+
+
+def _row(case: str, system: str, metric: str, value: float) -> dict[str, Any]:
+    return {"case": case, "system": system, "metric": metric, "value": value}
+
+
+def _scrape(address: str) -> None:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        answer.read()
+
+
+def _report(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    names = ("grpcio", "prometheus-client", "opentelemetry-sdk")
+    return {
+        "bench": "telemetry",
+        "versions": {name: importlib.metadata.version(name) for name in names},
+        "machine": {"cores": os.cpu_count() or 0, "processor": platform.machine()},
+        "seed": SEED,
+        "rows": rows,
+    }
+
+
+if __name__ == "__main__":
+    main()
