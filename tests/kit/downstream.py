@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ from tests.kit.grpc_server import serve
 
 DIMENSIONS = 4
 MODEL = "fake-model"
+SLOW = "SLOW"
+"""A question that takes half a minute between the pieces of its answer."""
 TEXT = (
     "Granite is an igneous rock. It forms when magma cools slowly. "
     "Basalt cools quickly at the surface. The quarry of Riga sells 250 tons a year."
@@ -44,6 +46,8 @@ class Fault:
     def __init__(self) -> None:
         self.error: ServiceError | None = None
         self.delay_seconds = 0.0
+        self.before: Callable[[], Awaitable[None]] | None = None
+        """Runs before each call: waits or raises by chance, or as long as there is no room."""
         self.calls: list[tuple[str, Any]] = []
         self.cancelled = asyncio.Event()
 
@@ -53,6 +57,8 @@ class Fault:
         try:
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
+            if self.before is not None:
+                await self.before()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -201,6 +207,12 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
             stats=retrieval.CollectionStats(document_count=1, chunk_count=2),
         )
 
+    async def GetQuota(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.search.meet("GetQuota", request)
+        return retrieval.GetQuotaResponse(
+            quota=retrieval.Quota(), vector_count=2, stored_bytes=1_000
+        )
+
     async def ListCollections(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("ListCollections", request)
         return retrieval.ListCollectionsResponse(
@@ -269,7 +281,8 @@ class FakeGeneration(generation_rpc.GenerationServiceServicer):
                 if self.break_after == index:
                     raise UnavailableError(Reason.NOT_READY, "the engine died")
                 yield generation.GenerateResponse(delta=generation.Delta(text=piece))
-                await asyncio.sleep(self.between_seconds)
+                is_slow = bool(request.messages) and request.messages[-1].content == SLOW
+                await asyncio.sleep(30 if is_slow else self.between_seconds)
         except (asyncio.CancelledError, GeneratorExit):
             self.generate.cancelled.set()
             raise

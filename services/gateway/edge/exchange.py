@@ -196,6 +196,7 @@ class _Answer:
         flags = f"{int(context.trace_flags):02x}"
         self._headers = [
             (b"x-trace-id", self.trace_id.encode()),
+            (b"x-request-id", self.trace_id.encode()),  # where OpenAI's clients look for it
             (
                 b"traceresponse",
                 f"00-{self.trace_id}-{format_span_id(context.span_id)}-{flags}".encode(),
