@@ -62,12 +62,13 @@ export class Session extends EventTarget {
   }
 }
 
+/** Returns what the credential is and may do; null for one that may not even read that of itself. */
 async function whoIs(api) {
   try {
     return await api.get("/v1/me");
   } catch (error) {
-    if (error.status === 401) throw error;
-    return null; // a gateway that does not tell: it refuses what is not allowed, in words
+    if (error.status !== 403) throw error;
+    return null; // the gateway refuses what is not allowed, in words
   }
 }
 

@@ -102,7 +102,7 @@ export class Shell {
   }
 
   #link(name, title, kind, size = 18) {
-    const link = make("a", { href: `#${name}`, class: kind }, icon(name, size), make("span", {}, title));
+    const link = make("a", { href: `#${name}`, class: kind, onclick: () => this.#toggle(false) }, icon(name, size), make("span", {}, title));
     this.#links.push(link);
     return link;
   }

@@ -93,20 +93,28 @@ export class EvaluatePage {
         signal: abort.signal,
         onResult: (_, done) => this.#tell(`${done} of ${counted(questions.length, "question")}`, done / questions.length),
       });
-      this.#show(results, mode, collection);
+      const isGone = made && !this.#keep.box.checked;
+      if (isGone) {
+        await this.#leave(made);
+        made = "";
+      }
+      this.#show(results, mode, isGone ? null : collection);
     } catch (error) {
       this.#problem.show(error);
     } finally {
       abort.abort();
+      if (made && !this.#keep.box.checked) await this.#leave(made);
+      await this.#session.refreshCollections().catch(() => {});
       this.#end();
-      if (made) await this.#leave(made);
     }
   }
 
+  /** Takes away a collection that was made for a run. */
   async #leave(collection) {
     const { api } = this.#session;
-    if (!this.#keep.box.checked) await api.delete(`/v1/collections/${encodeURIComponent(collection)}`).catch((error) => this.#problem.show(error));
-    await this.#session.refreshCollections().catch(() => {});
+    await api.delete(`/v1/collections/${encodeURIComponent(collection)}`).catch((error) => {
+      if (error.status !== 404) this.#problem.show(error);
+    });
   }
 
   #begin() {
@@ -135,7 +143,7 @@ export class EvaluatePage {
     if (times.length) entries.push(["Time, median", formatMilliseconds(percentile(times, 50)), `p95 ${formatMilliseconds(percentile(times, 95))}`]);
     fill(
       this.#result,
-      make("h2", {}, `${counted(results.length, "question")} · ${modes.find(([name]) => name === mode)[1]} · ${collection}`),
+      make("h2", {}, [counted(results.length, "question"), modes.find(([name]) => name === mode)[1], collection ?? "corpus.jsonl"].join(" · ")),
       failed.length ? notice("bad", `${counted(failed.length, "question")} failed; figures are of the others. First: ${failed[0].problem}`) : null,
       degraded.length ? notice("warn", `${counted(degraded.length, "result")} less than asked for: ${[...new Set(degraded.flatMap((each) => each.degraded))].join(", ")}`) : null,
       figures(entries),
@@ -165,7 +173,7 @@ export class EvaluatePage {
     return make(
       "tr",
       {},
-      make("th", { scope: "row" }, question.text, result.problem ? make("p", { class: "hint bad-text" }, result.problem) : make("p", { class: "hint" }, "first: ", top ? button(top, { kind: "text", onclick: open }) : "nothing")),
+      make("th", { scope: "row" }, question.text, result.problem ? make("p", { class: "hint bad-text" }, result.problem) : make("p", { class: "hint" }, "first: ", top && collection ? button(top, { kind: "text", onclick: open }) : (top ?? "nothing"))),
       make("td", { class: "number", "data-label": "first relevant" }, result.firstRelevant ? `#${result.firstRelevant}` : "–"),
       make("td", { class: "number", "data-label": "nDCG@10" }, found ? found.ndcg.toFixed(3) : "–"),
       make("td", { class: "number", "data-label": "recall@10" }, found ? formatShare(found.recall10) : "–"),

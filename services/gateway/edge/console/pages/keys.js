@@ -71,7 +71,7 @@ export class KeysPage {
   #row(key) {
     const isOwn = key.key_id === this.#session.me?.key_id;
     const isUsable = isLive(key);
-    const secrets = (key.secrets ?? []).filter((secret) => !secret.revoked_at && !isPast(secret.expires_at));
+    const secrets = key.secrets.filter((secret) => !secret.revoked_at && !isPast(secret.expires_at));
     return make(
       "tr",
       { "data-key-id": key.key_id },
@@ -87,7 +87,7 @@ export class KeysPage {
           ? make(
               "div",
               {},
-              key.secrets ? button("", { kind: "bare small", icon: "retry", name: `Rotate ${key.name}`, onclick: () => this.#rotate(key) }) : null,
+              button("", { kind: "bare small", icon: "retry", name: `Rotate ${key.name}`, onclick: () => this.#rotate(key) }),
               button("", { kind: "bare small", icon: "trash", name: `Revoke ${key.name}`, disabled: isOwn, onclick: () => this.#revoke(key) }),
             )
           : null,
@@ -159,7 +159,7 @@ function showSecret(title, secret) {
   );
 }
 
-function grantChips(grants = []) {
+function grantChips(grants) {
   return grants.filter(({ collections }) => collections?.length).map(({ role, collections }) => chip(`${role} of ${collections.join(", ")}`));
 }
 

@@ -9,7 +9,7 @@ import { Tabs } from "../parts/tabs.js";
 
 export class PeoplePage {
   title = "People";
-  permission = "manage_keys";
+  permission = "manage_users";
   hasCollection = false;
   #session;
   #roles = [];

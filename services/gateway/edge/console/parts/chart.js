@@ -2,18 +2,20 @@
 
 import { make, makeSvg } from "../dom.js";
 
-const width = 720;
-const height = 240;
 const left = 48;
 const bottom = 24;
 const top = 8;
 const seriesCount = 6;
+/** Drawn for the screen it is on, so that letters keep their size. */
+const sizes = { wide: { width: 900, height: 260, labels: 10 }, narrow: { width: 340, height: 200, labels: 5 } };
+const isNarrow = matchMedia("(max-width: 44rem)");
 
 /**
  * @param {{days: string[], series: Array<{name: string, values: number[]}>, format: (value: number) => string,
  *   label: string}} content one value per day and series; beyond six, series are drawn together as "others"
  */
 export function stackedBars({ days, series, format, label }) {
+  const { width, height, labels } = isNarrow.matches ? sizes.narrow : sizes.wide;
   const drawn = together(series);
   const totals = days.map((_, day) => drawn.reduce((sum, { values }) => sum + values[day], 0));
   const most = niceCeiling(Math.max(...totals, 0));
@@ -39,7 +41,7 @@ export function stackedBars({ days, series, format, label }) {
       svg.append(bar);
       base += value;
     });
-    if (isLabelled(place, days.length)) svg.append(makeSvg("text", { x: x + step * 0.35, y: height - 6, "text-anchor": "middle" }, day.slice(5)));
+    if (isLabelled(place, days.length, labels)) svg.append(makeSvg("text", { x: x + step * 0.35, y: height - 6, "text-anchor": "middle" }, day.slice(5)));
   });
   return make("figure", { class: "stack close" }, svg, legend(drawn));
 }
@@ -62,8 +64,8 @@ function niceCeiling(value) {
   return [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((each) => each >= value);
 }
 
-/** A label for at most ten days, the last one included. */
-function isLabelled(place, count) {
-  const every = Math.ceil(count / 10);
+/** A label for so many days at most, the last one included. */
+function isLabelled(place, count, labels) {
+  const every = Math.ceil(count / labels);
   return (count - 1 - place) % every === 0;
 }
