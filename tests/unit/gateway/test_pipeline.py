@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -205,6 +206,16 @@ async def test_search_and_recommend() -> None:
     assert [each.stage for each in result.explanation] == ["retrieve", "rerank"]
     like = await pipeline(fake).recommend(SCOPE, RecommendAsk.checked(positive_ids=["a"]))
     assert like.passages == (GRANITE, BASALT)
+
+
+async def test_a_passage_is_reranked_as_it_was_embedded() -> None:
+    titled = replace(
+        GRANITE, passage=replace(GRANITE.passage, title="Rocks", heading_path=("Rocks", "Hard"))
+    )
+    fake = FakeServices([titled, BASALT])
+    await pipeline(fake).search(SCOPE, SearchAsk.checked("x", rerank=True))
+    (read,) = (texts for name, texts in fake.calls if name == "rerank")
+    assert read == [f"Rocks > Hard\n{GRANITE.passage.text}", BASALT.passage.text]
 
 
 async def test_search_reads_the_turn_before() -> None:
