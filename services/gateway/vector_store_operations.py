@@ -137,7 +137,7 @@ class VectorStoreOperations:
         metadata: Mapping[str, str] | None,
     ) -> VectorStore:
         """Changes name and metadata; None leaves them as they are."""
-        caller.require(Operation.CREATE_COLLECTION)
+        caller.require(Operation.CREATE_COLLECTION, store_name(store_id))
         store = await self.get(caller, store_id)
         label = _label(
             store.label.name if name is None else name,
@@ -158,6 +158,7 @@ class VectorStoreOperations:
             ServiceError: there is no such file, or it cannot be taken in.
         """
         name = store_name(store_id)
+        caller.require(Operation.INGEST, name)
         document = await self._new_document(caller, link)
         await self._operations.get_collection(caller, name)
         (submission,) = await self._operations.submit(caller, name, [document])
@@ -216,8 +217,8 @@ class VectorStoreOperations:
     ) -> tuple[FileBatch, FileCounts]:
         """Takes several kept files in; a bad one fails alone."""
         check_range("file_ids (entries)", len(links), 1, MAX_BATCH_FILES)
-        caller.require(Operation.INGEST)
         name = store_name(store_id)
+        caller.require(Operation.INGEST, name)
         await self._operations.get_collection(caller, name)
         gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -280,7 +281,7 @@ class VectorStoreOperations:
         self, caller: Caller, store_id: str, batch_id: str
     ) -> tuple[FileBatch, FileCounts]:
         """Takes back what of a batch is not taken in yet."""
-        caller.require(Operation.DELETE_DOCUMENT)
+        caller.require(Operation.DELETE_DOCUMENT, store_name(store_id))
         for document in (await self.batch_files(caller, store_id, batch_id)).values():
             if document.state in IN_PROGRESS:
                 await self._operations.delete_document(
@@ -303,7 +304,7 @@ class VectorStoreOperations:
         )
 
     async def _batch(self, caller: Caller, store_id: str, batch_id: str) -> FileBatch:
-        caller.require(Operation.READ_DOCUMENTS)
+        caller.require(Operation.READ_DOCUMENTS, store_name(store_id))
         check_text("batch_id", batch_id, limit=512)
         batch = await self._labels.find_batch(caller.scope.tenant, store_name(store_id), batch_id)
         if batch is None:
