@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import collection_care, documents, keys
+from cli.commands import collection_care, documents, keys, limits, usage
 from cli.commands.ask import ask
 from cli.commands.bench import bench
 from cli.commands.demo import demo
@@ -39,6 +39,8 @@ app.command("eval")(evaluate)
 app.add_typer(collection_care.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")
+app.add_typer(limits.app, name="limits")
+app.add_typer(usage.app, name="usage")
 
 
 def _print_version(is_asked: bool) -> None:

@@ -36,6 +36,7 @@ from services.gateway.edge.openai.routes import OpenAiOperations
 from services.gateway.edge.readiness import Readiness
 from services.gateway.file_operations import FileOperations
 from services.gateway.identity.opening import Identity, open_identity
+from services.gateway.identity.tenant_classes import TenantClasses
 from services.gateway.ledger.alerts import AlertStore
 from services.gateway.ledger.ledger import Ledger
 from services.gateway.ledger.schema import ensure_ledger
@@ -52,6 +53,7 @@ from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.source_operations import SourceOperations
 from services.gateway.store import openai_tables
+from services.gateway.store.directory import Directory
 from services.gateway.store.feedback import FeedbackStore
 from services.gateway.store.file_store import FileStore
 from services.gateway.store.schemas import ensure_identity_tables
@@ -92,6 +94,7 @@ class _Stores:
     ledger: Ledger
     alerts: AlertStore
     rules: RuleStore
+    classes: TenantClasses
     feedback: FeedbackStore
     files: FileStore
     labels: VectorStoreLabels
@@ -282,6 +285,7 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
                 ),
                 alerts=AlertStore(reader, writer),
                 rules=RuleStore(reader, writer),
+                classes=TenantClasses(Directory(reader, writer)),
                 feedback=FeedbackStore(writer),
                 files=FileStore(reader, writer),
                 labels=VectorStoreLabels(reader, writer),
@@ -356,7 +360,7 @@ def _operations(
         ingestion=IngestionClient(channels["ingestion"]),
         metering=metering,
         usage=UsageDesk(stores.ledger, stores.alerts),
-        limits=LimitDesk(gate, stores.rules),
+        limits=LimitDesk(gate, stores.rules, stores.classes),
         feedback=stores.feedback,
         sources=SourceOperations(SourceClient(channels["ingestion"]), metering),
     )

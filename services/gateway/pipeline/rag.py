@@ -224,7 +224,7 @@ class RagPipeline:
             known,
             timings_ms=run.finish(),
             usage=run.usage,
-            cost=self._prices.cost(run.usage),
+            cost=self._prices.cost(run.usage, run.meter.model),
             trace_id=current_trace_id(),
         )
 
@@ -273,7 +273,7 @@ class RagPipeline:
             degraded=tuple(run.degraded),
             timings_ms=run.finish(),
             usage=run.usage,
-            cost=self._prices.cost(run.usage),
+            cost=self._prices.cost(run.usage, run.meter.model),
             trace_id=current_trace_id(),
             cached="",
             engine=draft.engine,
