@@ -12,7 +12,7 @@ PYTEST = $(PY) -m pytest
 TITLE = @printf '\n== %s\n'
 
 .PHONY: help setup setup-test vllm demo test test-long check unit lint format types imports contracts alerts \
-  pytest bench protos monitoring landed configuration constraints clean distclean
+  pytest bench protos monitoring landed configuration constraints typescript clean distclean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ landed: ## declare today's contracts the ones that later changes must stay compa
 
 configuration: ## regenerate docs/configuration.md from the settings classes
 	@$(PY) tools/generate_configuration.py
+
+typescript: ## regenerate clients/typescript/cairn.d.ts from the gateway's routes
+	@$(PY) tools/generate_typescript.py
 
 constraints: ## note the installed versions of the direct dependencies as the tested ones
 	@$(PY) tools/generate_constraints.py
