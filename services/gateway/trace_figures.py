@@ -16,7 +16,6 @@ TENANT = "cairn.tenant"
 """Attribute that tells whose request a trace is; without it nobody is shown the trace."""
 MARKS = "cairn.degraded"
 """Attribute with the rungs of the ladder that were taken."""
-SLOW_READ_SECONDS = 1.0
 _WHOLES = frozenset({"rag.query", "rag.search", "rag.recommend"})
 """Spans around the stages of a request: the total says the same."""
 _STATUS_NAMES = (semconv.HTTP_RESPONSE_STATUS_CODE, semconv.RPC_STATUS_CODE)
@@ -68,10 +67,8 @@ class StageLatency:
 
 
 def request_trace(recent: RecentTrace, tenant: str) -> RequestTrace | None:
-    """Returns a trace as it is shown; None for another tenant's, and for reads that went well."""
+    """Returns a trace as it is shown; None for another tenant's."""
     if all(span.attributes.get(TENANT) != tenant for span in recent.spans):
-        return None
-    if _is_quiet_read(recent):
         return None
     parents = {span.span_id: span.parent_id for span in recent.spans}
     root = next((span for span in recent.spans if span.parent_id not in parents), None)
@@ -107,12 +104,6 @@ def _latency(operation: str, stage: str, ordered: Sequence[float]) -> StageLaten
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
     return StageLatency(operation, stage, len(ordered), at(0.5), at(0.95), at(0.99))
-
-
-def _is_quiet_read(recent: RecentTrace) -> bool:
-    """Whether it is a read that went well and fast: a page that refreshes makes many of them."""
-    is_read = recent.name.startswith("GET ")
-    return is_read and recent.status != "ERROR" and recent.seconds < SLOW_READ_SECONDS
 
 
 def _status(root: EndedSpan | None) -> str:

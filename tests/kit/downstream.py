@@ -332,6 +332,13 @@ class FakeIngestion(ingestion_rpc.IngestionServiceServicer):
         jobs = [j for j in self.jobs.values() if not request.states or j.state in request.states]
         return ingestion.ListJobsResponse(jobs=jobs)
 
+    async def GetQueueStats(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.submit.meet("GetQueueStats", request)
+        queued = sum(job.state == ingestion.JOB_STATE_QUEUED for job in self.jobs.values())
+        stats = ingestion.GetQueueStatsResponse(queued_count=queued)
+        stats.oldest_job_age.FromSeconds(7)
+        return stats
+
     async def RetryJobs(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.submit.meet("RetryJobs", request)
         jobs = [job for job in self.jobs.values() if job.job_id in request.job_ids]

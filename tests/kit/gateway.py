@@ -74,7 +74,7 @@ async def running_gateway(
                 **options,
             }
         )
-        own = telemetry or start_telemetry("gateway", settings)
+        own = telemetry or start_telemetry("gateway", settings, keeps_recent=True)
         try:
             server = await stack.enter_async_context(gateway(settings, own))
             key = (folder / "gateway" / "admin.key").read_text().strip()
