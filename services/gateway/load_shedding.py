@@ -1,9 +1,9 @@
 """How much the gateway works on at once, and who is sent away first when it is too much.
 
-The limit is found by trying (see `services.rpc.adaptive_limit`): it falls while requests come near
-their deadlines or run into full services, and rises while it is in use and all is well. What is
-over it is refused at once, with a time to come back, instead of waiting until it is worthless. The
-last part of the room is kept for tenants of better classes: free ones are sent away first.
+The limit is found by trying (see `services.rpc.adaptive_limit`): it falls while requests are late
+or run into full services, and rises while it is in use and all is well. What is over it is refused
+at once, with a time to come back, instead of waiting until it is worthless. The last part of the
+room is kept for tenants of better classes: free ones are sent away first.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
@@ -34,8 +35,9 @@ SHARES: Mapping[TenantClass, float] = {
     TenantClass.PREMIUM: 1.0,
 }
 """Part of the room that tenants of a class may fill, with everybody before them."""
-_LATE_SHARE = 0.75
-"""Of its time; a request that took more was near to failing."""
+_LATE_SHARE = 0.3
+"""Of its time: a request that had not found its passages by then is late. Embedding, retrieval and
+reranking may take .7 together before they are given up; how long writing takes says little."""
 _LEAST_RETRY_SECONDS = 0.2
 _MOST_RETRY_SECONDS = 5.0
 _SMOOTHING = 0.1
@@ -47,6 +49,16 @@ _SHED = Counter(
 )
 _LIMIT = Gauge("cairn_gateway_concurrency_limit", "Most requests worked on at once.")
 _RUNNING = Gauge("cairn_gateway_concurrency", "Requests worked on.")
+
+
+_found_at: ContextVar[list[float] | None] = ContextVar("cairn_found_at", default=None)
+
+
+def passages_found() -> None:
+    """Says that the running request has what its answer is made of."""
+    found_at = _found_at.get()
+    if found_at is not None:
+        found_at.append(time.monotonic())
 
 
 class LoadShedder:
@@ -95,15 +107,19 @@ class LoadShedder:
         self._count(1)
         self._limit.began(self._running)
         error: BaseException | None = None
+        found_at: list[float] = []
+        token = _found_at.set(found_at)
         try:
             yield
         except BaseException as raised:
             error = raised
             raise
         finally:
+            _found_at.reset(token)
             self._count(-1)
-            took = time.monotonic() - began
-            self._mean_seconds += _SMOOTHING * (took - self._mean_seconds)
+            now = time.monotonic()
+            took = (found_at[0] if found_at else now) - began
+            self._mean_seconds += _SMOOTHING * (now - began - self._mean_seconds)
             # Who leaves or errs says nothing of the load.
             if is_timed and (error is None or isinstance(error, ServiceError)):
                 is_late = took > _LATE_SHARE * allowed or isinstance(

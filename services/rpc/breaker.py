@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from services.rpc.metrics import BREAKER_OPENED, BREAKER_STATE
 
-_LEAST_CALLS = 10
+_LEAST_CALLS = 20
 """Fewer of the latest calls make no share."""
 
 
@@ -36,9 +36,9 @@ class BreakerState(enum.IntEnum):
 class BreakerRules:
     """When a breaker opens, and for how long."""
 
-    failures_in_row: int = 5
-    """Opens after this many failures without a success: one in five fails by chance about once in
-    3,000 calls, a dead peer at once."""
+    failures_in_row: int = 8
+    """Opens after this many failures without a success: where one call in five fails, by chance
+    once in half a million calls; where the peer is dead, at once."""
     failure_share: float = 0.5
     """Opens when this share of the latest calls failed."""
     slow_seconds: float = 3.0
@@ -48,7 +48,7 @@ class BreakerRules:
     hanging_calls: int = 3
     """Opens when so many calls wait longer than `slow_seconds` and none has succeeded since the
     oldest of them began."""
-    window: int = 20
+    window: int = 100
     """Calls that are remembered."""
     window_seconds: float = 30.0
     """How long they are remembered."""

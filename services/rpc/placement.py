@@ -90,7 +90,7 @@ class Placement:
     def __init__(
         self,
         *,
-        slack: float = 1.25,
+        slack: float = 1.2,
         slack_tokens: float = 3_000.0,
         remembered_keys: int = 10_000,
         places_per_key: int = 2,
@@ -106,6 +106,8 @@ class Placement:
         self._half_life_seconds = half_life_seconds
         self._clock = clock
         self._loads: dict[str, _Load] = {}
+        self._absent: set[str] = set()
+        """Replicas that could not be used the last time."""
         self._ring: list[tuple[int, str]] = []
         self._places: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
 
@@ -147,6 +149,7 @@ class Placement:
         }
         if not loads:
             return None
+        self._level(loads)
         tokens = max(1.0, tokens)
         least = min(loads, key=lambda each: loads[each])
         chosen, was_remembered = least, False
@@ -157,7 +160,7 @@ class Placement:
             known = [each for each in self._places.get(key, ()) if each in roomy]
             was_remembered = bool(known)
             if known:
-                chosen = min(known, key=lambda each: loads[each])
+                chosen = known[0]  # the latest: taking turns would fill both caches with it
             elif not self._places.get(key):
                 owner = self._owner(key, loads.keys())
                 chosen = owner if loads[owner] <= _NEW_KEY_SLACK * share else least
@@ -174,6 +177,18 @@ class Placement:
         load.at(self._clock(), self._half_life_seconds)
         load.running_tokens = max(0.0, load.running_tokens - placed.tokens)
         load.recent_tokens += placed.tokens
+
+    def _level(self, loads: dict[str, float]) -> None:
+        """Lets replicas that are back begin level with the others: they must not get everything."""
+        back = self._absent.intersection(loads)
+        stayed = [load for each, load in loads.items() if each not in back]
+        if back and stayed:
+            usual = sum(stayed) / len(stayed)
+            for each in back:
+                if loads[each] < usual:
+                    self._loads[each].recent_tokens += usual - loads[each]
+                    loads[each] = usual
+        self._absent = self._loads.keys() - loads.keys()
 
     def _owner(self, key: bytes, usable: Collection[str]) -> str:
         """Returns the first usable replica on the ring after the key."""

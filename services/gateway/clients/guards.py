@@ -23,8 +23,8 @@ _MOST_CALLS = {"embedding": 256, "retrieval": 512, "generation": 512, "ingestion
 def guards() -> dict[str, Guard]:
     """Returns a guard for each service; they share one budget of repetitions.
 
-    Nothing is answered without retrieval and nothing is taken in without ingestion, so their calls
-    are repeated first.
+    Without embedding questions are still answered well, by words and in the first order; so the
+    calls of the others are repeated first.
     """
     budget = RetryBudget("gateway")
     rules = {
@@ -37,7 +37,7 @@ def guards() -> dict[str, Guard]:
         name: Guard(
             name,
             budget,
-            is_essential=name in {"retrieval", "ingestion"},
+            is_essential=name != "embedding",
             rules=rules[name],
             limit=AdaptiveLimit(least=16, start=most // 2, most=most),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import Histogram
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
+from services.gateway.load_shedding import passages_found
 from services.gateway.pipeline.assemble import Assemble
 from services.gateway.pipeline.citations import CitationWriter
 from services.gateway.pipeline.embed import Embed
@@ -119,6 +120,7 @@ class RagPipeline:
                 answer = await self._tell(run, known, emit)
             else:
                 passages = await self._choose(run, question, found)
+                passages_found()
                 if emit is not None:
                     await emit(PassagesFound(passages))
                 answer = await self._write(run, question, passages, emit)

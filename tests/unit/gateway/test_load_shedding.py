@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from services.gateway.load_shedding import LoadShedder
+from services.gateway.load_shedding import LoadShedder, passages_found
 from services.rpc.adaptive_limit import AdaptiveLimit
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
@@ -54,6 +54,16 @@ async def test_lateness_and_full_services_make_it_smaller(error: ServiceError) -
             raise error
 
     assert limit.limit < 100
+
+
+async def test_writing_may_take_its_time_once_the_passages_are_found() -> None:
+    tried, limit = shedder(100)
+    with deadline_in(0.02):
+        async with tried.admit(STANDARD, is_timed=True):
+            passages_found()
+            await asyncio.sleep(0.03)
+
+    assert limit.limit >= 100
 
 
 async def test_an_answer_near_its_deadline_is_late() -> None:

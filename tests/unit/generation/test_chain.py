@@ -135,17 +135,17 @@ async def test_the_first_engines_error_is_told_when_all_fail() -> None:
 async def test_a_failing_engine_is_left_alone_and_said_to_be() -> None:
     first = FakeEngine("first", failure=DOWN)
     tried = chain(first, FakeEngine("second"))
-    for _ in range(5):
+    for _ in range(8):
         _, finished = await collect(tried, ask("a"))
 
-    assert first.requests == 3
+    assert first.requests == 5
     assert finished.fallback_reason == "first: breaker_open"
     assert [model.is_ready for model in tried.models()] == [False, True]
 
 
 async def test_with_every_breaker_open_the_caller_is_told_when_to_come_back() -> None:
     tried = chain(FakeEngine("first", failure=DOWN))
-    for _ in range(3):
+    for _ in range(5):
         with pytest.raises(UnavailableError):
             await collect(tried, ask("a"))
 
@@ -275,7 +275,7 @@ async def test_a_class_nobody_stated_is_found_by_rule() -> None:
 async def test_an_engine_that_is_slow_every_time_is_skipped_while_another_can_serve() -> None:
     slow = FakeEngine("slow", token_seconds=0.02)
     tried = chain(slow, FakeEngine("second"), slow_seconds=0.01)
-    for _ in range(11):
+    for _ in range(21):
         _, finished = await collect(tried, ask("a"))
 
     assert finished.engine == "second"
@@ -284,7 +284,7 @@ async def test_an_engine_that_is_slow_every_time_is_skipped_while_another_can_se
 
 async def test_a_slow_engine_without_another_serves_on() -> None:
     tried = chain(FakeEngine("slow", token_seconds=0.02), slow_seconds=0.001)
-    for _ in range(11):
+    for _ in range(21):
         _, finished = await collect(tried, ask("a"))
 
     assert finished.engine == "slow"

@@ -92,9 +92,10 @@ def test_an_answer_from_before_it_opened_does_not_close_it() -> None:
 
 def test_a_high_share_of_failures_opens_it_without_a_row() -> None:
     breaker = Breaker("test", BreakerRules(failures_in_row=5, failure_share=0.5), Clock())
-    for _ in range(5):
+    for _ in range(9):
         entered(breaker).failed()
         entered(breaker).succeeded()
+    entered(breaker).failed()
     assert breaker.state is BreakerState.CLOSED
 
     entered(breaker).failed()
@@ -105,7 +106,7 @@ def test_a_high_share_of_failures_opens_it_without_a_row() -> None:
 def test_old_failures_are_forgotten() -> None:
     clock = Clock()
     breaker = Breaker("test", BreakerRules(failures_in_row=100, window_seconds=30), clock)
-    for _ in range(9):
+    for _ in range(19):
         entered(breaker).failed()
     clock.now += 31
 
@@ -116,16 +117,14 @@ def test_old_failures_are_forgotten() -> None:
 
 def test_a_high_share_of_slow_answers_opens_it() -> None:
     clock = Clock()
-    breaker = Breaker("test", RULES, clock)
-    for _ in range(9):
-        call = entered(breaker)
-        clock.now += 3.1
+    breaker = Breaker("test", BreakerRules(slow_seconds=3, hanging_calls=100), clock)
+    calls = [entered(breaker) for _ in range(20)]
+    clock.now += 3.1
+    for call in calls[:-1]:
         call.succeeded()
     assert breaker.state is BreakerState.CLOSED
 
-    call = entered(breaker)
-    clock.now += 3.1
-    call.succeeded()
+    calls[-1].succeeded()
 
     assert breaker.state is BreakerState.OPEN
 

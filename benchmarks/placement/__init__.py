@@ -1,0 +1,1 @@
+"""Prompt caches of two replicas: by turns against by prefix."""
