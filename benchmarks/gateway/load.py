@@ -85,7 +85,13 @@ class Connection(asyncio.Protocol):
         waiting.set_result((int(head[9:12]), body))
 
     async def ask(self, data: bytes) -> tuple[int, bytes]:
-        """Sends a request; returns status and body."""
+        """Sends a request; returns status and body.
+
+        Raises:
+            ConnectionError: the connection was closed.
+        """
+        if self.transport.is_closing():
+            raise ConnectionError("the connection was closed")
         self._waiting = asyncio.get_running_loop().create_future()
         self.transport.write(data)
         return await self._waiting
@@ -110,15 +116,10 @@ class Sender:
 
     async def run(self) -> dict[str, Any]:
         """Returns what was seen."""
-        loop = asyncio.get_running_loop()
-        connections: list[Connection] = []
-        for _ in range(self._plan.connections):
-            _, made = await loop.create_connection(Connection, "127.0.0.1", self._plan.port)
-            connections.append(made)
         began = time.perf_counter()
         self._counted_from = began + self._plan.warm_seconds
         self._end = self._counted_from + self._plan.seconds
-        await asyncio.gather(*(self._one(each) for each in connections))
+        await asyncio.gather(*(self._one() for _ in range(self._plan.connections)))
         return {
             "latencies_ms": self._latencies,
             "outside_ms": self._outside,
@@ -127,7 +128,9 @@ class Sender:
             "seconds": time.perf_counter() - self._counted_from,
         }
 
-    async def _one(self, connection: Connection) -> None:
+    async def _one(self) -> None:
+        """Sends one client's requests; it connects when it has the first one, and stays."""
+        connection: Connection | None = None
         pause = self._plan.connections / self._plan.per_second if self._plan.per_second else 0.0
         due = time.perf_counter() + self._random.random() * pause
         while True:
@@ -138,8 +141,15 @@ class Sender:
             began = max(due, 0.0) if pause else time.perf_counter()
             if began >= self._end:
                 return
+            if connection is None:
+                connection = await self._connected()
             await self._ask(connection, began)
             due += self._random.uniform(0.5, 1.5) * pause
+
+    async def _connected(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(Connection, "127.0.0.1", self._plan.port)
+        return made
 
     async def _ask(self, connection: Connection, began: float) -> None:
         kind, data = self._asks[self._next % len(self._asks)]

@@ -73,10 +73,21 @@ async def services(folder: Path) -> AsyncIterator[Services]:
             channel = grpc.aio.insecure_channel(targets[name], options=_OPTIONS)
             channels[name] = await stack.enter_async_context(channel)
         stub = embedding_rpc.EmbeddingServiceStub(channels["embedding"])
-        await stub.ListModels(
-            embedding.ListModelsRequest(scope=SCOPE), wait_for_ready=True, timeout=120
-        )
+        await _loaded(stub)
         yield Services(stub, retrieval_rpc.RetrievalServiceStub(channels["retrieval"]), targets)
+
+
+async def _loaded(stub: embedding_rpc.EmbeddingServiceStub) -> None:
+    """Waits until the default model can be used."""
+    for _ in range(240):
+        try:
+            await stub.Embed(embedding.EmbedRequest(scope=SCOPE, texts=["x"]), timeout=10)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+            await asyncio.sleep(0.5)
+        else:
+            return
 
 
 async def measure(*, seconds: float) -> list[dict[str, Any]]:
