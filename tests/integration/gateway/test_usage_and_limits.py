@@ -34,6 +34,7 @@ async def limits_of(client: httpx.AsyncClient) -> dict[str, Any]:
 
 async def settled(client: httpx.AsyncClient, name: str, used: float) -> dict[str, Any]:
     """Waits until a limit shows so much as used: what was reserved is settled after the answer."""
+    state: dict[str, Any] = {}
     for _ in range(250):
         state = (await limits_of(client))[name]
         if state["used"] == used:
@@ -120,6 +121,7 @@ async def test_money_is_limited_and_alerted(tmp_path: Any) -> None:
         assert (await put(client, resource="cost", amount=0.19)).status_code == 200
         refused = await client.post("/v1/query", json=QUERY)
         assert refused.json()["reason"] == "QUOTA_EXCEEDED"
+        found: list[dict[str, Any]] = []
         for _ in range(200):
             found = (await client.get("/v1/usage/alerts")).json()["alerts"]
             if found:
@@ -257,6 +259,7 @@ async def test_a_stream_that_its_caller_leaves_is_metered(gw: RunningGateway) ->
             async for line in response.aiter_lines():
                 if "event: delta" in line:
                     break
+        found: list[dict[str, Any]] = []
         for _ in range(200):
             found = (await client.get("/v1/usage/events")).json()["events"]
             if found:
