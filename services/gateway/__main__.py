@@ -175,15 +175,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         gate = await stack.enter_async_context(
             open_gate(settings, stores.rules, stores.ledger, stores.alerts, library)
         )
-        load = LoadShedder(
-            settings.query_timeout_seconds,
-            AdaptiveLimit(
-                least=min(16, settings.max_requests_in_flight),
-                start=min(256, settings.max_requests_in_flight),
-                most=settings.max_requests_in_flight,
-            ),
-        )
-        metering = Metering(gate, stores.ledger, load)
+        metering = Metering(gate, stores.ledger, _load(settings))
         operations = _operations(settings, channels, generation, stores, prices, gate, metering)
         identity = stores.identity
         door = Door(identity.keys, gate, identity.tokens, identity.audit)
@@ -191,27 +183,20 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         mcp = McpEndpoint(Tools(operations), VERSION)
         openai = _openai(settings, generation, stores, operations, metering)
         admission = Admission(settings.max_requests_in_flight, "http_requests")
+        process = Process(
+            version=metadata.version("cairn-rag"),
+            health=readiness.view,
+            requests_in_flight=lambda: round(admission.cost_in_flight),
+            recent_traces=telemetry.recent.list,
+            caches=operations.caches.figures,
+        )
         overview = OverviewDesk(
-            Process(
-                version=metadata.version("cairn-rag"),
-                health=readiness.view,
-                requests_in_flight=lambda: round(admission.cost_in_flight),
-                recent_traces=telemetry.recent.list,
-                caches=operations.caches.figures,
-            ),
+            process,
             IngestionClient(channels["ingestion"]),
             LedgerToday(stores.ledger, prices.currency),
         )
         exchange = Exchange(
-            http_app(
-                operations,
-                identity,
-                readiness,
-                ConsoleFiles(),
-                openai,
-                mcp,
-                overview,
-            ),
+            http_app(operations, identity, readiness, ConsoleFiles(), openai, mcp, overview),
             door=door,
             audit=identity.audit,
             telemetry=telemetry,
@@ -239,6 +224,12 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
             finally:
                 await server.http.stop()
                 await server.stop()
+
+
+def _load(settings: GatewaySettings) -> LoadShedder:
+    most = settings.max_requests_in_flight
+    limit = AdaptiveLimit(least=min(16, most), start=min(256, most), most=most)
+    return LoadShedder(settings.query_timeout_seconds, limit)
 
 
 @contextlib.asynccontextmanager
