@@ -179,15 +179,11 @@ class Placement:
         load.recent_tokens += placed.tokens
 
     def _level(self, loads: dict[str, float]) -> None:
-        """Lets replicas that are back begin level with the others: they must not get everything."""
-        back = self._absent.intersection(loads)
-        stayed = [load for each, load in loads.items() if each not in back]
-        if back and stayed:
-            usual = sum(stayed) / len(stayed)
-            for each in back:
-                if loads[each] < usual:
-                    self._loads[each].recent_tokens += usual - loads[each]
-                    loads[each] = usual
+        """Forgets the past when a replica is back: it must not get everything until it is even."""
+        if self._absent.intersection(loads):
+            for each in loads:
+                self._loads[each].recent_tokens = 0.0
+                loads[each] = self._loads[each].running_tokens
         self._absent = self._loads.keys() - loads.keys()
 
     def _owner(self, key: bytes, usable: Collection[str]) -> str:
