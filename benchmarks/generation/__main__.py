@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.generation import speed
-from benchmarks.generation.systems import ROOT, Setup
+from benchmarks.generation import sharing, speed
+from benchmarks.generation.systems import ROOT, Setup, cairn
 from tests.kit.tiny_llama import SIZES, tiny_llama_folder
 
 SEED = 5
+PARTS = ("speed", "sharing")
 _ENGINE_ARGS = {
     "max_model_len": 2048,
     "max_num_seqs": 128,
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--grpc-python", default="", help="of one with smg-grpc-servicer, too")
     parser.add_argument("--cores", default="0", help="of the model's threads; empty: all")
     parser.add_argument("--model", choices=sorted(SIZES), action="append", help="some of them")
+    parser.add_argument("--only", choices=PARTS, action="append", help="some parts of it")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each system")
     options = parser.parse_args()
     if not Path(options.vllm_python).exists():
@@ -54,6 +56,7 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     plan = _QUICK if options.quick else _PLAN
     if options.rounds:
         plan = dataclasses.replace(plan, rounds=options.rounds)
+    parts = options.only or (["speed"] if options.quick else PARTS)
     rows: list[dict[str, Any]] = []
     for name in options.model or (["tiny"] if options.quick else sorted(SIZES)):
         setup = Setup(
@@ -63,8 +66,19 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
             _ENGINE_ARGS,
             options.cores,
         )
-        rows += await speed.compare(setup, name, plan, SEED)
+        if "speed" in parts:
+            rows += await speed.compare(setup, name, plan, SEED)
+        if "sharing" in parts and name == "tiny":
+            rows += await _shared(setup, seconds=3.0 if options.quick else 8.0)
     return rows
+
+
+async def _shared(setup: Setup, *, seconds: float) -> list[dict[str, Any]]:
+    few = dataclasses.replace(setup, engine_args={**setup.engine_args, "max_num_seqs": 64})
+    async with cairn(few) as system:
+        rows = await sharing.passage_order(system.target, requests=int(20 * seconds), seed=SEED)
+        rows += await sharing.neighbours(system.target, seconds=seconds, seed=SEED)
+        return rows + await sharing.overload(system.target, seconds=seconds, seed=SEED)
 
 
 def _report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:

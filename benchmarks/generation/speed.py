@@ -81,15 +81,17 @@ async def compare(setup: Setup, model: str, plan: Plan, seed: int) -> list[dict[
 
 @contextlib.asynccontextmanager
 async def _systems(setup: Setup) -> AsyncIterator[tuple[list[System], Bare]]:
-    servers = [cairn(setup), vllm_http(setup)]
+    servers: list[contextlib.AbstractAsyncContextManager[System]] = [cairn(setup)]
+    servers.append(vllm_http(setup))
     if setup.grpc_python:
         servers.append(vllm_grpc(setup))
     else:
         print("vLLM's gRPC server is left out: no --grpc-python", file=sys.stderr)
     async with contextlib.AsyncExitStack() as stack:
         # Loading takes each of them half a minute: side by side they take less.
-        (first, alone), *others = await asyncio.gather(
-            *(stack.enter_async_context(each) for each in (bare(setup), *servers))
+        (first, alone), others = await asyncio.gather(
+            stack.enter_async_context(bare(setup)),
+            asyncio.gather(*(stack.enter_async_context(each) for each in servers)),
         )
         yield [first, *others], alone
 

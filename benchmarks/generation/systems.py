@@ -29,6 +29,8 @@ class System:
     """A system that answers workloads."""
 
     name: str
+    target: str
+    """Where its server listens; empty: it has none."""
     process: psutil.Process
     measure: Callable[[Workload], Awaitable[Result]]
 
@@ -107,7 +109,7 @@ async def bare(setup: Setup) -> AsyncIterator[tuple[System, Bare]]:
         if line != b"ready\n":
             raise RuntimeError("AsyncLLM did not start")
         runner = Bare(started)
-        yield System("AsyncLLM", psutil.Process(started.pid), runner.measure), runner
+        yield System("AsyncLLM", "", psutil.Process(started.pid), runner.measure), runner
 
 
 @contextlib.asynccontextmanager
@@ -171,7 +173,7 @@ async def _served(
             raise RuntimeError(f"{name}: {said.decode(errors='replace')[-2000:]}")
         return Result(**json.loads(printed))
 
-    system = System(name, psutil.Process(started.pid), measure)
+    system = System(name, target, psutil.Process(started.pid), measure)
     # Health comes before the model in some of them: only an answer proves that it serves.
     await _until_answered(system)
     return system

@@ -6,31 +6,43 @@ and Cheng 1996): each tenant's virtual time moves by the tokens it takes over it
 behind goes first, and an idle tenant saves nothing up. Estimates are put right at a request's end.
 
 Room is shared by a dynamic threshold (Choudhury and Hahne 1998): a tenant may hold at most
-`_ALPHA` times what is free, so a lone one gets four fifths and a newcomer always finds some.
+`_ALPHA` times what is free, so a lone one gets four fifths and a newcomer always finds some. Beside
+others a tenant may also run at most three times what all of them ask for, or a sixteenth of the
+whole: every sequence in a batch slows the others down, and a flood's own need not be in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from services.generation import metrics
+from services.generation.queue_pace import Pace
 from services.rpc.errors import Reason, ResourceExhaustedError
 from services.rpc.scope import TenantClass
 
 _ALPHA = 4
 _WEIGHTS = {TenantClass.FREE: 1.0, TenantClass.STANDARD: 2.0, TenantClass.PREMIUM: 4.0}
-_SMOOTHING = 0.1
+_BESIDE_OTHERS = 3
+"""Times what all others ask for that a tenant may run."""
+_FEWEST_SHARE = 16
+"""Whatever others do, a tenant may run this fraction of what the engine runs."""
+_NEIGHBOUR_SECONDS = 1.0
+"""For so long after its last turn a tenant counts as one that others are beside."""
+_HOPELESS = 0.6
+"""Share of the time an answer takes; with less than that left its turn goes to the next one."""
 _MIN_RETRY_SECONDS = 0.05
 _MAX_RETRY_SECONDS = 30.0
 _MANY_TENANTS = 1000
 """From here on the idle ones are looked for at each request."""
 _FULL_CACHE = 0.95
 """Share of the KV cache from which on new prompts only push out what runs."""
+_NOBODY = ("", -math.inf)
 _RECHECK_SECONDS = 0.02
 """How soon a full cache is looked at again: nothing tells when it has room."""
 
@@ -56,10 +68,12 @@ class Ticket:
     tenant: str
     tenant_class: TenantClass
     prompt_tokens: int
-    expected_tokens: int
-    """Prompt and answer together, as estimated when it came."""
+    output_tokens: int
+    """Tokens it will write, as estimated when it came."""
     arrived: float
     granted: asyncio.Future[None]
+    ends_at: float | None
+    """When its caller stops waiting; None: never."""
     start_tag: float = 0.0
     waited_seconds: float = 0.0
     is_in: bool = False
@@ -68,6 +82,16 @@ class Ticket:
     """Whether its prompt still counts as unread by the engine."""
     used_tokens: int | None = None
     """What it took in the end; None: the estimate stands."""
+    written_tokens: int = 0
+    """Tokens of an answer that came to its own end."""
+    entered: float = 0.0
+    is_dropped: bool = False
+    """Whether its turn came too late."""
+
+    @property
+    def expected_tokens(self) -> int:
+        """Prompt and answer together, as estimated when it came."""
+        return self.prompt_tokens + self.output_tokens
 
 
 @dataclass(slots=True)
@@ -104,8 +128,9 @@ class FairQueue:
         self._waiting_tokens = 0
         self._unread_tokens = 0
         self._held = 0
-        self._seconds_per_grant = 0.0
-        self._last_grant: float | None = None
+        self._pace = Pace()
+        self._latest_turns: tuple[tuple[str, float], tuple[str, float]] = (_NOBODY, _NOBODY)
+        """The last turn, and the last one of another tenant."""
         self._recheck: asyncio.TimerHandle | None = None
 
     @property
@@ -139,18 +164,19 @@ class FairQueue:
         Raises:
             ResourceExhaustedError: There is no room, or the turn would come too late.
         """
+        now = self._clock()
         ticket = Ticket(
             tenant,
             tenant_class,
             prompt_tokens,
-            prompt_tokens + output_tokens,
-            self._clock(),
+            output_tokens,
+            now,
             asyncio.get_running_loop().create_future(),
+            None if patience_seconds is None else now + patience_seconds,
         )
-        self._enter(ticket, patience_seconds)
+        self._enter(ticket)
         try:
-            if not ticket.granted.done():
-                await ticket.granted
+            await ticket.granted
             ticket.waited_seconds = self._clock() - ticket.arrived
             metrics.QUEUE_WAIT_SECONDS.observe(ticket.waited_seconds)
             yield ticket
@@ -174,7 +200,7 @@ class FairQueue:
         self._held -= 1
         self._grant()
 
-    def _enter(self, ticket: Ticket, patience_seconds: float | None) -> None:
+    def _enter(self, ticket: Ticket) -> None:
         of_tenant = self._tenants.get(ticket.tenant) or _Tenant()
         room = self._limits.waiting - self.waiting
         expected_seconds = self._expected_seconds(of_tenant)
@@ -182,11 +208,11 @@ class FairQueue:
             self.waiting
             and self._waiting_tokens + ticket.prompt_tokens > self._limits.waiting_tokens
         ):
-            self._refuse("tokens", expected_seconds)
+            raise self._refusal("tokens", expected_seconds)
         if room <= 0 or len(of_tenant.waiting) >= _ALPHA * room:
-            self._refuse("requests", expected_seconds)
-        if patience_seconds is not None and expected_seconds > patience_seconds:
-            self._refuse("too_late", expected_seconds)
+            raise self._refusal("requests", expected_seconds)
+        if expected_seconds and self._is_late(ticket, expected_seconds, 1.0):
+            raise self._refusal("too_late", expected_seconds)
         if len(self._tenants) > _MANY_TENANTS:
             for idle in [each for each in self._tenants if each != ticket.tenant]:
                 self._forget_idle(idle)
@@ -205,13 +231,21 @@ class FairQueue:
             return 0.0
         others = sum(1 for each in self._tenants.values() if each.waiting and each is not of_tenant)
         ahead = min(self.waiting, (len(of_tenant.waiting) + 1) * (others + 1))
-        return ahead * self._seconds_per_grant
+        return self._pace.wait_seconds(ahead, self._clock())
 
-    def _refuse(self, reason: str, expected_seconds: float) -> None:
+    def _is_late(self, ticket: Ticket, wait_seconds: float, share: float) -> bool:
+        """Whether less than this share of the ticket's answer would be there at its deadline."""
+        if ticket.ends_at is None:
+            return False
+        now = self._clock()
+        took = share * self._pace.answer_seconds(ticket.output_tokens, self.running, now)
+        return now + wait_seconds + took > ticket.ends_at
+
+    def _refusal(self, reason: str, expected_seconds: float) -> ResourceExhaustedError:
         metrics.QUEUE_REFUSED.labels(reason).inc()
-        raise ResourceExhaustedError(
+        return ResourceExhaustedError(
             Reason.OVERLOADED,
-            "the turn would come after the deadline"
+            "the answer would come after the deadline"
             if reason == "too_late"
             else "too many requests wait for the engine; try again later",
             metadata={"waiting": str(self.waiting), "limit": str(self._limits.waiting)},
@@ -219,8 +253,12 @@ class FairQueue:
         )
 
     def _leave(self, ticket: Ticket) -> None:
+        if ticket.is_dropped:
+            return
         of_tenant = self._tenants[ticket.tenant]
         if ticket.is_in:
+            if ticket.written_tokens:
+                self._pace.answered(self._clock() - ticket.entered, ticket.written_tokens)
             of_tenant.running -= 1
             self.running -= 1
             if ticket.is_reading:
@@ -244,6 +282,7 @@ class FairQueue:
         if not self.running and not self.waiting:
             self._tenants.clear()
             self._virtual_time = 0.0
+            self._pace.rest()
         elif of_tenant.virtual_time <= self._virtual_time:
             del self._tenants[tenant]
 
@@ -259,6 +298,10 @@ class FairQueue:
             if found is None:
                 return
             ticket = found.waiting[0]
+            has_waited = self._clock() - ticket.arrived > _MIN_RETRY_SECONDS
+            if has_waited and self._is_late(ticket, 0.0, _HOPELESS):
+                self._drop(ticket, found)
+                continue
             unread = self._unread_tokens + ticket.prompt_tokens
             if self._unread_tokens and unread > self._limits.prefill_tokens:
                 return
@@ -267,11 +310,34 @@ class FairQueue:
 
     def _next_tenant(self) -> _Tenant | None:
         """Returns the tenant whose turn it is among those that may hold more of the engine."""
-        room = self._limits.running - self.running
+        room = _ALPHA * (self._limits.running - self.running)
         able = [
-            each for each in self._tenants.values() if each.waiting and each.running < _ALPHA * room
+            each
+            for name, each in self._tenants.items()
+            if each.waiting and each.running < min(room, self._most_beside_others(name, each))
         ]
         return min(able, key=lambda each: each.waiting[0].start_tag, default=None)
+
+    def _most_beside_others(self, name: str, of_tenant: _Tenant) -> int:
+        """Returns how many requests a tenant may run beside the others that are there."""
+        others = self.running + self.waiting - of_tenant.running - len(of_tenant.waiting)
+        if not others:
+            latest, before = self._latest_turns
+            turn = before if latest[0] == name else latest
+            if self._clock() - turn[1] > _NEIGHBOUR_SECONDS:
+                return self._limits.running
+        return max(_BESIDE_OTHERS * others, self._limits.running // _FEWEST_SHARE, 1)
+
+    def _drop(self, ticket: Ticket, of_tenant: _Tenant) -> None:
+        """Refuses a request that can no longer be answered in time."""
+        of_tenant.waiting.popleft()
+        self.waiting -= 1
+        self._waiting_tokens -= ticket.prompt_tokens
+        of_tenant.virtual_time -= ticket.expected_tokens / _WEIGHTS[ticket.tenant_class]
+        ticket.is_dropped = True
+        if not ticket.granted.done():
+            ticket.granted.set_exception(self._refusal("too_late", 0.0))
+        self._forget_idle(ticket.tenant)
 
     def _let_in(self, ticket: Ticket, of_tenant: _Tenant) -> None:
         of_tenant.running += 1
@@ -281,10 +347,11 @@ class FairQueue:
         self._unread_tokens += ticket.prompt_tokens
         self._virtual_time = max(self._virtual_time, ticket.start_tag)
         now = self._clock()
-        if self._last_grant is not None:
-            took = now - self._last_grant
-            self._seconds_per_grant += _SMOOTHING * (took - self._seconds_per_grant)
-        self._last_grant = now if self.waiting else None
+        self._pace.took_turn(now)
+        latest, before = self._latest_turns
+        kept = before if latest[0] == ticket.tenant else latest
+        self._latest_turns = ((ticket.tenant, now), kept)
+        ticket.entered = now
         ticket.is_in = True
         if not ticket.granted.done():  # else its caller has just left, and `_leave` comes next
             ticket.granted.set_result(None)

@@ -132,5 +132,8 @@ class Writing:
     def settle(self) -> None:
         """Settles the accounts with what was really read and written, however it ended."""
         usage = self.usage
-        self._reservation.settle(usage, has_ended=self.is_over and not self.is_time_over)
+        has_ended = self.is_over and not self.is_time_over
+        self._reservation.settle(usage, has_ended=has_ended)
+        if has_ended:
+            self._ticket.written_tokens = usage.completion_tokens
         self._ticket.used_tokens = charged_tokens(usage)
