@@ -183,7 +183,12 @@ READS: dict[str, Callable[[Caller, Case], Awaitable[bytes]]] = {
 def chunks_of(surface: str, answer: bytes) -> list[str]:
     """Returns the chunks that an answer was written from, in order, as its surface tells them."""
     if surface.startswith("grpc"):
-        message = pb.QueryResponse.FromString(answer)
+        # Messages one after the other read as one: of a oneof the last stays.
+        message = (
+            pb.StreamQueryResponse.FromString(answer).response
+            if surface == "grpc stream"
+            else pb.QueryResponse.FromString(answer)
+        )
         return [each.passage.chunk_id for each in message.passages]
     if surface.endswith("stream") or surface == "sse":
         value = _last_event(surface, answer)
