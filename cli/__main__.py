@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import collection_care, documents, keys, limits, usage
+from cli.commands import audit, collection_care, documents, keys, limits, people, tenants, usage
 from cli.commands.ask import ask
 from cli.commands.bench import bench
 from cli.commands.demo import demo
@@ -39,6 +39,11 @@ app.command("eval")(evaluate)
 app.add_typer(collection_care.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(people.users, name="users")
+app.add_typer(people.groups, name="groups")
+app.add_typer(people.roles, name="roles")
+app.add_typer(audit.app, name="audit")
 app.add_typer(limits.app, name="limits")
 app.add_typer(usage.app, name="usage")
 

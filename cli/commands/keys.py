@@ -1,4 +1,4 @@
-"""`cairn keys`: API keys of the tenant."""
+"""`cairn keys`: API keys of a tenant."""
 
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -7,30 +7,47 @@ import typer
 from rich.table import Table
 
 from cli.calls import call_gateway
+from cli.grants import Grants, Tenant, read_grants, show_grants
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json
 from cli.terminal import err, out, plain, styled, write_json
 
-app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+app = typer.Typer(help="API keys: create, list, show, rotate, revoke.", no_args_is_help=True)
+
+KeyId = Annotated[str, typer.Argument(help="Identifier of the key.")]
+_HOUR = 3_600
 
 
 @app.command("create")
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     *,
-    role: Annotated[str, typer.Option(help="viewer, editor, operator or admin.")] = "viewer",
+    role: Annotated[str, typer.Option(help="viewer, editor, operator or admin.")] = "",
+    grant: Grants = None,
     principal: Annotated[
         list[str] | None, typer.Option(help="Principal the key reads as; repeat for more.")
     ] = None,
+    user: Annotated[
+        str, typer.Option(help="User whose key it is: it never may more than the user.")
+    ] = "",
+    is_service: Annotated[
+        bool, typer.Option("--service", help="The key of a part of the installation.")
+    ] = False,
     expires_in_days: Annotated[int, typer.Option(min=0, help="0: never.")] = 0,
+    tenant: Tenant = "",
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: Json = False,
 ) -> None:
-    """Creates a key and prints its secret, this once."""
-    body: dict[str, Any] = {"name": name, "role": role}
-    if principal:
-        body["principals"] = principal
-    if expires_in_days:
-        body["expires_in_days"] = expires_in_days
+    """Creates a key and prints its secret, this once. Without role, grants or user: a viewer."""
+    given: dict[str, Any] = {
+        "role": role,
+        "grants": read_grants(grant),
+        "principals": principal,
+        "user_id": user,
+        "kind": "service" if is_service else "",
+        "expires_in_days": expires_in_days,
+        "tenant": tenant,
+    }
+    body = {"name": name} | {field: value for field, value in given.items() if value}
     reply = call_gateway(data_dir, lambda gateway: gateway.post("/v1/keys", body))
     if as_json:
         write_json(reply.body)
@@ -41,35 +58,101 @@ def create(
 
 
 @app.command("list")
-def list_keys(*, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+def list_keys(
+    *, tenant: Tenant = "", data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False
+) -> None:
     """Lists the keys; secrets are not kept."""
-    reply = call_gateway(data_dir, lambda gateway: gateway.get("/v1/keys"))
+    reply = call_gateway(data_dir, lambda gateway: gateway.get("/v1/keys", tenant=tenant or None))
     if as_json:
         write_json(reply.body)
         return
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("key", no_wrap=True)
-    for column in ("name", "role", "reads as", "created", "expires", "revoked"):
+    columns = (
+        "name",
+        "may",
+        "user",
+        "reads as",
+        "secrets",
+        "created",
+        "used",
+        "expires",
+        "revoked",
+    )
+    for column in columns:
         table.add_column(column, overflow="fold")
     for key in reply.content["keys"]:
-        times = (key["created_at"], key["expires_at"], key["revoked_at"])
+        live = [each for each in key["secrets"] if each["revoked_at"] is None]
+        times = (key["created_at"], key["last_used_at"], key["expires_at"], key["revoked_at"])
         table.add_row(
             plain(key["key_id"]),
             plain(key["name"]),
-            key["role"],
+            plain(show_grants(key["grants"]) or key["role"]),
+            plain(key["user_id"]),
             plain(", ".join(key["principals"])),
-            *((time or "")[: len("2026-01-01")] for time in times),
+            str(len(live)),
+            *(_day(time) for time in times),
         )
     out.print(table)
 
 
+@app.command("show")
+def show(key_id: KeyId, *, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: Json = False) -> None:
+    """Shows a key's secrets: their ages, ends, and when each was last used."""
+    path = f"/v1/keys/{quote(key_id, safe='')}"
+    reply = call_gateway(data_dir, lambda gateway: gateway.get(path))
+    if as_json:
+        write_json(reply.body)
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("secret", "created", "last used", "ends", "revoked"):
+        table.add_column(column, no_wrap=True)
+    for each in reply.content["key"]["secrets"]:
+        times = (each["created_at"], each["last_used_at"], each["expires_at"], each["revoked_at"])
+        table.add_row(each["secret_id"], *(_moment(time) for time in times))
+    out.print(table)
+
+
+@app.command("rotate")
+def rotate(
+    key_id: KeyId,
+    *,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, help="How long the old secrets go on; 0: they end now.")
+    ] = 24,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: Json = False,
+) -> None:
+    """Gives a key a new secret and prints it, this once. Identifier, limits and rights stay."""
+    path = f"/v1/keys/{quote(key_id, safe='')}/rotate"
+    body = {"overlap_seconds": round(overlap_hours * _HOUR)}
+    reply = call_gateway(data_dir, lambda gateway: gateway.post(path, body))
+    if as_json:
+        write_json(reply.body)
+        return
+    err.print(styled(f"New secret of {key_id}; it is shown this once:"))
+    out.print(styled(reply.content["secret"]), soft_wrap=True)
+
+
 @app.command("revoke")
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="Identifier of the key.")],
+    key_id: KeyId,
     *,
+    secret: Annotated[str, typer.Option(help="Revoke this one of its secrets only.")] = "",
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Revokes a key: it is refused from then on."""
+    """Revokes a key, or one of its secrets: refused everywhere within five seconds."""
     path = f"/v1/keys/{quote(key_id, safe='')}"
+    if secret:
+        path += f"/secrets/{quote(secret, safe='')}"
     call_gateway(data_dir, lambda gateway: gateway.delete(path))
-    err.print(styled(f"Key {key_id} is revoked."))
+    what = f"Secret {secret} of key {key_id}" if secret else f"Key {key_id}"
+    err.print(styled(f"{what} is revoked."))
+
+
+def _day(time: str | None) -> str:
+    return (time or "")[: len("2026-01-01")]
+
+
+def _moment(time: str | None) -> str:
+    return (time or "")[: len("2026-01-01T00:00:00")].replace("T", " ")

@@ -160,6 +160,11 @@ def key(key_id: str, name: str, role: str) -> dict[str, Any]:
         "created_at": "2026-01-01T00:00:00Z",
         "expires_at": None,
         "revoked_at": None,
+        "last_used_at": None,
+        "user_id": "",
+        "kind": "user",
+        "grants": [],
+        "secrets": [],
     }
 
 
