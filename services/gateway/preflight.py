@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from services.gateway.ledger import tables as ledger_tables
 from services.gateway.limits import tables as limits_tables
 from services.gateway.settings import GatewaySettings
-from services.gateway.store import openai_tables, tables
+from services.gateway.store import audit_tables, identity_tables, openai_tables, tables
 from services.rpc.preflight import (
     Check,
     Level,
@@ -43,7 +43,14 @@ def checks(settings: GatewaySettings) -> Iterator[Check]:
         yield target_check(name, getattr(settings, f"{name}_target"))
 
 
-_TABLES = (tables, openai_tables, ledger_tables, limits_tables)
+_TABLES = (
+    tables,
+    openai_tables,
+    identity_tables,
+    audit_tables,
+    ledger_tables,
+    limits_tables,
+)
 
 
 if __name__ == "__main__":

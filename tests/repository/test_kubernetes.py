@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from services.gateway.tokens.issuers import read_issuers
 from services.rpc.settings import load_settings
 from tests.repository.custom_resources import is_custom
 from tests.repository.files import ROOT, SERVICES, read
@@ -252,3 +253,10 @@ def test_more_replicas_come_by_the_clock():
     for name in ("gateway", "embedding", "retrieval"):
         (clock,) = [each for each in scaled[name]["spec"]["triggers"] if each["type"] == "cron"]
         assert int(clock["metadata"]["desiredReplicas"]) <= scaled[name]["spec"]["maxReplicaCount"]
+
+
+def test_the_identity_provider_that_is_shown_is_one_that_the_gateway_reads():
+    maps = of_kind(render("overlays/full"), "ConfigMap")
+    (values,) = [each["data"] for name, each in maps.items() if name.startswith("gateway-")]
+    (issuer,) = read_issuers(values["CAIRN_GATEWAY_JWT_ISSUERS"])
+    assert issuer.issuer == "https://login.example.com"
