@@ -160,6 +160,40 @@ OVERVIEW = Dashboard(
                     "Dependencies of the gateways",
                     "short",
                     ("min by (dependency) (cairn_gateway_dependency_is_ready)", "{{dependency}}"),
+                    ("min by (dependency) (cairn_replicas_usable)", "replicas {{dependency}}"),
+                ),
+                quantiles(
+                    "Calls to other services", "cairn_rpc_client_duration_seconds", by="method"
+                ),
+                lines(
+                    "Breakers",
+                    "short",
+                    ("max by (job, dependency) (cairn_breaker_state)", "{{job}} {{dependency}}"),
+                    (rate("cairn_breaker_opened_total", by="dependency"), "opened {{dependency}}"),
+                    note="0 closed, 1 half open, 2 open.",
+                ),
+                lines(
+                    "Retries and their budgets",
+                    "reqps",
+                    (rate("cairn_retries_total", by="budget"), "{{budget}}"),
+                    (
+                        rate("cairn_retry_budget_exhausted_total", by="budget"),
+                        "not made: {{budget}}",
+                    ),
+                    threshold=threshold("CairnRetryBudgetSpent"),
+                ),
+                lines(
+                    "Shed and refused by bulkheads",
+                    "reqps",
+                    (rate("cairn_gateway_shed_total", by="tenant_class"), "shed {{tenant_class}}"),
+                    (rate("cairn_bulkhead_refused_total", by="dependency"), "{{dependency}} full"),
+                ),
+                lines(
+                    "Work at once",
+                    "short",
+                    ("sum (cairn_gateway_concurrency)", "in work"),
+                    ("sum (cairn_gateway_concurrency_limit)", "limit"),
+                    note="The limit follows the latency.",
                 ),
                 lines(
                     "Traces",
@@ -421,10 +455,18 @@ GENERATION = Dashboard(
                     (rate("cairn_generation_preemptions_total"), "a second"),
                 ),
                 lines(
-                    "Breakers",
+                    "Cost by engine",
                     "short",
-                    ("max by (job, dependency) (cairn_breaker_state)", "{{job}} {{dependency}}"),
-                    note="0 closed, 1 half open, 2 open.",
+                    (
+                        "sum by (engine, currency) (increase(cairn_generation_cost_total[1h]))",
+                        "{{engine}} {{currency}} an hour",
+                    ),
+                ),
+                lines(
+                    "Placement",
+                    "reqps",
+                    (rate("cairn_placements_total", by="how"), "{{how}}"),
+                    note="Whether a request went to the replica that may have its prefix.",
                 ),
                 lines(
                     "Passages left out",
@@ -553,8 +595,42 @@ TENANTS = Dashboard(
             ),
         ),
         Section(
+            "Caches",
+            (
+                lines(
+                    "Bytes",
+                    "bytes",
+                    ("sum by (cache) (cairn_gateway_cache_bytes)", "{{cache}}"),
+                ),
+                lines(
+                    "Entries",
+                    "short",
+                    ("sum by (cache) (cairn_gateway_cache_entries)", "{{cache}}"),
+                ),
+                lines(
+                    "Evicted",
+                    "short",
+                    (
+                        rate("cairn_gateway_cache_evicted_total", by="cache, reason"),
+                        "{{cache}} {{reason}}",
+                    ),
+                ),
+            ),
+        ),
+        Section(
             "Limits",
             (
+                lines(
+                    "Credentials refused",
+                    "reqps",
+                    (rate("cairn_gateway_credentials_refused_total", by="kind"), "{{kind}}"),
+                ),
+                lines(
+                    "Limits kept per replica",
+                    "short",
+                    ("max by (instance) (cairn_gateway_limiter_is_local)", "{{instance}}"),
+                    note="1 while Valkey is away, or was never given.",
+                ),
                 lines(
                     "Held back",
                     "reqps",

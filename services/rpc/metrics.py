@@ -6,7 +6,14 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from services.rpc.errors import StartupError
 from services.rpc.resources import Resources
@@ -120,5 +127,6 @@ def serve_metrics(host: str, port: int, data_dir: Path | None = None) -> int:
             f"cannot serve metrics on {host}:{port}: {error.strerror or error}; "
             "is another process using the port? Change METRICS_PORT"
         ) from error
+    disable_created_metrics()  # a second series for each, of the time when it began
     REGISTRY.register(Resources(data_dir))
     return server.server_port
