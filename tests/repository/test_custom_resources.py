@@ -94,10 +94,14 @@ def test_routes_lead_to_ports_of_the_gateway():
     assert all(each["name"] == "gateway" and each["port"] in ports for each in backends)
 
 
-def test_the_alerts_of_the_operator_are_those_of_prometheus():
-    written = yaml.safe_load((ROOT / "monitoring" / "alerts.yaml").read_text(encoding="utf-8"))
+def test_the_rules_of_the_operator_are_those_of_prometheus():
+    written = [
+        group
+        for name in ("objectives.yaml", "alerts.yaml")
+        for group in yaml.safe_load((ROOT / "monitoring" / name).read_text("utf-8"))["groups"]
+    ]
     (rule,) = of_kind(custom(), "PrometheusRule").values()
-    assert rule["spec"]["groups"] == written["groups"]
+    assert rule["spec"]["groups"] == written
 
 
 def test_the_pool_is_the_generation_service():
