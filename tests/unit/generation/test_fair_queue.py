@@ -308,3 +308,52 @@ async def test_many_tenants_that_come_once_are_forgotten() -> None:
 
     assert len(queue._tenants) < 1100
     await crowd.leave(stays)
+
+
+async def test_beside_others_a_flood_runs_a_few_times_what_they_ask_for() -> None:
+    clock = Clock()
+    crowd = Crowd(make(running=32, clock=clock))
+    quiet = await crowd.come("quiet")
+    for _ in range(20):
+        await crowd.come("flood")
+    beside = crowd.queue.running
+    await crowd.leave(quiet)
+    just_after = crowd.queue.running
+    clock.now += 5.0
+    await crowd.leave("flood0")
+
+    assert beside == 1 + 3
+    assert just_after == 3
+    assert crowd.queue.running == 19
+    await crowd.drain()
+
+
+async def test_equal_neighbours_are_not_held_back() -> None:
+    crowd = Crowd(make(running=32))
+    for _ in range(12):
+        await crowd.come("a")
+        await crowd.come("b")
+
+    assert crowd.queue.running == 24
+    await crowd.drain()
+
+
+async def test_a_turn_that_comes_too_late_goes_to_the_next_one() -> None:
+    clock = Clock()
+    crowd = Crowd(make(running=1, clock=clock))
+    for _ in range(3):
+        name = await crowd.come("a")
+        crowd.tickets[name].written_tokens = 10
+        clock.now += 4.0
+        await crowd.leave(name)
+    holds = await crowd.come("a")
+    hurried = await crowd.come("b", patience_seconds=5.0)
+    calm = await crowd.come("c", patience_seconds=500.0)
+    clock.now += 4.0
+    await crowd.leave(holds)
+
+    assert crowd.entered[-1] == calm
+    with pytest.raises(ResourceExhaustedError):
+        await crowd._tasks[hurried]
+    await crowd.leave(calm)
+    assert crowd.queue.running == crowd.queue.waiting == 0
