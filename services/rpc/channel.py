@@ -1,4 +1,4 @@
-"""Channels to other services: balancing, health, retries, liveness, and the client interceptors."""
+"""Channels to other services: balancing, health, liveness, guards, and the client interceptors."""
 
 from __future__ import annotations
 
@@ -20,22 +20,12 @@ PING_TIMEOUT_MS = 2_000
 
 Measured with grpcio 1.85.1: keepalive alone never fired; the HTTP/2 ping time-out is what does.
 """
-_RETRY_POLICY = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.05s",
-    "maxBackoff": "1s",
-    "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-# Stops retries when more than about one call in ten fails: retries must not make an outage worse.
-_RETRY_THROTTLING = {"maxTokens": 100, "tokenRatio": 0.1}
 
 
 def open_channel(
     target: str,
     *,
     default_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-    retries: bool = False,
     guard: Guard | None = None,
     health_service: str | None = "",
     max_message_bytes: int = 64 * 1024 * 1024,
@@ -44,15 +34,14 @@ def open_channel(
 
     A call without a time-out gets `default_timeout_seconds`; every time-out is cut to what the
     running request has left. Calls raise `ServiceError`s. A stream of answers that nobody reads
-    any more cancels its call. A peer that does not answer fails a call
-    at once with `UnavailableError`, after up to three more attempts with `retries`.
+    any more cancels its call. A peer that does not answer fails a call at once with
+    `UnavailableError`; with a guard it may be asked again.
 
     Args:
         target: "host:port", "host:port,host:port" for several replicas, or "dns:///name:port".
         default_timeout_seconds: For calls that give none.
-        retries: Repeats calls that failed as UNAVAILABLE before any answer. Only for calls that
-            may run twice, and at one hop of a request only.
-        guard: Bulkhead, breaker and repetitions under a budget; then without `retries`.
+        guard: Bulkhead, breaker and repetitions under a budget. Repeats only calls that may run
+            twice; at one hop of a request only.
         health_service: Service whose health each replica is asked for; "" for the whole server,
             None to send to replicas whatever their health.
         max_message_bytes: Largest request or answer.
@@ -60,8 +49,8 @@ def open_channel(
     channel = grpc.aio.insecure_channel(
         resolve_target(target),
         options=[
-            ("grpc.service_config", json.dumps(_service_config(retries, health_service))),
-            ("grpc.enable_retries", int(retries)),
+            ("grpc.service_config", json.dumps(_service_config(health_service))),
+            ("grpc.enable_retries", 0),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
             ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
             ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
@@ -99,13 +88,10 @@ def resolve_target(target: str) -> str:
     return "ipv6:" + ",".join(f"[{address}]:{port}" for address, port in resolved)
 
 
-def _service_config(retries: bool, health_service: str | None) -> dict[str, Any]:
+def _service_config(health_service: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if health_service is not None:
         config["healthCheckConfig"] = {"serviceName": health_service}
-    if retries:
-        config["methodConfig"] = [{"name": [{}], "retryPolicy": _RETRY_POLICY}]
-        config["retryThrottling"] = _RETRY_THROTTLING
     return config
 
 

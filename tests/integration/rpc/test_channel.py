@@ -15,7 +15,6 @@ from services.rpc.channel import open_channel
 from services.rpc.deadline import deadline_in, remaining_seconds
 from services.rpc.errors import (
     DeadlineExceededError,
-    NotFoundError,
     Reason,
     UnavailableError,
 )
@@ -94,29 +93,6 @@ class Flaky:
         yield text
 
 
-@pytest.mark.parametrize("arity", ARITIES)
-async def test_unavailable_is_retried_where_that_is_asked_for(arity: str) -> None:
-    flaky = Flaky(failures=2)
-    async with (
-        serve(Echo(flaky.behave).register) as served,
-        open_channel(served.target, retries=True) as channel,
-    ):
-        assert await EchoStub(channel).ask(arity, "x") == ["x"]
-    assert flaky.calls == 3
-
-
-async def test_retries_end() -> None:
-    flaky = Flaky(failures=100)
-    async with (
-        serve(Echo(flaky.behave).register) as served,
-        open_channel(served.target, retries=True) as channel,
-    ):
-        with pytest.raises(UnavailableError, match="engine restarts") as raised:
-            await EchoStub(channel).ask("UnaryUnary", "x")
-    assert raised.value.reason is Reason.NOT_READY
-    assert flaky.calls == 4
-
-
 async def test_nothing_is_retried_by_default() -> None:
     flaky = Flaky(failures=1)
     async with (
@@ -126,24 +102,6 @@ async def test_nothing_is_retried_by_default() -> None:
         with pytest.raises(UnavailableError):
             await EchoStub(channel).ask("UnaryUnary", "x")
     assert flaky.calls == 1
-
-
-async def test_other_errors_are_never_retried() -> None:
-    calls = 0
-
-    async def behave(text: str) -> AsyncIterator[str]:
-        nonlocal calls
-        calls += 1
-        raise NotFoundError(Reason.MODEL_NOT_FOUND, "no such model")
-        yield text
-
-    async with (
-        serve(Echo(behave).register) as served,
-        open_channel(served.target, retries=True) as channel,
-    ):
-        with pytest.raises(NotFoundError):
-            await EchoStub(channel).ask("UnaryUnary", "x")
-    assert calls == 1
 
 
 async def test_absent_peer_fails_at_once_and_is_found_when_it_comes() -> None:
