@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,8 +165,3 @@ def _is_hard(reading: Reading) -> bool:
 def nothing() -> Allowance:
     """Returns what is said where no limit is."""
     return Allowance(())
-
-
-def joined(allowances: Sequence[Allowance]) -> Allowance:
-    """Returns what several said."""
-    return Allowance(tuple(reading for each in allowances for reading in each.readings))
