@@ -60,13 +60,13 @@ class Console {
 
   async #signIn(key) {
     const api = new Api(key, (error) => this.#signOut(error));
+    sessionStorage.setItem(storageKey, key); // now: the address no longer has it if somebody reloads
     try {
       await this.#session.begin(api);
     } catch (error) {
       if (error.status !== 401) this.#signOut(error);
       return;
     }
-    sessionStorage.setItem(storageKey, key);
     this.#pages = Object.fromEntries(Object.entries(kinds).map(([name, Page]) => [name, new Page(this.#session)]));
     this.#shell = new Shell(this.#session, this.#pages, () => this.#signOut());
     fill(this.#place, this.#shell.element);

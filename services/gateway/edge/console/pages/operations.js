@@ -147,7 +147,7 @@ function stateParts(state) {
       ["In flight", formatCount(load.requests_in_flight), "requests here, now"],
       queue ? ["Waiting", formatCount(queue.queued_count), `${counted(queue.running_count, "job")} running`] : ["Waiting", "–", "ingestion does not answer"],
       queue ? ["Oldest job", queue.oldest_job_age_seconds ? formatDuration(queue.oldest_job_age_seconds) : "–", "that has not ended"] : null,
-      queue ? ["Failed documents", formatCount(queue.dead_letter_count), queue.dead_letter_count ? "see Documents" : "none"] : null,
+      queue ? ["Failed", formatCount(queue.dead_letter_count), "documents, see Documents"] : null,
       ["Cost today", formatCost(cost.today), `${counted(cost.request_count, "request")}`],
     ].filter(Boolean)),
     make("div", { class: "card" }, make("header", {}, make("h2", {}, "Caches")), cacheTable(caches)),
@@ -180,7 +180,8 @@ function cacheTable(caches) {
 }
 
 function latencyCard(rows) {
-  const operations = [...new Set(rows.map(({ operation }) => operation))];
+  const totals = rows.filter(({ stage }) => stage === "total").toSorted((a, b) => b.count - a.count);
+  const operations = totals.map(({ operation }) => operation);
   if (!operations.length) return null;
   return make(
     "div",

@@ -169,14 +169,14 @@ function limitTable({ tier, limits }) {
       make("td", { class: "meter-cell" }, isUnlimited ? make("span", { class: "hint" }, "no limit") : meter(share, name, kind)),
       make("td", { class: "number" }, isUnlimited ? format(limit.used) : `${format(limit.used)} of ${format(limit.amount)}`),
       make("td", {}, limit.mode === "hard" ? null : chip(limit.mode, "accent")),
-      make("td", { class: "hint number" }, limit.reset_seconds ? `resets in ${formatDuration(limit.reset_seconds)}` : ""),
+      make("td", { class: "hint number" }, limit.reset_seconds >= 1 ? `resets in ${formatDuration(limit.reset_seconds)}` : ""),
     );
   });
   return make(
     "div",
     { class: "card" },
     make("header", {}, make("h2", {}, "Limits of this key"), chip(`${tier} tier`, "accent")),
-    scrolled("Limits", make("table", {}, make("caption", { class: "unseen" }, "Limits and what is used of them"), make("tbody", {}, ...rows))),
+    scrolled("Limits", make("table", { class: "blocks" }, make("caption", { class: "unseen" }, "Limits and what is used of them"), make("tbody", {}, ...rows))),
   );
 }
 
