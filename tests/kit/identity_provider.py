@@ -48,7 +48,7 @@ class IdentityProvider:
             def do_GET(self) -> None:
                 provider.answer(self)
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Requests)

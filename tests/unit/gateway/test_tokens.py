@@ -193,8 +193,8 @@ async def test_keys_taken_back_and_providers_that_are_gone(provider: IdentityPro
     with pytest.raises(UnavailableError):
         await keys.refresh()
     assert await keys.find("first") is not None
+    clock.now += 100
     with pytest.raises(UnavailableError):
-        clock.now += 100
         await keys.find("second")
     provider.is_down = False
     provider.keys = [SigningKey("second")]
