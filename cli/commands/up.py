@@ -64,10 +64,28 @@ def up(
         asyncio.run(_run(options))
 
 
+class _FirstKey:
+    """The key that the first start makes: told to the person who started it, this once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._file = data_dir / "gateway" / "admin.key"
+        self._was_there = self._file.exists()
+
+    def tell(self) -> None:
+        """Prints it when this start made it. Call where a person reads, never into a log."""
+        if self._was_there or not self._file.exists():
+            return
+        err.print(f"Admin key, shown this once; it stays in {self._file}:")
+        err.print(styled(self._file.read_text("utf-8").strip()), soft_wrap=True)
+
+
 async def _run(options: SuiteOptions) -> None:
+    first_key = _FirstKey(options.data_dir)
     async with stop_signal() as stop, shown_suite(options) as suite:
         if await suite.is_ready_before(stop):
             err.print(f"Cairn is up: {suite.plan.http_url} (Ctrl-C stops it)")
+            if err.is_terminal:  # else what is written may be a log
+                first_key.tell()
             await stop.wait()
         err.print("Stopping…")
 
@@ -80,6 +98,7 @@ def _start_detached(options: SuiteOptions, replicas: str) -> None:
             "see `cairn status`; stop it with `cairn down`",
         )
     make_private(options.data_dir)
+    first_key = _FirstKey(options.data_dir)
     folder.clear()
     logs.rotate(_SUPERVISOR_LOG)
     command = [sys.executable, "-m", "cli", "up", "--data-dir", str(options.data_dir)]
@@ -110,6 +129,7 @@ def _start_detached(options: SuiteOptions, replicas: str) -> None:
             err.print(styled(line, "dim"))
         raise CliError("the suite did not start", f"see {logs.path(_SUPERVISOR_LOG)}")
     err.print(f"Cairn is up: {state.http_url} (`cairn down` stops it)")
+    first_key.tell()
 
 
 def _await_ready(process: subprocess.Popen[bytes], folder: StateFolder) -> SuiteState | None:
