@@ -120,8 +120,10 @@ class GenerationClient:
         finished: Finished | None = None
         async with _cancelling(stub.Generate(request, timeout=left)) as responses:
             answers = aiter(responses)
-            patience = left / 2 if len(self._replicas.addresses) > 1 else left
-            response = await self._guard.hurry(patience, left, lambda _: anext(answers, None))
+            if len(self._replicas.addresses) > 1:
+                response = await self._guard.hurry(left / 2, left, lambda _: anext(answers, None))
+            else:
+                response = await anext(answers, None)
             visit.answered()
             while response is not None:
                 match response.WhichOneof("event"):
