@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from services.gateway.edge import identity_views, views
+from services.gateway.edge import identity_views, usage_views, views
 from tests.kit.gateway import RunningGateway
+
+LIMIT = {"subject": "key", "resource": "tokens", "period": "day", "amount": 1, "mode": "soft"}
 
 EXAMPLES: list[tuple[str, str, Any, type[BaseModel]]] = [
     ("POST", "/v1/query", {"query": "granite", "explain": True}, views.QueryView),
@@ -21,7 +23,13 @@ EXAMPLES: list[tuple[str, str, Any, type[BaseModel]]] = [
     ("GET", "/v1/collections/default", None, views.OneCollectionView),
     ("GET", "/v1/collections", None, views.CollectionsView),
     ("POST", "/v1/feedback", {"trace_id": "0" * 32, "rating": "up"}, views.FeedbackView),
-    ("GET", "/v1/usage", None, views.UsageRowsView),
+    ("GET", "/v1/usage", None, usage_views.UsageRowsView),
+    ("GET", "/v1/usage/events", None, usage_views.UsageEventsView),
+    ("GET", "/v1/usage/alerts", None, usage_views.UsageAlertsView),
+    ("GET", "/v1/usage/check", None, usage_views.UsageCheckView),
+    ("GET", "/v1/limits", None, usage_views.LimitsView),
+    ("GET", "/v1/limits/rules", None, usage_views.LimitRulesView),
+    ("PUT", "/v1/limits/rules", LIMIT, usage_views.LimitRuleView),
     ("POST", "/v1/keys", {"name": "x"}, identity_views.NewKeyView),
     ("GET", "/v1/keys", None, identity_views.KeysView),
     ("GET", "/v1/me", None, identity_views.CallerView),
