@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from services.gateway.identity import Caller, Operation, Role
+from services.gateway.audit.trail import note_subjects
+from services.gateway.identity import Caller, Operation
 from services.gateway.store.file_store import PIECE_BYTES, FileListing, StoredFile
 from services.gateway.texts import check_text
 from services.rpc.errors import (
@@ -88,6 +89,7 @@ class FileOperations:
             created_at=now,
             expires_at=_expiry(now, new.expires_after_seconds),
         )
+        note_subjects("file", (file.file_id,))
         return await self._keep(file, new.content.pieces())
 
     async def get(self, caller: Caller, file_id: str) -> StoredFile:
@@ -98,6 +100,7 @@ class FileOperations:
         """
         caller.require(Operation.READ_DOCUMENTS)
         check_text("file_id", file_id, limit=512, required=True)
+        note_subjects("file", (file_id,))
         found = await self._store.find(caller.scope.tenant, file_id)
         if found is None or self._is_over(found) or not _sees(caller, found):
             raise NotFoundError(
@@ -119,7 +122,7 @@ class FileOperations:
         found = await self._store.page(
             FileListing(
                 tenant=caller.scope.tenant,
-                owner=None if caller.role >= Role.OPERATOR else caller.scope.actor,
+                owner=None if caller.may(Operation.SEE_ALL_DOCUMENTS) else caller.scope.actor,
                 purpose=purpose,
                 limit=limit + 1,
                 after=await self.get(caller, after) if after else None,
@@ -181,7 +184,7 @@ class KeptFile:
 
 
 def _sees(caller: Caller, file: StoredFile) -> bool:
-    return caller.role >= Role.OPERATOR or file.owner == caller.scope.actor
+    return file.owner == caller.scope.actor or caller.may(Operation.SEE_ALL_DOCUMENTS)
 
 
 def _expiry(now: datetime, seconds: int | None) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prometheus_client import Counter
 from pydantic import Field, ValidationError
 
+from services.gateway.audit.trail import note_outcome
 from services.gateway.edge.bodies import Body, SubmitDocumentsBody
 from services.gateway.edge.render import (
     render_answer,
@@ -239,6 +240,7 @@ class Tools:
 
 
 def _failure(error: ServiceError) -> Outcome:
+    note_outcome(error.reason.value)  # the transport knows of success only
     value = {
         "reason": error.reason.value,
         "message": error.message,
