@@ -17,6 +17,14 @@ _KINDS = {
 }
 _PREFIXES = ("cairn_", "vllm:")
 
+FOREIGN = {
+    "vllm:num_requests_running": ("model_name", "engine"),
+    "vllm:num_requests_waiting": ("model_name", "engine"),
+    "vllm:kv_cache_usage_perc": ("model_name", "engine"),
+}
+"""Exported by vLLM itself in a generation process that runs it; autoscalers and endpoint pickers
+read these names. Requests that wait in our own queue, ahead of vLLM's, are not among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -76,7 +84,7 @@ def _metric(node: ast.AST, path: Path) -> Metric | None:
 
 def queryable() -> dict[str, tuple[str, ...]]:
     """Returns every name a query may use, with the labels it may name."""
-    names: dict[str, tuple[str, ...]] = {"up": ()}
+    names: dict[str, tuple[str, ...]] = {"up": (), **FOREIGN}
     for metric in catalogue().values():
         for series in metric.series:
             more = ("le",) if series.endswith("_bucket") else ()

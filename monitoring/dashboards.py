@@ -450,6 +450,13 @@ GENERATION = Dashboard(
                     ),
                 ),
                 lines(
+                    "vLLM's own queue",
+                    "short",
+                    ("sum by (model_name) (vllm:num_requests_running)", "running {{model_name}}"),
+                    ("sum by (model_name) (vllm:num_requests_waiting)", "waiting {{model_name}}"),
+                    note="Behind the tenants' queue, which holds most of what waits.",
+                ),
+                lines(
                     "Preemptions",
                     "short",
                     (rate("cairn_generation_preemptions_total"), "a second"),

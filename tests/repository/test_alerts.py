@@ -11,7 +11,7 @@ import yaml
 
 from monitoring.__main__ import files, rule_files, stale
 from monitoring.alerts import ALERTS
-from monitoring.catalogue import catalogue, queryable
+from monitoring.catalogue import FOREIGN, catalogue, queryable
 from monitoring.dashboards import DASHBOARDS
 from monitoring.objectives import OBJECTIVES, PAGE_BURN, PAGE_SLOWER_BURN, TICKET_BURN
 from services.rpc.metrics import STAGE_SECONDS
@@ -240,6 +240,16 @@ def test_the_catalogue_is_in_base_units_and_bounded():
         }, metric.name
         if "tenant" in metric.labels:
             assert metric.kind == "counter", f"{metric.name}: tenants only on counters"
+
+
+def test_metrics_of_vllm_have_the_names_that_it_gives_them():
+    found = list(ROOT.glob(".venv-vllm/lib/python3*/site-packages/vllm/v1/metrics/loggers.py"))
+    if not found:
+        pytest.skip("vLLM is not installed (make vllm)")
+    text = found[0].read_text("utf-8")
+    for name, labels in FOREIGN.items():
+        assert f'"{name}"' in text
+        assert all(f'"{label}"' in text for label in labels)
 
 
 def test_every_metric_is_watched_or_drawn_or_listed():
