@@ -228,7 +228,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
 
 def _load(settings: GatewaySettings) -> LoadShedder:
     most = settings.max_requests_in_flight
-    limit = AdaptiveLimit(least=min(16, most), start=min(256, most), most=most)
+    limit = AdaptiveLimit(least=min(16, most), start=most, most=most)
     return LoadShedder(settings.query_timeout_seconds, limit)
 
 

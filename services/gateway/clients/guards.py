@@ -39,7 +39,7 @@ def guards() -> dict[str, Guard]:
             budget,
             is_essential=name != "embedding",
             rules=rules[name],
-            limit=AdaptiveLimit(least=16, start=most // 2, most=most),
+            limit=AdaptiveLimit(least=16, start=most, most=most),
         )
         for name, most in _MOST_CALLS.items()
     }
