@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gateway.engines import MODEL, PACED, TOKENS, WINDOWED
+from benchmarks.gateway.engines import FAST, MODEL, PACED, TOKENS, WINDOWED
 from benchmarks.gateway.load import Plan, percentile, send
 from benchmarks.gateway.processes import Door, gateway, litellm, mock_engine
 from benchmarks.gateway.rows import OURS, all_latencies, check, row
@@ -21,6 +21,7 @@ _STREAMS = 8
 _IDLE_SECONDS = 3.0
 _CASES = {
     "chat completion": "",
+    "chat completion, stream at full speed": FAST,
     "chat completion, stream, a message a token": PACED,
     "chat completion, stream as served": WINDOWED,
 }

@@ -25,7 +25,7 @@ TOKENS = 64
 TOKEN_SECONDS = 0.01
 """Pace of a stream."""
 WORD = "granite "
-PACED, WINDOWED = "token by token", "by a window"
+PACED, WINDOWED, FAST = "token by token", "by a window", "at full speed"
 """Words of a prompt that choose the form of a stream."""
 WINDOW_TOKENS = 2
 """Written in 20 ms, the generation service's window."""
@@ -43,15 +43,16 @@ class Generation(generation_rpc.GenerationServiceServicer):
         yield generation.GenerateResponse(started=generation.Started(engine="mock", model=MODEL))
         text = WORD * TOKENS
         asked = request.messages[-1].content
-        if PACED in asked or WINDOWED in asked:
-            gathered = 1 if PACED in asked else WINDOW_TOKENS
+        if PACED in asked or WINDOWED in asked or FAST in asked:
+            gathered = WINDOW_TOKENS if WINDOWED in asked else 1
+            pause = 0.0 if FAST in asked else TOKEN_SECONDS
             written = 0
             while written < TOKENS:
                 count = min(gathered if written else 1, TOKENS - written)
                 written += count
                 delta = generation.Delta(text=WORD * count, completion_tokens=count)
                 yield generation.GenerateResponse(delta=delta)
-                await asyncio.sleep(TOKEN_SECONDS * count)
+                await asyncio.sleep(pause * count)
         elif request.passages:
             text = request.passages[0].passage.text + " [1]"
         yield generation.GenerateResponse(
@@ -176,18 +177,19 @@ class OpenAi(asyncio.Protocol):
             self._data = rest[length:]
             body = json.loads(rest[:length])
             if body.get("stream"):
-                self._writing = asyncio.get_running_loop().create_task(self._stream())
+                pause = 0.0 if FAST in body["messages"][-1]["content"] else TOKEN_SECONDS
+                self._writing = asyncio.get_running_loop().create_task(self._stream(pause))
             else:
                 self._transport.write(_WHOLE)
 
-    async def _stream(self) -> None:
+    async def _stream(self, pause: float) -> None:
         self._transport.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
         )
         for _ in range(TOKENS):
             self._transport.write(_chunk({"content": WORD}))
-            await asyncio.sleep(TOKEN_SECONDS)
+            await asyncio.sleep(pause)
         done = b"data: [DONE]\n\n"
         self._transport.write(_chunk({}, "stop") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(done), done))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -34,7 +34,7 @@ class AnswerStream:
 
     def __aiter__(self) -> AsyncIterator[Any]:
         # Not kept: the iterator refers to the stream, and both must go without the collector.
-        return self._answers()
+        return _Answers(self, aiter(self._call))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
@@ -43,9 +43,21 @@ class AnswerStream:
         if not self._call.done():
             self._call.cancel()
 
-    async def _answers(self) -> AsyncIterator[Any]:
-        async for answer in self._call:
-            yield answer
+
+class _Answers:
+    """Iterates over a stream's answers and keeps the stream meanwhile; no generator's cost."""
+
+    __slots__ = ("_answers", "_stream")
+
+    def __init__(self, stream: AnswerStream, answers: AsyncIterator[Any]) -> None:
+        self._stream = stream
+        self._answers = answers
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    def __anext__(self) -> Awaitable[Any]:
+        return self._answers.__anext__()
 
 
 def end_abandoned_streams(channel: grpc.aio.Channel) -> grpc.aio.Channel:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import enum
 import json
 import secrets
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from services.gateway.usage import CostParts, Usage
+from services.gateway.usage import COST_VALUES, USAGE_VALUES, CostParts, Usage
 
 MOVED = -1
 """In place of a progress: the request goes on in another journal."""
@@ -90,12 +90,12 @@ def encode_event(event: UsageEvent) -> bytes:
             event.outcome.value,
             event.model,
             event.trace_id,
-            astuple(event.usage),
+            USAGE_VALUES(event.usage),
             event.document_count,
             event.byte_count,
             event.vector_count,
             event.is_estimated,
-            astuple(event.cost),
+            COST_VALUES(event.cost),
         ]
     )
 
@@ -131,4 +131,7 @@ def decode_line(line: bytes) -> UsageEvent | tuple[str, int] | None:
 
 
 def _line(parts: list[object]) -> bytes:
-    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(parts).encode() + b"\n"
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))

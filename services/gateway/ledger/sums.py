@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select
@@ -18,7 +18,7 @@ from services.gateway.ledger.tables import (
     events,
     sums,
 )
-from services.gateway.usage import CostParts, Usage
+from services.gateway.usage import COST_VALUES, USAGE_VALUES, CostParts, Usage
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -124,8 +124,8 @@ def _event_row(event: UsageEvent) -> dict[str, Any]:
         "document_count": event.document_count,
         "byte_count": event.byte_count,
         "vector_count": event.vector_count,
-        **asdict(event.usage),
-        **dict(zip(COST_COLUMNS, astuple(event.cost), strict=True)),
+        **dict(zip(USAGE_COLUMNS, USAGE_VALUES(event.usage), strict=True)),
+        **dict(zip(COST_COLUMNS, COST_VALUES(event.cost), strict=True)),
     }
 
 
@@ -147,9 +147,9 @@ def _sum_rows(batch: Iterable[UsageEvent]) -> list[dict[str, Any]]:
         total["failed_count"] += event.outcome is not Outcome.OK
         for name in AMOUNT_COLUMNS:
             total[name] += getattr(event, name)
-        for name, count in zip(USAGE_COLUMNS, astuple(event.usage), strict=True):
+        for name, count in zip(USAGE_COLUMNS, USAGE_VALUES(event.usage), strict=True):
             total[name] += count
-        for name, count in zip(COST_COLUMNS, astuple(event.cost), strict=True):
+        for name, count in zip(COST_COLUMNS, COST_VALUES(event.cost), strict=True):
             total[name] += count
     return [{**dict(zip(_KEY, key, strict=True)), **totals[key]} for key in sorted(totals)]
 
