@@ -68,30 +68,20 @@ def list_keys(
         return
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("key", no_wrap=True)
-    columns = (
-        "name",
-        "may",
-        "user",
-        "reads as",
-        "secrets",
-        "created",
-        "used",
-        "expires",
-        "revoked",
-    )
-    for column in columns:
+    for column in ("name", "may", "user", "secrets", "created", "used", "ends"):
         table.add_column(column, overflow="fold")
     for key in reply.content["keys"]:
         live = [each for each in key["secrets"] if each["revoked_at"] is None]
-        times = (key["created_at"], key["last_used_at"], key["expires_at"], key["revoked_at"])
+        revoked = _day(key["revoked_at"])
         table.add_row(
             plain(key["key_id"]),
             plain(key["name"]),
             plain(show_grants(key["grants"]) or key["role"]),
             plain(key["user_id"]),
-            plain(", ".join(key["principals"])),
             str(len(live)),
-            *(_day(time) for time in times),
+            _day(key["created_at"]),
+            _day(key["last_used_at"]),
+            f"revoked {revoked}" if revoked else _day(key["expires_at"]),
         )
     out.print(table)
 

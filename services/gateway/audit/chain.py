@@ -83,18 +83,18 @@ class AuditKeys:
             KeyError: the key is not known.
         """
         message = f"{previous}\n{body}".encode()
-        return hmac.new(self._by_id[key_id], message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._by_id[key_id], message, "sha256").hex()
 
     def proof(self, tenant: str, seq: int, last: str) -> str:
         """Returns what proves that a chain was shortened by the gateway and by nobody else."""
         message = f"floor\n{tenant}\n{seq}\n{last}".encode()
-        return hmac.new(self._by_id[self.current_id], message, hashlib.sha256).hexdigest()
+        return hmac.digest(self._by_id[self.current_id], message, "sha256").hex()
 
     def proves(self, proof: str, tenant: str, seq: int, last: str) -> bool:
         """Whether a proof is one of ours."""
         message = f"floor\n{tenant}\n{seq}\n{last}".encode()
         return any(
-            hmac.compare_digest(hmac.new(key, message, hashlib.sha256).hexdigest(), proof)
+            hmac.compare_digest(hmac.digest(key, message, "sha256").hex(), proof)
             for key in self._by_id.values()
         )
 
@@ -106,7 +106,7 @@ class AuditKeys:
         """Returns all names that something may have in the log, by the current key first."""
         message = f"{tenant}\n{kind}\n{text}".encode("utf-8", "surrogatepass")
         return tuple(
-            f"{kind}:{hmac.new(key, message, hashlib.sha256).hexdigest()[:_SUBJECT_DIGITS]}"
+            f"{kind}:{hmac.digest(key, message, 'sha256').hex()[:_SUBJECT_DIGITS]}"
             for key in self._subject_keys
         )
 
@@ -188,7 +188,7 @@ class Verification:
 
 
 def _derived(pepper: bytes, purpose: bytes) -> bytes:
-    return hmac.new(pepper, purpose, hashlib.sha256).digest()
+    return hmac.digest(pepper, purpose, "sha256")
 
 
 def _name(key: bytes) -> str:
