@@ -265,6 +265,8 @@ class Ledger:
                     )
                 )
                 added += len(fresh)
+                if self.watcher is not None:
+                    await self.watcher.added(fresh)
             await asyncio.to_thread(path.unlink, missing_ok=True)
         return added
 

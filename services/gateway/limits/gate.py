@@ -198,6 +198,10 @@ class Gate:
                 return cached[1]
         return ()
 
+    async def raise_to(self, limit: Limit, used: float) -> None:
+        """Lets a limit count what the ledger has, if that is more."""
+        await self._limiter.raise_to(limit, used)
+
     def forget(self) -> None:
         """Looks limits up again: some were changed."""
         self._policies.clear()

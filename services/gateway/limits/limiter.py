@@ -146,6 +146,20 @@ class Limiter:
             self._settlements.append((lease, told))
             self._has_settlements.set()
 
+    async def raise_to(self, limit: Limit, used: float) -> None:
+        """Lets a window's counter have what the ledger has, if that is more.
+
+        What a gateway that died had used is in the ledger, and its counter never heard of it.
+        """
+        demand = self.demand(limit, 0.0)
+        gauge = self._gauge(demand)
+        if not isinstance(gauge, Counter) or not gauge.is_seeded or gauge.used >= used:
+            return
+        gauge.used = max(gauge.used, used - gauge.spent)
+        if self._shared is not None and self._clock() >= self._closed_until:
+            with contextlib.suppress(OSError):
+                await self._shared.raise_to(demand.gauge, used)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Settles and counts replicas while the block runs."""
@@ -159,6 +173,7 @@ class Limiter:
             finally:
                 for task in tasks:
                     task.cancel()
+                await self._settle_waiting()
 
     def _open_gauges(self) -> ValkeyGauges | None:
         """Returns the shared gauges when this request may ask them."""
@@ -334,8 +349,11 @@ class Limiter:
         while True:
             await self._has_settlements.wait()
             self._has_settlements.clear()
-            waiting, self._settlements = self._settlements, []
-            await asyncio.gather(*(self._settle_shared(*each) for each in waiting))
+            await self._settle_waiting()
+
+    async def _settle_waiting(self) -> None:
+        waiting, self._settlements = self._settlements, []
+        await asyncio.gather(*(self._settle_shared(*each) for each in waiting))
 
     async def _settle_shared(self, lease: Lease, settlements: list[Settlement]) -> None:
         assert self._shared is not None

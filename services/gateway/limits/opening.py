@@ -47,7 +47,7 @@ async def open_gate(
     limiter = Limiter(shared, LedgerSeeds(ledger), replicas=settings.limit_replicas)
     tiers = tier_rules(settings.rate_per_second, settings.rate_burst)
     gate = Gate(limiter, rules, tiers, CachedStock(library))
-    watch = Watch(ledger, alerts, gate.remembered)
+    watch = Watch(ledger, alerts, gate.remembered, gate.raise_to)
     ledger.watcher = watch
     async with limiter.running(), watch.running():
         yield gate

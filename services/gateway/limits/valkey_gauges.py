@@ -143,7 +143,15 @@ end
 return 1
 """
 
-_SCRIPTS = (_TAKE, _SETTLE, _RESTORE)
+_RAISE = """
+local value = redis.call('HGET', KEYS[1], 'value')
+if value and tonumber(value) < tonumber(ARGV[1]) then
+  redis.call('HSET', KEYS[1], 'value', ARGV[1])
+end
+return 1
+"""
+
+_SCRIPTS = (_TAKE, _SETTLE, _RESTORE, _RAISE)
 
 
 class ValkeyGauges:
@@ -231,6 +239,14 @@ class ValkeyGauges:
             OSError: Valkey does not answer.
         """
         await self._run(_RESTORE, [gauge], [part for lease in leases for part in lease])
+
+    async def raise_to(self, gauge: str, amount: float) -> None:
+        """Lets a counter that has less have so much.
+
+        Raises:
+            OSError: Valkey does not answer.
+        """
+        await self._run(_RAISE, [gauge], [amount])
 
     async def beat(self) -> int:
         """Says that this replica is alive; returns how many are.

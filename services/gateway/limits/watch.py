@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ _MAX_SEEN = 20_000
 _PICOS_PER_NANO = 1_000
 
 LimitsOf = Callable[["Payer"], "Sequence[Limit]"]
+RaiseTo = Callable[["Limit", float], Awaitable[None]]
 
 
 class Watch:
@@ -47,6 +48,7 @@ class Watch:
         ledger: What was used.
         alerts: Where what is noticed goes.
         limits_of: Limits of a payer, as they were when it last asked.
+        raise_to: Lets a limit count what the ledger has, if that is more.
         now: The time.
     """
 
@@ -55,11 +57,13 @@ class Watch:
         ledger: Ledger,
         alerts: AlertStore,
         limits_of: LimitsOf,
+        raise_to: RaiseTo,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ledger = ledger
         self._alerts = alerts
         self._limits_of = limits_of
+        self._raise_to = raise_to
         self._now = now
         self._active: set[Payer] = set()
         self._told: set[Alert] = set()
@@ -117,6 +121,7 @@ class Watch:
         if which not in totals:
             totals[which] = await self._ledger.stored_total(which)
         used = amount_of(totals[which], limit)
+        await self._raise_to(limit, used)
         return [
             Alert(
                 tenant=limit.tenant,

@@ -154,6 +154,26 @@ async def test_a_counter_begins_with_what_the_ledger_has(valkey: Valkey) -> None
         assert await replicas.count(which, 30) == 10
 
 
+async def test_a_counter_catches_up_with_the_ledger(valkey: Valkey) -> None:
+    which = limit(Resource.TOKENS, Period.MONTH, 30)
+    async with fleet(valkey) as replicas:
+        assert (await replicas.take(which, replica=0))[0]
+        # A gateway that died had used 25; two others find it in the ledger.
+        for limiter in replicas.limiters[:2]:
+            await limiter.raise_to(which, 25)
+        await replicas.limiters[0].raise_to(which, 10)
+        assert await replicas.count(which, 30) == 4
+
+
+async def test_what_waits_to_be_settled_is_settled_before_the_end(valkey: Valkey) -> None:
+    which = limit(Resource.TOKENS, Period.MONTH, 30)
+    async with fleet(valkey) as replicas:
+        _, lease, settlement = await replicas.take(which, replica=0, amount=30)
+        replicas.limiters[0].settle(lease, [Settlement(settlement.demand, 20, True)])
+    async with fleet(valkey) as replicas:
+        assert await replicas.count(which, 30) == 10
+
+
 WINDOWS = [
     SLOW,
     limit(Resource.TOKENS, Period.MONTH, 30),

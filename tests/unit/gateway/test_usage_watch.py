@@ -33,10 +33,15 @@ class World:
         self.now = datetime(2026, 3, 10, 12, tzinfo=UTC)
         self.ledger = Ledger(reader, writer, PriceTable(), now=lambda: self.now)
         self.alerts = AlertStore(reader, writer)
+        self.raised: list[float] = []
         self.watches = [
-            Watch(self.ledger, self.alerts, lambda _: [BUDGET], now=lambda: self.now)
+            Watch(self.ledger, self.alerts, lambda _: [BUDGET], self.raise_to, now=lambda: self.now)
             for _ in range(2)
         ]
+
+    async def raise_to(self, limit: Limit, used: float) -> None:
+        """Notes what counters are raised to."""
+        self.raised.append(used)
 
     async def use(self, tokens: int, times: int = 1) -> list[int]:
         """Uses something and lets both replicas look; returns how much was new to each."""
@@ -65,6 +70,7 @@ async def test_a_budget_is_told_of_at_a_half_four_fifths_and_its_end(world: Worl
     assert await world.use(400) == [1, 0]
     assert await world.use(1) == [0, 0]
     assert await world.use(200) == [1, 0]
+    assert world.raised[-1] == 1_101
     found = await world.alerts.latest("acme")
     assert [(each.threshold_percent, each.used) for each in found] == [
         (100, 1_101),
@@ -84,7 +90,8 @@ async def test_a_day_far_above_those_before_is_told_of(
 ) -> None:
     monkeypatch.setattr("services.gateway.limits.watch.SPIKE_LEAST_REQUESTS", 20)
     world.watches = [
-        Watch(world.ledger, world.alerts, lambda _: [], now=lambda: world.now) for _ in range(2)
+        Watch(world.ledger, world.alerts, lambda _: [], world.raise_to, now=lambda: world.now)
+        for _ in range(2)
     ]
     for _ in range(4):
         assert await world.use(10, times=10) == [0, 0]
