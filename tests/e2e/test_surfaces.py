@@ -10,6 +10,7 @@ import grpc.aio
 import httpx
 import openai
 import pytest
+from cairn.gateway.v1 import gateway_service_pb2 as pb
 
 from tests.kit.suite import Suite
 from tests.kit.surfaces import ANSWERS, Caller, Case, chunks_of
@@ -91,6 +92,29 @@ async def test_every_surface_gives_the_same_chunks_unless_told_how_many(caller: 
     responses = chunks_of("responses", await caller.post("/openai/v1/responses", body))
     assert len(rest) == len(DOCUMENTS)
     assert rest == mcp == responses
+
+
+async def test_lists_are_paged_alike(caller: Caller) -> None:
+    over_rest: list[str] = []
+    token = ""
+    while True:
+        parameters = {"collection": COLLECTION, "page_size": 1, "page_token": token}
+        page = json.loads(await caller.get("/v1/documents", **parameters))
+        over_rest += [each["document_id"] for each in page["documents"]]
+        token = page["next_page_token"]
+        if not token:
+            break
+    over_grpc: list[str] = []
+    request = pb.ListDocumentsRequest(collection=COLLECTION, page_size=1)
+    while True:
+        answer = await caller.call("ListDocuments", request)
+        found = pb.ListDocumentsResponse.FromString(answer)
+        over_grpc += [each.document_id for each in found.documents]
+        request.page_token = found.next_page_token
+        if not found.next_page_token:
+            break
+    assert sorted(over_rest) == sorted(DOCUMENTS)
+    assert over_grpc == over_rest
 
 
 async def test_from_a_file_to_a_cited_answer_by_openais_client(golden: Suite) -> None:
