@@ -159,7 +159,7 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
     async with contextlib.AsyncExitStack() as stack:
         prices = _prices(settings)
         stores = await stack.enter_async_context(_stores(settings, prices))
-        guarded = guards()
+        guarded = guards(_targets(settings))
         channels = {
             name: await stack.enter_async_context(_channel(settings, name, guarded[name]))
             for name in SERVICES
@@ -224,6 +224,10 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
             finally:
                 await server.http.stop()
                 await server.stop()
+
+
+def _targets(settings: GatewaySettings) -> dict[str, str]:
+    return {name: getattr(settings, f"{name}_target") for name in SERVICES}
 
 
 def _load(settings: GatewaySettings) -> LoadShedder:

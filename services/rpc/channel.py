@@ -88,6 +88,15 @@ def resolve_target(target: str) -> str:
     return "ipv6:" + ",".join(f"[{address}]:{port}" for address, port in resolved)
 
 
+def may_have_replicas(target: str) -> bool:
+    """Whether a target stands for several addresses: by listing them, or by a name."""
+    try:
+        resolved = resolve_target(target)
+    except ValueError:  # opening the channel will say so
+        return False
+    return "," in resolved or resolved.startswith("dns:")
+
+
 def _service_config(health_service: str | None) -> dict[str, Any]:
     config: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]}
     if health_service is not None:

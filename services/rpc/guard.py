@@ -6,9 +6,9 @@
 - The bulkhead bounds the calls on their way, so that one service that hangs cannot hold every
   request of the caller. Its size adapts: see `adaptive_limit`.
 - The breaker leaves a service alone that fails, is slow or hangs: see `breaker`.
-- Calls that may run twice are repeated when the service could not be reached, and reads also when
-  half of their time has passed without an answer (another replica may be quicker). A budget that
-  all services of the caller share keeps repetitions a small part of all calls: see `retry_budget`.
+- Calls that may run twice are repeated when the service could not be reached, and reads of one with
+  replicas also once when half of their time has passed without an answer. A budget that all
+  services of the caller share keeps repetitions a small part of all calls: see `retry_budget`.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ class Guard:
         name: Of the service, in errors and metrics.
         budget: Repetitions; None: nothing is repeated.
         is_essential: Whether there is no answer without the service: such calls are repeated first.
+        is_replicated: Whether another replica could be quicker: only then are slow reads repeated,
+            and once, for what is slow by itself must come to its end.
         rules: When its breaker opens.
         limit: Calls on their way at once.
     """
@@ -104,6 +106,7 @@ class Guard:
         budget: RetryBudget | None,
         *,
         is_essential: bool = False,
+        is_replicated: bool = False,
         rules: BreakerRules | None = None,
         limit: AdaptiveLimit | None = None,
     ) -> None:
@@ -111,6 +114,7 @@ class Guard:
         self.breaker = Breaker(name, rules)
         self._budget = budget
         self._is_essential = is_essential
+        self._is_replicated = is_replicated
         self._limit = limit or AdaptiveLimit(least=16, most=512, start=256)
         self._in_flight = 0
         self._gauge = BULKHEAD_LIMIT.labels(name)
@@ -182,7 +186,7 @@ class Guard:
             may_repeat = number < ATTEMPTS
             left = ends_at - time.monotonic()
             try:
-                if is_read and may_repeat:
+                if is_read and self._is_replicated and number == 1:
                     answer = await self.hurry(left / 2, left, attempt)
                 else:
                     answer = await attempt(left)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from services.rpc.adaptive_limit import AdaptiveLimit
 from services.rpc.breaker import BreakerRules
+from services.rpc.channel import may_have_replicas
 from services.rpc.guard import Guard
 from services.rpc.retry_budget import RetryBudget
 
@@ -20,8 +23,8 @@ INGESTION = BreakerRules(slow_seconds=30.0, slow_share=_NEVER)
 _MOST_CALLS = {"embedding": 256, "retrieval": 512, "generation": 512, "ingestion": 128}
 
 
-def guards() -> dict[str, Guard]:
-    """Returns a guard for each service; they share one budget of repetitions.
+def guards(targets: Mapping[str, str]) -> dict[str, Guard]:
+    """Returns a guard for each service of `targets`; they share one budget of repetitions.
 
     Without embedding questions are still answered well, by words and in the first order; so the
     calls of the others are repeated first.
@@ -38,6 +41,7 @@ def guards() -> dict[str, Guard]:
             name,
             budget,
             is_essential=name != "embedding",
+            is_replicated=may_have_replicas(targets[name]),
             rules=rules[name],
             limit=AdaptiveLimit(least=16, start=most, most=most),
         )

@@ -26,11 +26,18 @@ DOWN = UnavailableError(Reason.DEPENDENCY_UNAVAILABLE, "down")
 READ, WRITE = "cairn.test.v1.TestService/Search", "cairn.test.v1.TestService/Submit"
 
 
-def guard(*, credit: float = 10, limit: AdaptiveLimit | None = None, row: int = 100) -> Guard:
+def guard(
+    *,
+    credit: float = 10,
+    limit: AdaptiveLimit | None = None,
+    row: int = 100,
+    is_replicated: bool = True,
+) -> Guard:
     return Guard(
         "test",
         RetryBudget("test", credit=credit),
         is_essential=True,
+        is_replicated=is_replicated,
         limit=limit,
         rules=BreakerRules(failures_in_row=row, failure_share=1.1),
     )
@@ -114,6 +121,20 @@ async def test_a_slow_read_is_waited_for_when_no_repetition_can_be_paid() -> Non
 
     assert await ask(guard(credit=0), service, READ, seconds=0.6) == "ok"
     assert service.calls == 1
+
+
+async def test_a_slow_read_is_waited_for_where_there_is_no_other_replica() -> None:
+    service = Service(seconds=(0.4,))
+
+    assert await ask(guard(is_replicated=False), service, READ, seconds=0.6) == "ok"
+    assert service.calls == 1
+
+
+async def test_what_is_slow_by_itself_comes_to_its_end_the_second_time() -> None:
+    service = Service(seconds=(30, 0.4))
+
+    assert await ask(guard(), service, READ, seconds=1.0) == "ok"
+    assert service.calls == 2
 
 
 async def test_a_slow_write_is_waited_for() -> None:
