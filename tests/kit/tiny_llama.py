@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 VLLM_PYTHON = ROOT / ".venv-vllm" / "bin" / "python"
-VERSION = 2
+VERSION = 3
 """Raise it when the recipe changes, so that cached folders are made anew."""
 
 _LINES = (
@@ -24,6 +24,7 @@ _LINES = (
     "What a service cannot do it says, with the reason and with a time at which to come back.",
 )
 """What the tokenizer is trained on."""
+
 _BANNED_LOGIT = -3.0
 
 CHAT_TEMPLATE = (
@@ -124,6 +125,9 @@ def make(folder: Path, size: Size) -> None:
     with torch.no_grad():
         model.model.embed_tokens.weight[:, 0] = 0.3
         model.lm_head.weight[banned, 0] = _BANNED_LOGIT
+        for layer in model.model.layers:  # nothing else may write to that feature
+            layer.self_attn.o_proj.weight[0, :] = 0
+            layer.mlp.down_proj.weight[0, :] = 0
     model.to(torch.bfloat16).save_pretrained(folder)
     (folder / "done").touch()
 

@@ -259,12 +259,34 @@ async def health(channel: grpc.aio.Channel) -> int:
     return (await health_pb2_grpc.HealthStub(channel).Check(asked)).status
 
 
-async def test_a_dead_engine_is_told_answered_for_and_ends_the_process(tmp_path: Path) -> None:
+async def stopped_engine_is_stood_in_for(
+    stub: rpc.GenerationServiceStub, processes: list[psutil.Process]
+) -> None:
+    """Stops the engine's processes, asks, lets them go on, and asks until they answer."""
+    for process in processes:
+        process.suspend()
+    try:
+        events = [event async for event in stub.Generate(request(passages=LONG), timeout=4)]
+    finally:
+        for process in processes:
+            process.resume()
+    instead = events[-1].finished
+    assert (instead.engine, instead.fallback_reason) == ("extractive", "vllm: first_text_late")
+    async with asyncio.timeout(20):
+        while (await finish(stub, request(passages=LONG))).engine != "vllm":
+            await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("victim", ["EngineCore", pytest.param("Worker", marks=pytest.mark.long)])
+async def test_a_dead_engine_is_told_answered_for_and_ends_the_process(
+    tmp_path: Path, victim: str
+) -> None:
     settings = {"engines": "vllm,extractive", "drain_delay_seconds": "3"}
     with start(tmp_path / "log", **settings) as service:
         processes = service.descendants()
         async with open_channel(service.target, health_service=None) as channel:
             stub = rpc.GenerationServiceStub(channel)
+            await stopped_engine_is_stood_in_for(stub, processes)
             endless = request(
                 stream=True, passages=LONG, sampling=pb.Sampling(max_tokens=1000, seed=1)
             )
@@ -273,7 +295,7 @@ async def test_a_dead_engine_is_told_answered_for_and_ends_the_process(tmp_path:
                 if event.HasField("delta"):
                     break
             for process in processes:
-                if "EngineCore" in process.name():
+                if victim in process.name():
                     process.kill()
             with pytest.raises(UnavailableError):
                 async for _ in call:
