@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.kit.browser import (
+    DESKTOP,
     PHONE,
     SCREENS,
     audit,
@@ -164,7 +165,7 @@ def test_feedback_with_a_comment_and_a_wrong_citation(page: Page):
 
 def test_refusal_is_told(page: Page):
     turn = ask(page, "What is the boiling point of tungsten hexafluoride?")
-    expect(turn.locator(".notice")).to_contain_text("do not support an answer")
+    expect(turn.locator(".notice.info")).to_contain_text("do not support an answer")
 
 
 def test_bad_filter_is_explained(page: Page):
@@ -452,8 +453,15 @@ def test_whole_question_by_keyboard(browser: Browser, ready: Suite):
 
 
 @needs_axe
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(
+    ("screen", "colours"),
+    [
+        pytest.param(DESKTOP, "light", id="desktop-light"),
+        pytest.param(PHONE, "dark", id="phone-dark"),
+        pytest.param(DESKTOP, "dark", id="desktop-dark", marks=pytest.mark.long),
+        pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.long),
+    ],
+)
 def test_every_page_passes_the_audit(
     browser: Browser, ready: Suite, screen: dict[str, int], colours: Any
 ):
