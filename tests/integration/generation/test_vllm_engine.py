@@ -271,7 +271,8 @@ async def stopped_engine_is_stood_in_for(
         for process in processes:
             process.resume()
     instead = events[-1].finished
-    assert (instead.engine, instead.fallback_reason) == ("extractive", "vllm: first_text_late")
+    assert instead.engine == "extractive"
+    assert instead.fallback_reason.startswith("vllm: first_text_late")
     async with asyncio.timeout(20):
         while (await finish(stub, request(passages=LONG))).engine != "vllm":
             await asyncio.sleep(0.5)
