@@ -1485,7 +1485,10 @@ export interface Operations {
     path: {};
     query: {};
     body: QueryBody;
-    result: QueryView | string;
+    result: QueryView | {
+      event?: string;
+      data: string;
+    };
   };
   /** Finds passages, best first. */
   search: {
@@ -2044,7 +2047,10 @@ export interface Operations {
     path: {};
     query: {};
     body: ChatBody;
-    result: ChatCompletionView | string;
+    result: ChatCompletionView | {
+      event?: string;
+      data: string;
+    };
   };
   /** Answers: with file_search from a vector store, else as the model's name says. */
   openai_create_response: {
@@ -2053,7 +2059,10 @@ export interface Operations {
     path: {};
     query: {};
     body: ResponseBody;
-    result: ResponseView | string;
+    result: ResponseView | {
+      event?: string;
+      data: string;
+    };
   };
   /** Lists the caller's files; operators see everybody's. */
   openai_list_files: {

@@ -23,7 +23,7 @@ from services.gateway.edge.routing import (
     StrictRoute,
     error_responses,
 )
-from services.gateway.edge.sse import EventStream, SendData, event
+from services.gateway.edge.sse import EVENTS, EventStream, SendData, event
 from services.gateway.edge.views import QueryView, RecommendView, SearchView
 from services.gateway.identity import Caller
 from services.gateway.operations import Operations
@@ -35,7 +35,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "model": QueryView,
         "description": "The answer; with `stream` the events passages, delta, response, error.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": EVENTS,
     }
 }
 

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "text/event-stream"
+EVENTS: dict[str, Any] = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "required": ["data"],
+            "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+        }
+    }
+}
+"""How OpenAPI describes a stream: by one of its events."""
 
 SendData = Callable[[bytes], Awaitable[None]]
 

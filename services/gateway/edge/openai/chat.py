@@ -23,7 +23,7 @@ from services.gateway.edge.openai.views import ChatCompletionView
 from services.gateway.edge.problem import encode, openai_problem
 from services.gateway.edge.render import render_citation, render_place
 from services.gateway.edge.routing import CallerDependency, JsonResponse
-from services.gateway.edge.sse import EventStream, SendData
+from services.gateway.edge.sse import EVENTS, EventStream, SendData
 from services.gateway.identity import Caller
 from services.gateway.operations import Operations
 from services.gateway.pipeline.ports import Prompt
@@ -137,7 +137,7 @@ def add_chat_routes(router: APIRouter, operations: Operations, chat: ChatOperati
         responses={
             200: {
                 "model": ChatCompletionView,
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": EVENTS,
             }
         },
     )

@@ -18,7 +18,7 @@ from services.gateway.edge.openai.response_bodies import ResponseBody
 from services.gateway.edge.openai.views import ResponseView
 from services.gateway.edge.problem import openai_problem
 from services.gateway.edge.routing import CallerDependency, JsonResponse
-from services.gateway.edge.sse import EventStream, SendData, event
+from services.gateway.edge.sse import EVENTS, EventStream, SendData, event
 from services.gateway.identity import Caller
 from services.gateway.operations import Operations
 from services.gateway.passages import ScoredPassage
@@ -43,7 +43,7 @@ def add_response_routes(router: APIRouter, operations: Operations, chat: ChatOpe
         responses={
             200: {
                 "model": ResponseView,
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": EVENTS,
             }
         },
     )
