@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -25,6 +26,8 @@ def main() -> None:
     """Runs the benchmark and prints its rows."""
     options = _arguments().parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, _more_files())
+    # Whoever ends it early ends what it started, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     versions = _versions()
     if options.litellm_python:
         versions["litellm"] = _litellm_version(options.litellm_python)
