@@ -51,17 +51,27 @@ def catalogue() -> dict[str, Metric]:
         text = path.read_text("utf-8")
         if "prometheus_client" not in text:
             continue
-        for node in ast.walk(ast.parse(text)):
-            metric = _metric(node, path)
+        tree = ast.parse(text)
+        kinds = _KINDS | {
+            alias.asname: _KINDS[alias.name]
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if alias.asname and alias.name in _KINDS
+        }
+        for node in ast.walk(tree):
+            metric = _metric(node, path, kinds)
             if metric is not None:
                 found.setdefault(metric.name, metric)
     return found
 
 
-def _metric(node: ast.AST, path: Path) -> Metric | None:
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+def _metric(node: ast.AST, path: Path, kinds: dict[str, str]) -> Metric | None:
+    if not isinstance(node, ast.Call):
         return None
-    kind = _KINDS.get(node.func.id)
+    function = node.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    kind = kinds.get(name)
     if kind is None or not node.args or not isinstance(node.args[0], ast.Constant):
         return None
     name = node.args[0].value
