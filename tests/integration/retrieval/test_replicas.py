@@ -219,7 +219,7 @@ async def test_a_result_says_whether_it_is_the_truth_of_its_position(replicas):
 
 
 async def test_a_result_says_when_the_next_document_ends(replicas):
-    one, two = replicas
+    one, _ = replicas
     await upsert(one, document("a", ["stays"]))
     assert not (await search(one, "stays")).HasField("valid_until")
     ending = document("b", ["ends"])
