@@ -10,7 +10,7 @@ CairnError
 │   ├── RateLimitedError     429: wait `retry_after_seconds`
 │   └── ServerError          5xx
 │       ├── UnavailableError 503
-│       └── DeadlineError    504
+│       └── DeadlineError    408, 504
 ├── UnreachableError         no connection, or no answer in time
 └── StreamBrokenError        a stream ended before its last event
 """
@@ -106,6 +106,7 @@ _OF_STATUS: dict[int, type[ApiError]] = {
     401: UnauthenticatedError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    408: DeadlineError,
     409: ConflictError,
     413: BadRequestError,
     415: BadRequestError,

@@ -79,6 +79,8 @@ class Operations:
     ) -> None:
         self._pipeline = pipeline
         self.caches = pipeline
+        self.query_seconds = pipeline.seconds
+        """Deadline of a question or search that has none or a later one."""
         self._embedding = embedding
         self._retrieval = retrieval
         self._ingestion = ingestion

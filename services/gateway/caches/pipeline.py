@@ -338,6 +338,11 @@ class CachedPipeline:
             async with asyncio.timeout(seconds):
                 return await wanted
 
+    @property
+    def seconds(self) -> float:
+        """Deadline of a request that has none or a later one."""
+        return self._seconds
+
     def _budget_seconds(self) -> float:
         remaining = remaining_seconds()
         return self._seconds if remaining is None else min(self._seconds, max(0.0, remaining))

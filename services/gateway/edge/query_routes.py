@@ -10,6 +10,7 @@ from starlette.responses import Response
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound
 from services.gateway.edge.bodies import QueryBody, RecommendBody, SearchBody
 from services.gateway.edge.cache_headers import cache_headers
+from services.gateway.edge.own_deadline import own_deadline
 from services.gateway.edge.problem import problem
 from services.gateway.edge.render import (
     render_answer,
@@ -28,7 +29,6 @@ from services.gateway.edge.views import QueryView, RecommendView, SearchView
 from services.gateway.identity import Caller
 from services.gateway.operations import Operations
 from services.gateway.requests import Question
-from services.rpc.deadline import deadline_in
 from services.rpc.telemetry import current_trace_id
 
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -52,21 +52,21 @@ def query_routes(operations: Operations) -> APIRouter:
         question = body.question()
         if body.stream:
             return stream_answer(operations, caller, question, body.timeout_ms)
-        with deadline_in(_seconds(body.timeout_ms)):
+        with own_deadline(body.timeout_ms, operations.query_seconds):
             answer = await operations.query(caller, question)
             return JsonResponse(render_answer(answer), headers=cache_headers(answer))
 
     @router.post("/search", operation_id="search", responses={200: {"model": SearchView}})
     async def search(body: SearchBody, caller: CallerDependency) -> Response:
         """Finds passages, best first."""
-        with deadline_in(_seconds(body.timeout_ms)):
+        with own_deadline(body.timeout_ms, operations.query_seconds):
             result = await operations.search(caller, body.ask())
             return JsonResponse(render_search(result), headers=cache_headers(result))
 
     @router.post("/recommend", operation_id="recommend", responses={200: {"model": RecommendView}})
     async def recommend(body: RecommendBody, caller: CallerDependency) -> Response:
         """Finds documents like some and unlike others."""
-        with deadline_in(_seconds(body.timeout_ms)):
+        with own_deadline(body.timeout_ms, operations.query_seconds):
             result = await operations.recommend(caller, body.ask())
         return JsonResponse(render_recommendations(result), headers=cache_headers(result))
 
@@ -82,7 +82,7 @@ def stream_answer(
         async def emit(found: AnswerEvent) -> None:
             await write(_event(found))
 
-        with deadline_in(_seconds(timeout_ms)):
+        with own_deadline(timeout_ms, operations.query_seconds):
             answer = await operations.query(caller, question, emit)
         await write(_event(answer))
 
@@ -97,7 +97,3 @@ def _event(found: AnswerEvent) -> bytes:
             return event("delta", {"text": text})
         case Answer():
             return event("response", render_answer(found))
-
-
-def _seconds(timeout_ms: int | None) -> float | None:
-    return None if timeout_ms is None else timeout_ms / 1e3

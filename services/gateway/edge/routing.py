@@ -23,7 +23,7 @@ _ERRORS = {
     403: "The key's role does not allow it.",
     404: "No such route, collection, document or key.",
     405: "Not this method.",
-    408: "The request came too slowly.",
+    408: "The request came too slowly, or gave too little time.",
     409: "The state does not allow it.",
     413: "The body is too large.",
     415: "Not a content type that the route takes.",
@@ -31,7 +31,7 @@ _ERRORS = {
     500: "A fault of ours.",
     501: "Not built into this deployment.",
     503: "Something that is needed does not answer.",
-    504: "The deadline passed.",
+    504: "Our own deadline passed.",
     507: "No space is left to store the write.",
 }
 

@@ -117,8 +117,6 @@ def send_hostile(
             nonlocal sent
             sent += 1
             response = case.call(base_url=url, headers={"Authorization": f"Bearer {key}"})
-            if response.status_code == 504 and "timeout_ms" in str(case.body):
-                return  # the caller's own deadline, described, and the right answer to it
             try:
                 case.validate_response(response, checks=CHECKS)
             except AssertionError as error:

@@ -202,6 +202,20 @@ async def test_without_retrieval_there_is_no_answer(gw: RunningGateway) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_deadline_that_the_caller_chose_is_no_fault_of_the_server(
+    gw: RunningGateway,
+) -> None:
+    gw.down.retrieval.search.delay_seconds = 30
+    async with gw.client() as client:
+        own = await client.post("/v1/query", json=QUESTION | {"timeout_ms": 300})
+        stream = await client.post("/v1/query", json=QUESTION | {"timeout_ms": 300, "stream": True})
+        search = await client.post("/v1/search", json=QUESTION | {"timeout_ms": 300})
+    for response in (own, stream, search):
+        assert response.status_code == 408
+        assert response.json()["reason"] == "DEADLINE_EXCEEDED"
+        assert "300 ms" in response.json()["detail"]
+
+
 async def test_deadline_of_the_header_holds(gw: RunningGateway) -> None:
     gw.down.retrieval.search.delay_seconds = 30
     async with gw.client() as client:
