@@ -210,7 +210,6 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
             operations, openai.chat, identity, door, settings.query_timeout_seconds
         )
         rpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
-        # Before any task group: a start-up error must not be wrapped in an exception group.
         http_port = server.http.bind()
         await server.start()
         set_heap_aside()

@@ -45,18 +45,34 @@ async def _run(main: Coroutine[Any, Any, None]) -> int:
     try:
         await task
     except StartupError as error:
-        print(f"cannot start: {error}", file=sys.stderr)  # noqa: T201 - for whoever starts it
-        return EXIT_FAILED
+        return _cannot_start(error)
     except asyncio.CancelledError:
         if not signalled:
             raise
         get_logger().info("stopped before it was ready", signal=signalled[0].name)
     except Exception as error:
+        # Whoever runs tasks beside its start raises a group, whatever is in it.
+        if isinstance(error, ExceptionGroup) and (reason := _startup_error(error)) is not None:
+            return _cannot_start(reason)
         if not structlog.is_configured():
             raise
         get_logger().critical("the service failed", **exception_fields(error))
         return EXIT_FAILED
     return EXIT_OK
+
+
+def _cannot_start(error: StartupError) -> int:
+    print(f"cannot start: {error}", file=sys.stderr)  # noqa: T201 - for whoever starts it
+    return EXIT_FAILED
+
+
+def _startup_error(group: BaseExceptionGroup[BaseException]) -> StartupError | None:
+    for error in group.exceptions:
+        if isinstance(error, StartupError):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (found := _startup_error(error)):
+            return found
+    return None
 
 
 def _loop_factory() -> Any:

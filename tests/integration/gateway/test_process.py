@@ -79,7 +79,11 @@ async def test_drain_finishes_what_runs_and_says_so_first(tmp_path: Path) -> Non
             while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.05)
             assert psutil.Process(gateway.process.pid).memory_info().rss < MAX_RSS_BYTES
-            bodies = [{"query": "granite", "stream": stream} for stream in (True, False)]
+            # Two questions: equal ones would be answered as one.
+            bodies = [
+                {"query": "granite", "stream": True},
+                {"query": "hard granite", "stream": False},
+            ]
             calls = [asyncio.create_task(client.post("/v1/query", json=body)) for body in bodies]
             while len(down.generation.generate.calls) < 2:
                 await asyncio.sleep(0.01)

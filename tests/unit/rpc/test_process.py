@@ -41,6 +41,17 @@ def test_service_that_cannot_start_says_why(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == "cannot start: the index belongs to another version\n"
 
 
+def test_a_start_that_fails_beside_tasks_says_why_as_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def main() -> None:
+        async with asyncio.TaskGroup(), asyncio.TaskGroup():
+            raise StartupError("the port is taken")
+
+    assert run_service(main()) == 1
+    assert capsys.readouterr().err == "cannot start: the port is taken\n"
+
+
 def test_service_that_fails_logs_where_and_not_what(log: io.StringIO) -> None:
     async def main() -> None:
         raise ValueError("a secret")
