@@ -93,6 +93,7 @@ def queues(pages: Sequence[MetricsPage]) -> dict[str, float]:
         "documents_running": greatest("cairn_ingestion_running_jobs"),
         "documents_dead_letter": greatest("cairn_ingestion_dead_letter_jobs"),
         "oldest_document_age_seconds": greatest("cairn_ingestion_oldest_job_age_seconds"),
+        "mean_freshness_seconds": _mean("cairn_ingestion_freshness_seconds", pages),
         "embedding_tokens_queued": sum(
             page.total("cairn_embedding_queue_tokens") for page in pages
         ),
@@ -125,6 +126,12 @@ def _show(report: dict[str, Any]) -> None:
     out.print(waiting(report["queues"]))
 
 
+def _mean(histogram: str, pages: Sequence[MetricsPage]) -> float:
+    """Returns the mean of what a histogram has seen since the processes began; 0 for nothing."""
+    count = sum(page.total(f"{histogram}_count") for page in pages)
+    return sum(page.total(f"{histogram}_sum") for page in pages) / count if count else 0.0
+
+
 def waiting(figures: dict[str, float]) -> str:
     """Returns a sentence about what waits."""
     said = (
@@ -135,6 +142,8 @@ def waiting(figures: dict[str, float]) -> str:
         said += f" (the oldest for {age:.0f} s)"
     if failed := figures["documents_dead_letter"]:
         said += f", [red]{failed:.0f} failed for good[/]"
+    if lag := figures["mean_freshness_seconds"]:
+        said += f"; documents were searchable after {lag:.1f} s on average"
     return said + f"; {figures['embedding_tokens_queued']:.0f} tokens wait for embedding."
 
 

@@ -97,7 +97,11 @@ def test_what_waits_is_told():
     pages = [
         parse_metrics("cairn_ingestion_queued_jobs 7\ncairn_ingestion_oldest_job_age_seconds 9\n"),
         parse_metrics("cairn_ingestion_queued_jobs 6\ncairn_ingestion_dead_letter_jobs 1\n"),
-        parse_metrics('cairn_embedding_queue_tokens{lane="bulk"} 5\n'),
+        parse_metrics(
+            'cairn_embedding_queue_tokens{lane="bulk"} 5\n'
+            "cairn_ingestion_freshness_seconds_sum 12\n"
+            "cairn_ingestion_freshness_seconds_count 8\n"
+        ),
         parse_metrics('cairn_embedding_queue_tokens{lane="bulk"} 4\n'),
     ]
     told = waiting(queues(pages))
@@ -105,3 +109,4 @@ def test_what_waits_is_told():
     assert "oldest for 9 s" in told
     assert "1 failed for good" in told
     assert "9 tokens wait" in told
+    assert "searchable after 1.5 s" in told
