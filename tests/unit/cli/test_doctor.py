@@ -70,9 +70,12 @@ def test_a_folder_that_others_may_read(tmp_path: Path):
 
 
 def test_the_environment_of_a_process():
-    command = [sys.executable, "-c", "input()"]
+    command = [sys.executable, "-c", "print(flush=True); input()"]
     own = os.environ | {"CAIRN_RETRIEVAL_PORT": "0"}
-    with subprocess.Popen(command, env=own, stdin=subprocess.PIPE) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=own, **pipes) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it has begun: before that the kernel has no environment yet
         try:
             found = environment_of(process.pid)
         finally:
