@@ -88,6 +88,8 @@ def go(page: Page, name: str) -> Locator:
     if page.viewport_size == PHONE:
         page.get_by_role("button", name="All pages").click()
     link.click()
+    if page.viewport_size == PHONE:
+        expect(page.locator(".side")).to_be_hidden()  # it slides away
     shown = page.locator(f"#page-{name}")
     expect(shown).to_be_visible()
     return shown

@@ -52,8 +52,9 @@ export class Choice {
   /** @param {string} label @param {Array<[string, string]>} options value and label */
   constructor(label, options, value, onchange = () => {}) {
     const name = freshId("choice");
-    this.#inputs = options.map(([each]) =>
-      make("input", { type: "radio", name, value: each, checked: each === value, onchange: () => onchange(this.value) }),
+    // Named twice: while a drawer slides away with it, its text is hidden before the input is.
+    this.#inputs = options.map(([each, text]) =>
+      make("input", { type: "radio", name, value: each, checked: each === value, "aria-label": text, onchange: () => onchange(this.value) }),
     );
     this.element = make(
       "div",
