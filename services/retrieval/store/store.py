@@ -147,10 +147,16 @@ class Store:
         """Returns the collection as it is in the database now."""
 
         def read(connection: Connection) -> _Known:
-            return _Known(catalog.resolve(connection, tenant, name), catalog.version(connection))
+            # First the version: what is read after it may be newer than it says, never older.
+            version = catalog.version(connection)
+            return _Known(catalog.resolve(connection, tenant, name), version)
 
         known = await self.reader.run(read)
-        self.see_catalog(known.version)
+        for _ in range(_ATTEMPTS):
+            self.see_catalog(known.version)
+            if known.version == self.catalog_version:
+                break
+            known = await self.reader.run(read)  # something newer was seen meanwhile
         self._known[tenant, name] = known
         return known.collection
 
@@ -163,6 +169,8 @@ class Store:
         """
         for _ in range(_ATTEMPTS):
             collection = await self.resolve(tenant, name)
+            # Of this entry: what others see while the question is on its way is newer than it.
+            version = self.catalog_version
             read = partial(self.positions.read, collection.id)
             if self.positions.is_instant:
                 found = read()
@@ -172,7 +180,7 @@ class Store:
                 break
             if found.seq == GONE:
                 self.forget_catalog()
-            elif found.catalog_version > self.catalog_version:
+            elif found.catalog_version > version:
                 self.see_catalog(found.catalog_version)
             else:
                 return replace(collection, seq=found.seq)
