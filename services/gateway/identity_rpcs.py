@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from cairn.gateway.v1 import identity_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.audit.desk import AuditAsk
 from services.gateway.edge.identity_views import render_caller
+from services.gateway.entered_rpcs import EnteredRpcs
 from services.gateway.identity import Operation
 from services.gateway.identity.directory import RoleGrant
 from services.gateway.key_desk import OVERLAP_SECONDS, NewKey
@@ -22,19 +21,15 @@ if TYPE_CHECKING:
     import grpc
 
     from services.gateway.audit.chain import AuditEntry
-    from services.gateway.identity import Caller
     from services.gateway.identity.directory import Group, Tenant, TenantRole, User
     from services.gateway.identity.opening import Identity
     from services.gateway.keys import ApiKey
 
 
-class IdentityRpcs(rpc.GatewayServiceServicer):
+class IdentityRpcs(EnteredRpcs):
     """Serves these methods; the class that inherits them lets callers in."""
 
     _identity: Identity
-
-    def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
-        raise NotImplementedError
 
     async def GetCaller(  # noqa: N802 - the contract's name
         self, request: pb.GetCallerRequest, context: grpc.aio.ServicerContext

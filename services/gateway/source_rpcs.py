@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
-from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from cairn.gateway.v1 import sources_pb2 as pb
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
 from cairn.types.v1 import vector_pb2
@@ -17,26 +15,23 @@ from services.gateway.clients.source_answers import (
     status_to_proto,
 )
 from services.gateway.clients.source_messages import enrichment_from_proto, enrichment_to_proto
+from services.gateway.entered_rpcs import EnteredRpcs
 from services.rpc.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import grpc
 
     from services.gateway.chat_operations import ChatOperations
-    from services.gateway.identity import Caller
     from services.gateway.operations import Operations
 
 _FLOAT_BYTES = 4
 
 
-class SourceRpcs(rpc.GatewayServiceServicer):
+class SourceRpcs(EnteredRpcs):
     """Serves these methods; the class that inherits them lets callers in."""
 
     _operations: Operations
     _chat: ChatOperations
-
-    def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
-        raise NotImplementedError
 
     async def PutSource(  # noqa: N802 - the contract's name
         self, request: pb.PutSourceRequest, context: grpc.aio.ServicerContext

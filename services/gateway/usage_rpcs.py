@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
-from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from cairn.gateway.v1 import limits_pb2 as limits_pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.clients.passages_proto import usage_to_proto
 from services.gateway.edge.usage_views import render_alert
+from services.gateway.entered_rpcs import EnteredRpcs
 from services.gateway.limits.desk import rule_of, shown
 from services.gateway.limits.rules import Resource
 from services.gateway.usage import PICOS
@@ -21,7 +20,6 @@ from services.rpc.errors import InvalidArgumentError
 if TYPE_CHECKING:
     import grpc
 
-    from services.gateway.identity import Caller
     from services.gateway.ledger.events import UsageEvent
     from services.gateway.ledger.sums import UsageSum
     from services.gateway.limits.desk import LimitState
@@ -30,13 +28,10 @@ if TYPE_CHECKING:
     from services.gateway.usage import CostParts
 
 
-class UsageRpcs(rpc.GatewayServiceServicer):
+class UsageRpcs(EnteredRpcs):
     """Serves these methods; the class that inherits them lets callers in."""
 
     _operations: Operations
-
-    def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
-        raise NotImplementedError
 
     async def GetUsage(  # noqa: N802 - the contract's name
         self, request: pb.GetUsageRequest, context: grpc.aio.ServicerContext

@@ -188,6 +188,8 @@ class Searcher:
         answers: list[Answer] | None = None
         for attempt in range(_ATTEMPTS):
             collection = await self._store.resolve(reach.tenant, name)
+            # Of this look-up: what others see while the search runs is newer than it.
+            version = self._store.catalog_version
             check(collection)
             was_cold = self._keeper.loaded(collection.id) is None
             began = time.perf_counter()
@@ -199,13 +201,13 @@ class Searcher:
             is_last = attempt + 1 == _ATTEMPTS
             with span("retrieval.rank"):
                 if is_single and self._is_quick(view, options):
-                    ranked = self._ranked(view, run, is_last=is_last)
+                    ranked = self._ranked(view, run, version, is_last=is_last)
                     answers = None if ranked is None else self._known(ranked, options)
                     if ranked is not None and answers is None:
                         answers = await self._in_thread(partial(self._complete, ranked, options))
                 else:
                     answers = await self._in_thread(
-                        partial(self._answer, view, run, options, is_last=is_last)
+                        partial(self._answer, view, run, options, version, is_last=is_last)
                     )
             if answers is not None and loading_ms:
                 answers = [_as_cold(each, loading_ms) for each in answers]
@@ -254,17 +256,19 @@ class Searcher:
         view: View,
         run: Callable[[Published], tuple[list[Ranking], Allowed]],
         options: SearchOptions,
+        version: int,
         *,
         is_last: bool,
     ) -> list[Answer] | None:
         """Answers in this thread; None when the name may stand for another collection."""
-        ranked = self._ranked(view, run, is_last=is_last)
+        ranked = self._ranked(view, run, version, is_last=is_last)
         return None if ranked is None else self._complete(ranked, options)
 
     def _ranked(
         self,
         view: View,
         run: Callable[[Published], tuple[list[Ranking], Allowed]],
+        version: int,
         *,
         is_last: bool,
     ) -> _Ranked | None:
@@ -278,7 +282,7 @@ class Searcher:
         if newest is not None:
             if newest.seq == GONE:
                 return None
-            if newest.catalog_version > self._store.catalog_version:
+            if newest.catalog_version > version:
                 self._store.see_catalog(newest.catalog_version)
                 if not is_last:
                     return None

@@ -172,7 +172,13 @@ async def test_leaving_cancels_every_hop(traced: Traced) -> None:
 
 async def test_stages_within_the_services_are_below_their_calls(traced: Traced) -> None:
     trace_id, _ = await traced.post("/v1/query", QUESTION | {"query": "Where does granite cool?"})
-    spans = await traced.spans(trace_id, ("gateway", "SERVER", "POST /v1/query"))
+    spans = await traced.spans(
+        trace_id,
+        ("gateway", "SERVER", "POST /v1/query"),
+        ("embedding", "SERVER", EMBED),
+        ("retrieval", "SERVER", SEARCH),
+        ("generation", "SERVER", GENERATE),
+    )
     root = _one(spans, "gateway", "SERVER", "POST /v1/query")
     for stage in ("auth", "limits"):
         assert _one(spans, "gateway", "INTERNAL", stage).parent_id == root.span_id

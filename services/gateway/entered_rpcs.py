@@ -1,0 +1,23 @@
+"""What parts of the servicer that serve some of its methods have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    import grpc
+
+    from services.gateway.identity import Caller
+
+
+class EnteredRpcs(rpc.GatewayServiceServicer, ABC):
+    """Some methods of the contract; the class that inherits them lets callers in."""
+
+    @abstractmethod
+    def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
+        """Runs the block for the caller, within its limits and deadline."""
