@@ -281,8 +281,10 @@ async def test_views_close_merge_rebuild_and_save_by_themselves_while_they_serve
         await written(library)
 
         def is_merged() -> bool:
+            # One graph, or two where the first was built before the last rows came: a large one
+            # is not built again for a few rows.
             kinds = [part.segment.spec.kind for part in view.published.snapshot.segments]
-            return kinds == [IndexKind.HNSW_SQ8]
+            return set(kinds) == {IndexKind.HNSW_SQ8} and len(kinds) <= 2
 
         await until(is_merged)
         assert everything(view) == await fresh(store, collection, tmp_path / "other")
