@@ -16,7 +16,8 @@ from services.ingestion.parsers.recognise import recognise
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from services.ingestion.validation import check_content
 from services.rpc.errors import ServiceError
-from tests.kit.expected_files import EXPECTED, Ready, Refused
+from tests.kit.expected_files import EXPECTED
+from tests.kit.file_outcomes import Ready, Refused
 
 FILES = Path(__file__).parents[4] / "shared" / "data" / "files"
 MEBIBYTE = 1 << 20
