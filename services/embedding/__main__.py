@@ -33,6 +33,7 @@ from services.embedding.settings import EmbeddingSettings
 from services.embedding.splitting import Splitter
 from services.embedding.warm_up import warm_up
 from services.rpc.errors import ServiceError, StartupError, UnavailableError
+from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
@@ -96,6 +97,7 @@ async def _run(
     get_logger().info("started", port=port, metrics_port=metrics_port)
     try:
         await _load(settings, models)
+        set_heap_aside()
         server.set_ready(True)
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(_stop_when_broken(broken, server))

@@ -22,6 +22,7 @@ from services.generation.servicer import GenerationServicer
 from services.generation.settings import GenerationSettings
 from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
+from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
@@ -61,6 +62,7 @@ async def serve(settings: GenerationSettings) -> None:
             get_logger().info("metrics", metrics_port=metrics_port)
             for engine in chain.engines:
                 await engine.start()
+            set_heap_aside()
             server.set_ready(True)
             get_logger().info("ready", engine=settings.engines)
             await _until_signal_or_death(server, chain)

@@ -32,6 +32,7 @@ from services.ingestion.wakeup import Wakeup
 from services.rpc.admission import Admission
 from services.rpc.channel import open_channel
 from services.rpc.errors import ServiceError, StartupError
+from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
@@ -110,6 +111,7 @@ async def serve(settings: IngestionSettings) -> None:
             await stack.enter_async_context(parts.schedule(intake, deletions, _owner()))
         upkeep = asyncio.create_task(keep_up(store, deletions, settings.history_seconds))
         stack.callback(upkeep.cancel)
+        set_heap_aside()
         server.set_ready(True)
         get_logger().info("ready", port=server.port, state=settings.role)
         await server.wait_for_signal_then_drain()

@@ -29,6 +29,7 @@ from services.retrieval.view.keeper import Keeper, KeeperSettings
 from services.retrieval.view.view import Shape
 from services.rpc.admission import Admission
 from services.rpc.errors import FailedPreconditionError, StartupError, UnavailableError
+from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
@@ -88,6 +89,7 @@ async def serve(settings: RetrievalSettings) -> None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(settings.preload_seconds):
                         await backend.preload()
+                set_heap_aside()
                 server.set_ready(True)
                 get_logger().info("ready")
                 await server.wait_for_signal_then_drain()
