@@ -71,32 +71,36 @@ class EmbedOptions(_message.Message):
     def __init__(self, model: _Optional[str] = ..., kind: _Optional[_Union[InputKind, str]] = ..., lane: _Optional[_Union[Lane, str]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., dimensions: _Optional[int] = ..., skip_normalization: bool = ..., element_type: _Optional[_Union[_vector_pb2.ElementType, str]] = ...) -> None: ...
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("scope", "options", "texts", "token_ids")
+    __slots__ = ("scope", "options", "texts", "token_ids", "include_token_codes")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_IDS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     options: EmbedOptions
     texts: _containers.RepeatedScalarFieldContainer[str]
     token_ids: _containers.RepeatedCompositeFieldContainer[TokenIds]
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., options: _Optional[_Union[EmbedOptions, _Mapping]] = ..., texts: _Optional[_Iterable[str]] = ..., token_ids: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ...) -> None: ...
+    include_token_codes: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., options: _Optional[_Union[EmbedOptions, _Mapping]] = ..., texts: _Optional[_Iterable[str]] = ..., token_ids: _Optional[_Iterable[_Union[TokenIds, _Mapping]]] = ..., include_token_codes: bool = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("vectors", "reports", "model", "model_revision", "usage", "timings")
+    __slots__ = ("vectors", "reports", "model", "model_revision", "usage", "timings", "token_codes")
     VECTORS_FIELD_NUMBER: _ClassVar[int]
     REPORTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MODEL_REVISION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     vectors: _vector_pb2.VectorBatch
     reports: _containers.RepeatedCompositeFieldContainer[TextReport]
     model: str
     model_revision: str
     usage: _usage_pb2.Usage
     timings: EmbedTimings
-    def __init__(self, vectors: _Optional[_Union[_vector_pb2.VectorBatch, _Mapping]] = ..., reports: _Optional[_Iterable[_Union[TextReport, _Mapping]]] = ..., model: _Optional[str] = ..., model_revision: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[EmbedTimings, _Mapping]] = ...) -> None: ...
+    token_codes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, vectors: _Optional[_Union[_vector_pb2.VectorBatch, _Mapping]] = ..., reports: _Optional[_Iterable[_Union[TextReport, _Mapping]]] = ..., model: _Optional[str] = ..., model_revision: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[EmbedTimings, _Mapping]] = ..., token_codes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class TextReport(_message.Message):
     __slots__ = ("token_count", "is_truncated", "is_cached", "error")
@@ -179,7 +183,7 @@ class TokenVectors(_message.Message):
     def __init__(self, vectors: _Optional[_Union[_vector_pb2.VectorBatch, _Mapping]] = ..., starts: _Optional[_Iterable[int]] = ..., ends: _Optional[_Iterable[int]] = ..., is_truncated: bool = ...) -> None: ...
 
 class RerankRequest(_message.Message):
-    __slots__ = ("scope", "model", "method", "query", "passages", "lane", "query_word_weights")
+    __slots__ = ("scope", "model", "method", "query", "passages", "lane", "query_word_weights", "passage_token_codes")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -187,6 +191,7 @@ class RerankRequest(_message.Message):
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
     QUERY_WORD_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    PASSAGE_TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     model: str
     method: RerankMethod
@@ -194,21 +199,26 @@ class RerankRequest(_message.Message):
     passages: _containers.RepeatedScalarFieldContainer[str]
     lane: Lane
     query_word_weights: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., query: _Optional[str] = ..., passages: _Optional[_Iterable[str]] = ..., lane: _Optional[_Union[Lane, str]] = ..., query_word_weights: _Optional[_Iterable[float]] = ...) -> None: ...
+    passage_token_codes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., query: _Optional[str] = ..., passages: _Optional[_Iterable[str]] = ..., lane: _Optional[_Union[Lane, str]] = ..., query_word_weights: _Optional[_Iterable[float]] = ..., passage_token_codes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class RerankResponse(_message.Message):
-    __slots__ = ("scores", "model", "method", "usage", "timings")
+    __slots__ = ("scores", "model", "method", "usage", "timings", "encoded_passages", "unusable_codes")
     SCORES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    ENCODED_PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    UNUSABLE_CODES_FIELD_NUMBER: _ClassVar[int]
     scores: _containers.RepeatedScalarFieldContainer[float]
     model: str
     method: RerankMethod
     usage: _usage_pb2.Usage
     timings: EmbedTimings
-    def __init__(self, scores: _Optional[_Iterable[float]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[EmbedTimings, _Mapping]] = ...) -> None: ...
+    encoded_passages: int
+    unusable_codes: int
+    def __init__(self, scores: _Optional[_Iterable[float]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., timings: _Optional[_Union[EmbedTimings, _Mapping]] = ..., encoded_passages: _Optional[int] = ..., unusable_codes: _Optional[int] = ...) -> None: ...
 
 class CountTokensRequest(_message.Message):
     __slots__ = ("scope", "model", "texts")
@@ -243,7 +253,7 @@ class ListModelsResponse(_message.Message):
     def __init__(self, models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., limits: _Optional[_Union[EmbeddingLimits, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "revision", "dimensions", "max_tokens", "supports_dimensions", "engine", "device", "precision", "is_default", "is_cross_encoder")
+    __slots__ = ("name", "revision", "dimensions", "max_tokens", "supports_dimensions", "engine", "device", "precision", "is_default", "is_cross_encoder", "supports_token_codes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -254,6 +264,7 @@ class Model(_message.Message):
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     IS_DEFAULT_FIELD_NUMBER: _ClassVar[int]
     IS_CROSS_ENCODER_FIELD_NUMBER: _ClassVar[int]
+    SUPPORTS_TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
     name: str
     revision: str
     dimensions: int
@@ -264,7 +275,8 @@ class Model(_message.Message):
     precision: str
     is_default: bool
     is_cross_encoder: bool
-    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., dimensions: _Optional[int] = ..., max_tokens: _Optional[int] = ..., supports_dimensions: bool = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., is_default: bool = ..., is_cross_encoder: bool = ...) -> None: ...
+    supports_token_codes: bool
+    def __init__(self, name: _Optional[str] = ..., revision: _Optional[str] = ..., dimensions: _Optional[int] = ..., max_tokens: _Optional[int] = ..., supports_dimensions: bool = ..., engine: _Optional[str] = ..., device: _Optional[str] = ..., precision: _Optional[str] = ..., is_default: bool = ..., is_cross_encoder: bool = ..., supports_token_codes: bool = ...) -> None: ...
 
 class EmbeddingLimits(_message.Message):
     __slots__ = ("max_texts", "max_text_characters", "max_queued_tokens")
