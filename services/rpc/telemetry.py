@@ -7,6 +7,7 @@ was started last.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
@@ -252,7 +253,8 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
     """Runs a block in a span, a child of the current one.
 
     In a process that records nothing it costs next to nothing. An exception gives the span the
-    status ERROR and an `error.type`, except where it tells the caller of a mistake of the caller's.
+    status ERROR and an `error.type`, except where it tells the caller of a mistake of the caller's;
+    a block that is cancelled has the `error.type` only.
     The block gets the span; `set_attribute` takes counts and names, never texts.
 
     Args:
@@ -332,6 +334,10 @@ class _Unended(NonRecordingSpan):
 def mark_failed(failed: Span, error: BaseException) -> None:
     """Sets status and `error.type` of a span that ends by `error`; never its text."""
     if isinstance(error, GeneratorExit):
+        return
+    if isinstance(error, asyncio.CancelledError):
+        # Somebody no longer wants it: no fault of the stage's. Who cut it off says why.
+        failed.set_attribute(ERROR_TYPE, Code.CANCELLED.name)
         return
     if isinstance(error, ServiceError):
         failed.set_attribute(ERROR_REASON, error.reason.value)

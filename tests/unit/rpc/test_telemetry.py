@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -57,12 +58,14 @@ def test_stage_is_a_child_and_names_the_trace(
         (ZeroDivisionError("a secret"), StatusCode.ERROR, "ZeroDivisionError"),
         (UnavailableError(Reason.NOT_READY, "a secret"), StatusCode.ERROR, "UNAVAILABLE"),
         (NotFoundError(Reason.MODEL_NOT_FOUND, "a secret"), StatusCode.UNSET, None),
+        # Nobody wants it any more: no success, and no fault.
+        (asyncio.CancelledError("a secret"), StatusCode.UNSET, "CANCELLED"),
     ],
 )
 def test_exception_marks_the_span_without_its_text(
     telemetry: Telemetry,
     exporter: InMemorySpanExporter,
-    error: Exception,
+    error: BaseException,
     status: StatusCode,
     error_type: str | None,
 ) -> None:
