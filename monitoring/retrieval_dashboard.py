@@ -129,6 +129,11 @@ RETRIEVAL = Dashboard(
                     ("sum by (lane) (cairn_embedding_queue_tokens)", "{{lane}}"),
                 ),
                 lines(
+                    "Age of the oldest waiting text",
+                    "s",
+                    ("max by (lane) (cairn_embedding_queue_age_seconds)", "{{lane}}"),
+                ),
+                lines(
                     "Batch fill",
                     "percentunit",
                     (

@@ -173,6 +173,13 @@ class BatchQueue(Generic[P]):
         """Tokens of one tenant that wait in a lane."""
         return self._shares[lane].waiting.get(tenant, 0)
 
+    def oldest(self, lane: Lane) -> float | None:
+        """When the item came that waits longest in a lane; None: none waits."""
+        return min(
+            (line.oldest().enqueued_at for (of, _), line in self._lines.items() if of is lane),
+            default=None,
+        )
+
     def put(self, item: Item[P]) -> None:
         """Adds an item as the youngest of its lane."""
         if not self._has_lanes:
@@ -241,11 +248,8 @@ class BatchQueue(Generic[P]):
             return Lane.INTERACTIVE if has_interactive else None
         if not has_interactive:
             return Lane.BULK
-        oldest = min(
-            line.oldest().enqueued_at
-            for (lane, _), line in self._lines.items()
-            if lane is Lane.BULK
-        )
+        oldest = self.oldest(Lane.BULK)
+        assert oldest is not None  # some of it waits
         is_turn_of_bulk = now - oldest > self._ageing_seconds and not self._was_turn_of_bulk
         return Lane.BULK if is_turn_of_bulk else Lane.INTERACTIVE
 

@@ -7,6 +7,7 @@ decided by a batcher.
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,13 @@ from typing import Protocol
 
 from services.embedding.batch_queue import BatchQueue, Item
 from services.embedding.encoder import AnyEncoder, Output, TokenArray, VectorArray
-from services.embedding.metrics import COALESCED, DROPPED, FAILED, QUEUE_TOKENS
+from services.embedding.metrics import (
+    COALESCED,
+    DROPPED,
+    FAILED,
+    QUEUE_AGE_SECONDS,
+    QUEUE_TOKENS,
+)
 from services.embedding.options import Caller, Lane
 from services.rpc.errors import (
     DeadlineExceededError,
@@ -178,6 +185,15 @@ class Intake:
         )
         self._in_flight: dict[tuple[int, Output, bytes], Item[Text]] = {}
         self._tokens_per_second = _FIRST_RATE
+        for lane in Lane:
+            age = QUEUE_AGE_SECONDS.labels(lane.name.lower())
+            age.set_function(functools.partial(self.oldest_seconds, lane))
+
+    def oldest_seconds(self, lane: Lane) -> float:
+        """How long the text has waited that waits longest in a lane. From any thread."""
+        with self.lock:
+            came = self._queue.oldest(lane)
+            return 0.0 if came is None else self._clock() - came
 
     async def run(
         self,

@@ -7,6 +7,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from services.rpc.metrics import STAGE_SECONDS
 
 QUEUE_TOKENS = Gauge("cairn_embedding_queue_tokens", "Tokens that wait for the model.", ["lane"])
+QUEUE_AGE_SECONDS = Gauge(
+    "cairn_embedding_queue_age_seconds",
+    "How long the text has waited for the model that waits longest.",
+    ["lane"],
+)
 BATCH_FILL = Histogram(
     "cairn_embedding_batch_fill_ratio",
     "Tokens of a batch over its budget.",

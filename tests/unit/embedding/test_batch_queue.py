@@ -96,6 +96,16 @@ def test_promotion_moves_a_waiting_item_and_its_tokens():
     assert q.tokens(Lane.INTERACTIVE) == 0
 
 
+def test_the_oldest_of_a_lane_is_told_until_it_leaves():
+    q = queue(budget=1)
+    assert q.oldest(Lane.BULK) is None
+    for name, at, group in (("a", 3.0, "m"), ("b", 5.0, "n"), ("c", 7.0, "m")):
+        q.put(item(name, at=at, group=group))
+    assert (q.oldest(Lane.BULK), q.oldest(Lane.INTERACTIVE)) == (3.0, None)
+    q.take(8.0)
+    assert q.oldest(Lane.BULK) == 5.0
+
+
 def test_tenants_take_turns_whatever_they_have_waiting():
     q = queue(budget=1)
     for number in range(50):

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from services.embedding.batcher import Batcher
 from services.embedding.encoder import Output
@@ -85,6 +86,22 @@ async def test_results_come_in_order_and_large_requests_are_split():
         (alone,) = encoder.encode([text.ids], Output.POOLED)
         np.testing.assert_allclose(outcome.result, alone)
     assert len({outcome.ran_in.number for outcome in outcomes}) > 5
+
+
+async def test_metrics_tell_how_long_the_oldest_text_has_waited():
+    now = [100.0]
+    encoder = SteppedEncoder()
+    ages = {"lane": "bulk"}
+    async with running(encoder, budget_tokens=2, clock=lambda: now[0]) as batcher:
+        tasks = [submit(batcher, encoder, works(1))]
+        await until_started(encoder)
+        tasks.append(submit(batcher, encoder, works(2)))
+        await asyncio.sleep(0)
+        now[0] = 107.0
+        assert REGISTRY.get_sample_value("cairn_embedding_queue_age_seconds", ages) == 7.0
+        encoder.let_go.release(2)
+        await asyncio.gather(*tasks)
+        assert REGISTRY.get_sample_value("cairn_embedding_queue_age_seconds", ages) == 0.0
 
 
 async def test_no_texts_need_no_pass():
