@@ -25,7 +25,7 @@ class _Nothing:
     def inc(self, *_args: Any) -> None:
         pass
 
-    dec = set = observe = inc
+    dec = set = observe = set_function = inc
 
 
 def _take_out() -> None:
