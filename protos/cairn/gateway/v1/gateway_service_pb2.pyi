@@ -2,6 +2,7 @@ import datetime
 
 from cairn.gateway.v1 import identity_pb2 as _identity_pb2
 from cairn.gateway.v1 import limits_pb2 as _limits_pb2
+from cairn.gateway.v1 import quality_pb2 as _quality_pb2
 from cairn.gateway.v1 import sources_pb2 as _sources_pb2
 from cairn.types.v1 import metadata_pb2 as _metadata_pb2
 from cairn.types.v1 import passage_pb2 as _passage_pb2
@@ -138,7 +139,7 @@ class StageExplanation(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., dropped: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason", "cached_age_seconds", "cached_similarity")
+    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason", "cached_age_seconds", "cached_similarity", "support")
     class TimingsMsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -163,6 +164,7 @@ class QueryResponse(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CACHED_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_FIELD_NUMBER: _ClassVar[int]
     answer: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
@@ -180,7 +182,8 @@ class QueryResponse(_message.Message):
     finish_reason: str
     cached_age_seconds: float
     cached_similarity: float
-    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., cached_similarity: _Optional[float] = ...) -> None: ...
+    support: float
+    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., cached_similarity: _Optional[float] = ..., support: _Optional[float] = ...) -> None: ...
 
 class Cost(_message.Message):
     __slots__ = ("amount", "currency")
@@ -268,30 +271,51 @@ class SearchResponse(_message.Message):
     def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., trace_id: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., cached: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("collection", "positive_ids", "negative_ids", "filter", "top_k")
+    __slots__ = ("collection", "positive_ids", "negative_ids", "filter", "top_k", "liked_ids", "disliked_ids", "history_weight", "diversity", "candidates")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_IDS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    LIKED_IDS_FIELD_NUMBER: _ClassVar[int]
+    DISLIKED_IDS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     collection: str
     positive_ids: _containers.RepeatedScalarFieldContainer[str]
     negative_ids: _containers.RepeatedScalarFieldContainer[str]
     filter: str
     top_k: int
-    def __init__(self, collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
+    liked_ids: _containers.RepeatedScalarFieldContainer[str]
+    disliked_ids: _containers.RepeatedScalarFieldContainer[str]
+    history_weight: float
+    diversity: float
+    candidates: int
+    def __init__(self, collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., filter: _Optional[str] = ..., top_k: _Optional[int] = ..., liked_ids: _Optional[_Iterable[str]] = ..., disliked_ids: _Optional[_Iterable[str]] = ..., history_weight: _Optional[float] = ..., diversity: _Optional[float] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("passages", "trace_id", "cached", "cached_age_seconds")
+    __slots__ = ("passages", "trace_id", "cached", "cached_age_seconds", "degraded", "timings_ms")
+    class TimingsMsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
     CACHED_FIELD_NUMBER: _ClassVar[int]
     CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_MS_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     trace_id: str
     cached: str
     cached_age_seconds: float
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ...) -> None: ...
+    degraded: _containers.RepeatedScalarFieldContainer[str]
+    timings_ms: _containers.ScalarMap[str, float]
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class DocumentInput(_message.Message):
     __slots__ = ("document_id", "uri", "title", "content_type", "file_name", "metadata", "acl", "idempotency_key", "content")

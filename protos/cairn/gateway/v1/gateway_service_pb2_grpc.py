@@ -6,6 +6,7 @@ import warnings
 from cairn.gateway.v1 import gateway_service_pb2 as cairn_dot_gateway_dot_v1_dot_gateway__service__pb2
 from cairn.gateway.v1 import identity_pb2 as cairn_dot_gateway_dot_v1_dot_identity__pb2
 from cairn.gateway.v1 import limits_pb2 as cairn_dot_gateway_dot_v1_dot_limits__pb2
+from cairn.gateway.v1 import quality_pb2 as cairn_dot_gateway_dot_v1_dot_quality__pb2
 from cairn.gateway.v1 import sources_pb2 as cairn_dot_gateway_dot_v1_dot_sources__pb2
 
 GRPC_GENERATED_VERSION = '1.80.0'
@@ -313,6 +314,21 @@ class GatewayServiceStub(object):
                 '/cairn.gateway.v1.GatewayService/DeleteLimit',
                 request_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.FromString,
+                _registered_method=True)
+        self.VerifyAnswer = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/VerifyAnswer',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerResponse.FromString,
+                _registered_method=True)
+        self.GetCalibration = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/GetCalibration',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationResponse.FromString,
+                _registered_method=True)
+        self.SetCalibration = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/SetCalibration',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationResponse.FromString,
                 _registered_method=True)
 
 
@@ -706,6 +722,27 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAnswer(self, request, context):
+        """Says how well texts carry an answer that was written from them, sentence by sentence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCalibration(self, request, context):
+        """Returns from which support on questions about a collection are answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCalibration(self, request, context):
+        """Sets from which support on questions about a collection are answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -983,6 +1020,21 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.DeleteLimit,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.SerializeToString,
+            ),
+            'VerifyAnswer': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAnswer,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerResponse.SerializeToString,
+            ),
+            'GetCalibration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCalibration,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationResponse.SerializeToString,
+            ),
+            'SetCalibration': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCalibration,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2472,6 +2524,87 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/DeleteLimit',
             cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_limits__pb2.DeleteLimitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAnswer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/VerifyAnswer',
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.VerifyAnswerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCalibration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/GetCalibration',
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.GetCalibrationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCalibration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/SetCalibration',
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_quality__pb2.SetCalibrationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -107,7 +107,7 @@ class Choices(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream")
+    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream", "min_support")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +119,7 @@ class GenerateRequest(_message.Message):
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     PROMPT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
+    MIN_SUPPORT_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     request_id: str
     model: str
@@ -130,7 +131,8 @@ class GenerateRequest(_message.Message):
     adapter: str
     prompt_template: str
     stream: bool
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ...) -> None: ...
+    min_support: float
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ..., min_support: _Optional[float] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("started", "delta", "finished")
@@ -189,7 +191,7 @@ class QuotedSpan(_message.Message):
     def __init__(self, marker: _Optional[int] = ..., passage_index: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., support: _Optional[float] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency")
+    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency", "support")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +202,7 @@ class Finished(_message.Message):
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
     COST_AMOUNT_FIELD_NUMBER: _ClassVar[int]
     COST_CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_FIELD_NUMBER: _ClassVar[int]
     finish_reason: FinishReason
     text: str
     usage: _usage_pb2.Usage
@@ -210,7 +213,8 @@ class Finished(_message.Message):
     timings: GenerateTimings
     cost_amount: float
     cost_currency: str
-    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ...) -> None: ...
+    support: float
+    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ..., support: _Optional[float] = ...) -> None: ...
 
 class GenerateTimings(_message.Message):
     __slots__ = ("queue_ms", "prefill_ms", "decode_ms", "admission_ms")
