@@ -7,6 +7,7 @@ import re
 
 from services.ingestion.parsers.guessing import guess
 from services.ingestion.parsers.parsed import UnparsableError
+from services.ingestion.parsers.wide import decode_shifted, decode_wide
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -29,8 +30,8 @@ _ENCODED_TWICE = re.compile(
 def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
     """Returns the text and warnings about its encoding.
 
-    A byte-order mark decides; then what an HTML page declares; then valid UTF-8; then the zeros of
-    UTF-16 and UTF-32; then statistics.
+    A byte-order mark decides; then what an HTML page declares; then valid UTF-8, unless it has the
+    escapes of a seven-bit encoding; then whether UTF-16 or UTF-32 make sense; then statistics.
 
     Raises:
         UnparsableError: the bytes are text in no known encoding.
@@ -44,13 +45,20 @@ def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
             return text, []
     text = _try(data, "utf-8")
     if text is not None and "\x00" not in text:
-        return text, []
-    wide = _decode_wide(data)
+        return _unshifted(data, text)
+    wide = decode_wide(data)
     if wide is not None:
         return wide, []
     if text is not None:
         return text, ["characters that are no text were replaced"]
     return _decode_by_statistics(data)
+
+
+def _unshifted(data: bytes, text: str) -> tuple[str, list[str]]:
+    shifted = decode_shifted(data) if text.isascii() else None
+    if shifted is None:
+        return text, []
+    return shifted[0], [f"the encoding was guessed from the text: {shifted[1]}"]
 
 
 def mended(text: str) -> str:
@@ -86,26 +94,14 @@ def _try(data: bytes, encoding: str) -> str | None:
         return None
 
 
-def _decode_wide(data: bytes) -> str | None:
-    """Returns the text of UTF-16 or UTF-32 without a mark, or None."""
-    sample = data[:_SAMPLE_BYTES]
-    if sample.count(0) < len(sample) // 5:
-        return None
-    quarters = [sample[offset::4].count(0) for offset in range(4)]
-    if sum(quarters) > len(sample) * 3 // 5:
-        encoding = "utf-32-le" if quarters[0] < quarters[3] else "utf-32-be"
-    else:
-        even, odd = quarters[0] + quarters[2], quarters[1] + quarters[3]
-        encoding = "utf-16-le" if even < odd else "utf-16-be"
-    text = _try(data, encoding)
-    return text if text is not None and "\x00" not in text else None
-
-
 def _decode_by_statistics(data: bytes) -> tuple[str, list[str]]:
     encoding, _ = guess(data)
     text = _try(data, encoding)
     if text is None:
         text, encoding = data.decode("latin-1"), "latin-1"
+    elif encoding == "cp1252" and "\xa4" in text:
+        # Nobody writes that sign; where it stood, the euro came to stand.
+        text, encoding = _try(data, "iso8859_15") or text, "iso8859_15"
     elif encoding != "cp1252" and _try(data, "cp1252") == text:
         # The usual name for bytes that several code pages read alike.
         encoding = "cp1252"

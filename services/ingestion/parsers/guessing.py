@@ -15,7 +15,7 @@ _SAMPLE_BYTES = 16 * 1024
 _SINGLE = (
     "cp1252", "cp1251", "koi8_r", "cp1250", "cp1253", "cp1255", "cp1256", "cp1254",
     "cp1257", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7", "cp866", "koi8_u",
-    "cp874", "mac_roman", "cp437",
+    "cp874", "mac_roman", "cp437", "mac_cyrillic",
 )  # fmt: skip
 """In order of preference: the first of equals wins."""
 _DOUBLE = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
@@ -43,6 +43,9 @@ _TRADITIONAL = frozenset(
 _HANGUL = frozenset(
     "이다는의에가을를하고은도지한로서사기해니어자시아나요인대정보그있것들수전그리과만"
 )
+_KANA = frozenset(map(chr, range(0x3041, 0x30FF)))
+COMMON_SIGNS = _SIMPLIFIED | _TRADITIONAL | _HANGUL | _KANA
+"""Signs of which Chinese, Japanese and Korean texts have many."""
 _FINAL_HEBREW = frozenset("ךםןףץ")
 _MIN_SCORE = 0.2
 
@@ -110,7 +113,7 @@ def _score_others(text: str) -> float:
 
 
 def _score_word(word: str, encoding: str) -> float:
-    scripts = {_script(char) for char in word}
+    scripts = {script_of(char) for char in word}
     total = 0.0
     before = ""
     for char in word:
@@ -126,7 +129,7 @@ def _score_word(word: str, encoding: str) -> float:
 
 
 def _score_letter(char: str, before: str, encoding: str) -> float:
-    script = _script(char)
+    script = script_of(char)
     lower = char.lower()
     if script == "LATIN":
         common = _COMMON["LATIN"]
@@ -152,7 +155,8 @@ def _score_letter(char: str, before: str, encoding: str) -> float:
 
 
 @functools.lru_cache(maxsize=4096)
-def _script(char: str) -> str:
+def script_of(char: str) -> str:
+    """Returns the script of a letter by its Unicode name, such as "CYRILLIC"."""
     name = unicodedata.name(char, "")
     return name.partition(" ")[0]
 

@@ -25,6 +25,7 @@ from services.ingestion.parsers.formats import (
     ZIP_TYPES,
     name_of,
 )
+from services.ingestion.parsers.wide import decode_wide
 from services.rpc.errors import InvalidArgumentError, Reason
 
 __all__ = ["HTML", "MARKDOWN", "PDF", "PLAIN", "SUPPORTED", "recognise"]
@@ -86,6 +87,7 @@ _ARCHIVE_SUFFIXES = {
     "apk",
     "whl",
 }
+_PLAIN_SUFFIXES = {"", "txt", "text"}
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTES_OF_LOCAL_HEADER = 30
 _TEXT_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\x00\x00\xfe\xff")
@@ -186,9 +188,9 @@ def _text_type(head: bytes, wanted: str, suffix: str) -> str:  # noqa: C901, PLR
     if wanted == RTF:
         raise _unsupported("it is named or declared an RTF document, but its content is not")
     if wanted in SUPPORTED:
-        if wanted == XML and _HTML_START.match(head):
-            return HTML
-        return wanted
+        # A page that was saved under another name is a page all the same.
+        is_page = wanted == XML or (wanted == PLAIN and suffix in _PLAIN_SUFFIXES)
+        return HTML if is_page and _HTML_START.match(head) else wanted
     if wanted == OLE:
         # Web pages and tables that are called Office files, to be opened with those programs.
         by_suffix = BY_SUFFIX.get(suffix, "")
@@ -234,10 +236,11 @@ def _is_binary(head: bytes) -> bool:
         return controls > len(sample) // 10
     if zeros == len(sample):
         return True
-    # UTF-32 is mostly zeros; UTF-16 of a Latin script has its zeros on one side of every unit.
-    is_utf32 = zeros > len(sample) * 3 // 5
+    # UTF-32 has nothing but zeros at two of its four places; UTF-16 has all its zeros on one side.
+    quarters = sorted(sample[place::4].count(0) for place in range(4))
+    is_utf32 = quarters[2] >= len(sample) // 4 and quarters[0] <= len(sample) // 200
     is_utf16 = min(sample[0::2].count(0), sample[1::2].count(0)) <= len(sample) // 50
-    return not (is_utf32 or is_utf16)
+    return not (is_utf32 or is_utf16) and decode_wide(head) is None
 
 
 def _unsupported(what: str) -> InvalidArgumentError:

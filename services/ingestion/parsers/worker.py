@@ -13,6 +13,7 @@ import resource
 import struct
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -108,7 +109,7 @@ def _options(header: dict[str, Any]) -> ParseOptions:
 
 
 def _checked(parsed: ParsedDocument, max_characters: int) -> str:
-    if not parsed.text.strip() or not parsed.blocks:
+    if not parsed.blocks or not any(map(_is_visible, parsed.text)):
         raise UnparsableError("EMPTY_TEXT", "the file holds no text")
     if len(parsed.text) > max_characters:
         raise UnparsableError(
@@ -119,6 +120,11 @@ def _checked(parsed: ParsedDocument, max_characters: int) -> str:
     if len(parsed.blocks) > _MAX_BLOCKS:
         raise UnparsableError("TOO_LARGE", "the document has too many parts; split it")
     return parsed.text
+
+
+def _is_visible(char: str) -> bool:
+    """Whether a character is more than a space, a control or a mark of no width."""
+    return unicodedata.category(char)[0] not in "ZC"
 
 
 def _send(answers: BinaryIO, header: dict[str, Any], text: bytes) -> None:
