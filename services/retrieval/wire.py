@@ -82,20 +82,28 @@ def passages(value: Answer, options: SearchOptions) -> bytes:
     extras = _extras(value)
     parts: list[bytes] = []
     for place, (each, packed) in enumerate(zip(value.passages, scores, strict=True)):
-        known = each.rendered.get(form)
-        if known is None or extras is not None:
-            known = _passage(each, name, form, b"" if extras is None else extras[place])
+        known = each.rendered.get(form) or _passage(each, name, form)
+        if extras is not None:
+            known = _extended(known, extras[place])
         parts += (_FIRST, _length(len(known) + len(packed)), known, packed)
     return b"".join(parts)
 
 
-def _passage(each: Passage, name: str, form: str, extra: bytes) -> bytes:
-    """Returns the field `passage` of a ScoredPassage; remembers it when it is the usual one."""
-    message = to_proto.passage(each, name, omit_text=form == _BARE).SerializeToString() + extra
+def _passage(each: Passage, name: str, form: str) -> bytes:
+    """Returns the field `passage` of a ScoredPassage, and remembers it."""
+    message = to_proto.passage(each, name, omit_text=form == _BARE).SerializeToString()
     encoded = _FIRST + _length(len(message)) + message
-    if not extra:
-        each.rendered[form] = encoded
+    each.rendered[form] = encoded
     return encoded
+
+
+def _extended(encoded: bytes, extra: bytes) -> bytes:
+    """Returns an encoded field `passage` with further fields in its message."""
+    start = 1
+    while encoded[start] & 0x80:  # the message begins behind its length
+        start += 1
+    message = memoryview(encoded)[start + 1 :]
+    return b"".join((_FIRST, _length(len(message) + len(extra)), message, extra))
 
 
 def _scores(hits: Hits) -> list[bytes]:

@@ -15,8 +15,14 @@ from sqlalchemy.exc import DBAPIError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
-_POSTGRES_TYPES = {"BIGINT": "int8", "INTEGER": "int4", "TEXT": "text", "BLOB": "bytea"}
-
+_POSTGRES_TYPES = {
+    "BIGINT": "int8",
+    "INTEGER": "int4",
+    "BOOLEAN": "bool",
+    "TEXT": "text",
+    "VARCHAR": "text",
+    "BLOB": "bytea",
+}
 
 _MAX_PARAMETERS = 32_000
 """SQLite takes 32,766 in one statement."""
@@ -46,7 +52,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
 
     Args:
         connection: An open transaction.
-        table: Table of whole numbers, texts and bytes.
+        table: Table of whole numbers, truths, texts and bytes.
         rows: Values of all columns in the order of the table; none of the keys is there yet.
 
     Raises:
@@ -92,6 +98,30 @@ def bind(connection: Connection, values: Sequence[str] | Sequence[int]) -> str |
     return list(values)
 
 
+def pair_table(connection: Connection, name: str) -> str:
+    """Returns a table in SQL of the pairs that `bind_pairs` makes parameters: `first`, `second`."""
+    # Names are the program's own.
+    if connection.dialect.name == "sqlite":
+        return (
+            "(SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second "  # noqa: S608 - see above
+            f"FROM json_each(:{name})) AS {name}"
+        )
+    arrays = f"CAST(:{name} AS text[]), CAST(:{name}_second AS int8[])"
+    return f"unnest({arrays}) AS {name} (first, second)"
+
+
+def bind_pairs(
+    connection: Connection, name: str, pairs: Sequence[tuple[str, int]]
+) -> dict[str, str | list[Any]]:
+    """Returns any number of pairs of a text and a whole number as parameters for `pair_table`."""
+    if connection.dialect.name == "sqlite":
+        return {name: json.dumps(pairs, ensure_ascii=False)}
+    return {
+        name: [first for first, _ in pairs],
+        f"{name}_second": [second for _, second in pairs],
+    }
+
+
 @functools.lru_cache(maxsize=64)
 def _form(table: Table) -> _Form:
     columns = [column.name for column in table.columns]
@@ -105,5 +135,7 @@ def _form(table: Table) -> _Form:
             if count * len(columns) <= _MAX_PARAMETERS
         },
         postgres=f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)",
-        postgres_types=tuple(_POSTGRES_TYPES[str(column.type)] for column in table.columns),
+        postgres_types=tuple(
+            _POSTGRES_TYPES[str(column.type).partition("(")[0]] for column in table.columns
+        ),
     )
