@@ -94,6 +94,22 @@ def test_routes_lead_to_ports_of_the_gateway():
     assert all(each["name"] == "gateway" and each["port"] in ports for each in backends)
 
 
+def test_no_route_takes_the_place_of_another():
+    """An HTTPRoute and a GRPCRoute must not share a host name on a listener: the newer is refused."""
+    objects = render(FULL)
+    (gateway,) = of_kind(objects, "Gateway").values()
+    listeners = {each["name"]: each["hostname"] for each in gateway["spec"]["listeners"]}
+    taken = set()
+    for route in (each for each in objects if each["kind"] in {"HTTPRoute", "GRPCRoute"}):
+        (parent,) = route["spec"]["parentRefs"]
+        (hostname,) = route["spec"]["hostnames"]
+        assert parent["name"] == gateway["metadata"]["name"]
+        assert listeners[parent["sectionName"]] == hostname
+        assert (parent["sectionName"], hostname) not in taken
+        taken.add((parent["sectionName"], hostname))
+    assert len(taken) == len(listeners)
+
+
 def test_the_rules_of_the_operator_are_those_of_prometheus():
     written = [
         group

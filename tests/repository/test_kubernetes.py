@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from monitoring.catalogue import queryable
 from services.gateway.tokens.issuers import read_issuers
 from services.rpc.settings import load_settings
 from tests.repository.custom_resources import is_custom
@@ -46,62 +47,6 @@ def test_an_unknown_key_is_found():
 
 def test_every_service_has_a_workload():
     assert set(of_kind(plain("base"), *WORKLOADS)) == set(SERVICES)
-
-
-@pytest.mark.parametrize("folder", ["base", "components/stores"])
-def test_every_workload_is_bounded_probed_and_unprivileged(folder):
-    for name, workload in of_kind(plain(folder), *WORKLOADS).items():
-        spec = pod(workload)
-        assert spec["securityContext"]["runAsNonRoot"] is True, name
-        assert spec["securityContext"]["runAsUser"] > 0, name
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert spec["automountServiceAccountToken"] is False, name
-        assert spec["enableServiceLinks"] is False, name
-        for container in [*spec.get("initContainers", []), *spec["containers"]]:
-            security = container["securityContext"]
-            assert security["allowPrivilegeEscalation"] is False, name
-            assert security["readOnlyRootFilesystem"] is True, name
-            assert security["capabilities"] == {"drop": ["ALL"]}, name
-            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
-            assert {"cpu", "memory"} <= container["resources"]["limits"].keys(), name
-        for container in spec["containers"]:
-            probes = [container[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
-            assert all(probes), name
-            how = [
-                {
-                    key: value
-                    for key, value in probe.items()
-                    if key in ("grpc", "httpGet", "exec", "tcpSocket")
-                }
-                for probe in probes[1:]
-            ]
-            assert how[0] != how[1], f"{name}: liveness must not ask for readiness"
-
-
-@pytest.mark.parametrize("folder", ["base", "components/stores"])
-def test_every_workload_has_its_budget_and_its_network_policy(folder):
-    objects = plain(folder)
-    for name, workload in of_kind(objects, *WORKLOADS).items():
-        labels = workload["spec"]["template"]["metadata"]["labels"]
-        selector = {"matchLabels": labels}
-        assert workload["spec"]["selector"] == selector
-        assert of_kind(objects, "PodDisruptionBudget")[name]["spec"]["selector"] == selector
-        policy = of_kind(objects, "NetworkPolicy")[name]["spec"]
-        assert policy["podSelector"] == selector
-        assert policy["policyTypes"] == ["Ingress", "Egress"]
-        assert pod(workload)["serviceAccountName"] in of_kind(objects, "ServiceAccount")
-
-
-def test_every_workload_has_an_autoscaler_or_says_why_not():
-    objects = plain("base") + plain("components/stores")
-    scalers = of_kind(objects, "HorizontalPodAutoscaler")
-    for name, workload in of_kind(objects, *WORKLOADS).items():
-        if workload["metadata"].get("annotations", {}).get("autoscaler") == "none":
-            continue
-        target = scalers[name]["spec"]["scaleTargetRef"]
-        assert (target["kind"], target["name"]) == (workload["kind"], name)
-        assert scalers[name]["spec"]["minReplicas"] >= 2
-        assert "replicas" not in workload["spec"], f"{name}: would fight with its autoscaler"
 
 
 def test_nothing_is_reachable_that_no_policy_allows():
@@ -236,6 +181,26 @@ def test_settings_of_an_overlay_exist(overlay, service):
     names = environment_file(f"k8s/overlays/{overlay}/{service}.env")
     settings = [name.removeprefix(prefix).removesuffix("_FILE").lower() for name in names]
     assert [name for name in settings if name not in known] == []
+
+
+def test_preflight_and_engine_see_the_same_model():
+    objects = render("overlays/gpu")
+    spec = pod(of_kind(objects, "Deployment")["generation"])
+    model = environment_file("k8s/overlays/gpu/generation.env")["CAIRN_GENERATION_VLLM_MODEL"]
+    for container in [*spec["initContainers"], *spec["containers"]]:
+        mounts = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+        (volume,) = [name for path, name in mounts.items() if model.startswith(f"{path}/")]
+        assert volume == "models", container["name"]
+
+
+def test_generation_on_gpus_scales_by_who_waits():
+    (metric,) = of_kind(render("overlays/gpu"), "HorizontalPodAutoscaler")["generation"]["spec"][
+        "metrics"
+    ]
+    assert metric["pods"]["metric"]["name"] in queryable()
+    (first, *_) = of_kind(render("overlays/full"), "ScaledObject")["generation"]["spec"]["triggers"]
+    assert "sum(vllm:num_requests_waiting)" in first["metadata"]["query"]
+    assert f"sum({metric['pods']['metric']['name']})" in first["metadata"]["query"]
 
 
 def test_milvus_is_reached_and_nothing_else_new():
