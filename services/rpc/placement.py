@@ -5,6 +5,10 @@ hash names, so that callers which share nothing agree. Neither may have more tha
 load; then the least loaded one takes the request, and the key is remembered for both. Keys that
 many ask for so spread over several replicas, and the rest stay where they are.
 
+Caches fill up with keys, not with requests, so no replica may have many more keys than the others
+either: one that has gives a key away when it is asked for again after so many others that it is
+hardly cached any more. That is how a replica that is back gets work beside the popular keys.
+
 Load is in tokens: those on their way, and those of the latest requests, forgotten by half for each
 `half_life_seconds`. The second part makes replicas level over time, where the first one is zero
 between requests.
@@ -24,9 +28,11 @@ from dataclasses import dataclass
 _POINTS = 64
 """Of each replica on the ring: shares differ by about an eighth."""
 _NEW_KEY_SLACK = 1.1
-"""Bound for keys that are not remembered: moving those costs nothing, so they level the load first.
-Simulated with 20 contexts asked for by Zipf's law, two replicas and caches for 40 to 70 % of them:
-the prompt tokens that no cache has are .47 to .55 of round robin's, load at most 1.2 of even."""
+"""Bound for keys that are not remembered: moving those costs nothing, so they level the load."""
+_MORE_NEW_KEYS = 1.5
+"""How many more keys than the mean, and two, a replica may have before it gets no new ones."""
+_MORE_STALE_KEYS = 1.1
+"""How many more than the mean, and one, before it gives stale ones away."""
 
 
 def placement_key(*parts: str) -> bytes:
@@ -45,12 +51,26 @@ class _Load:
     running_tokens: float = 0.0
     recent_tokens: float = 0.0
     since: float = 0.0
+    keys: int = 0
+    """Remembered keys that went there last."""
+    turns: int = 0
+    """Requests with a key, ever."""
 
     def at(self, now: float, half_life_seconds: float) -> float:
         """Tokens on their way and lately sent."""
         self.recent_tokens *= 0.5 ** ((now - self.since) / half_life_seconds)
         self.since = now
         return self.running_tokens + self.recent_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a key went."""
+
+    replicas: tuple[str, ...]
+    """The latest first."""
+    turn: int
+    """The latest one's `turns` then."""
 
 
 class Placed:
@@ -90,7 +110,7 @@ class Placement:
     def __init__(
         self,
         *,
-        slack: float = 1.2,
+        slack: float = 1.25,
         slack_tokens: float = 3_000.0,
         remembered_keys: int = 10_000,
         places_per_key: int = 2,
@@ -109,7 +129,7 @@ class Placement:
         self._absent: set[str] = set()
         """Replicas that could not be used the last time."""
         self._ring: list[tuple[int, str]] = []
-        self._places: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+        self._places: OrderedDict[bytes, _Place] = OrderedDict()
 
     def set_replicas(self, replicas: Iterable[str]) -> None:
         """Says which replicas there are; what is known of those that stay is kept."""
@@ -124,6 +144,10 @@ class Placement:
             each: self._loads.get(each) or _Load(recent_tokens=usual, since=now)
             for each in sorted(wanted)
         }
+        for load in self._loads.values():
+            load.keys = 0
+        for place in self._places.values():
+            self._count_key(place, 1)
         self._ring = sorted(
             (int.from_bytes(placement_key(each, str(point))[:8]), each)
             for each in wanted
@@ -151,23 +175,41 @@ class Placement:
             return None
         self._level(loads)
         tokens = max(1.0, tokens)
-        least = min(loads, key=lambda each: loads[each])
-        chosen, was_remembered = least, False
+        chosen, was_remembered = min(loads, key=lambda each: loads[each]), False
         if key is not None:
-            share = (sum(loads.values()) + tokens) / len(loads)
-            bound = max(self._slack * share, share + self._slack_tokens)
-            roomy = {each for each, load in loads.items() if load + tokens <= bound}
-            known = [each for each in self._places.get(key, ()) if each in roomy]
-            was_remembered = bool(known)
-            if known:
-                chosen = known[0]  # the latest: taking turns would fill both caches with it
-            elif not self._places.get(key):
-                owner = self._owner(key, loads.keys())
-                chosen = owner if loads[owner] <= _NEW_KEY_SLACK * share else least
+            chosen, was_remembered = self._chosen(key, tokens, loads)
             self._remember(key, chosen)
         load = self._loads[chosen]
         load.running_tokens += tokens
         return Placed(self, chosen, tokens, was_remembered=was_remembered)
+
+    def _chosen(self, key: bytes, tokens: float, loads: dict[str, float]) -> tuple[str, bool]:
+        """Returns where a key goes, and whether it has been there before."""
+        least = min(loads, key=lambda each: loads[each])
+        share = (sum(loads.values()) + tokens) / len(loads)
+        bound = max(self._slack * share, share + self._slack_tokens)
+        roomy = [each for each, load in loads.items() if load + tokens <= bound] or [least]
+        fewest = min(roomy, key=lambda each: self._loads[each].keys)
+        mean_keys = sum(self._loads[each].keys for each in loads) / len(loads)
+        place = self._places.get(key)
+        if place is None:
+            owner = self._owner(key, loads.keys())
+            if loads[owner] > _NEW_KEY_SLACK * share:
+                return least, False
+            has_many = self._loads[owner].keys > _MORE_NEW_KEYS * mean_keys + 2
+            return (fewest if has_many else owner), False
+        known = [each for each in place.replicas if each in roomy]
+        if not known:
+            return least, False
+        latest = known[0]  # taking turns would fill both caches with it
+        load = self._loads[latest]
+        if (
+            latest == place.replicas[0]
+            and load.keys > _MORE_STALE_KEYS * mean_keys + 1
+            and load.turns - place.turn >= load.keys
+        ):
+            latest = fewest
+        return latest, latest in place.replicas
 
     def release(self, placed: Placed) -> None:
         """Frees the tokens of a request that has ended."""
@@ -196,7 +238,20 @@ class Placement:
         raise LookupError("no usable replica is on the ring")
 
     def _remember(self, key: bytes, replica: str) -> None:
-        others = [each for each in self._places.pop(key, ()) if each != replica]
-        self._places[key] = (replica, *others)[: self._places_per_key]
+        before = self._places.pop(key, None)
+        others: list[str] = []
+        if before is not None:
+            self._count_key(before, -1)
+            others = [each for each in before.replicas if each != replica]
+        load = self._loads[replica]
+        load.turns += 1
+        places = (replica, *others)[: self._places_per_key]
+        self._places[key] = _Place(places, load.turns)
+        load.keys += 1
         while len(self._places) > self._remembered_keys:
-            self._places.popitem(last=False)
+            self._count_key(self._places.popitem(last=False)[1], -1)
+
+    def _count_key(self, place: _Place, by: int) -> None:
+        load = self._loads.get(place.replicas[0])
+        if load is not None:
+            load.keys += by

@@ -122,25 +122,76 @@ def test_keys_tell_texts_apart() -> None:
     assert placement_key("a") == placement_key("a")
 
 
+def test_a_stale_key_leaves_a_replica_that_has_many_more_keys_than_the_others() -> None:
+    placement, _ = made("a", "b", slack_tokens=1e9)
+    both = ["a", "b"]
+    for number in range(10):  # while b is away all keys go to a
+        placed(placement, f"{number}", 1, ["a"]).end()
+    stays = placed(placement, "9", 1, both)
+    leaves = placed(placement, "0", 1, both)
+
+    assert (stays.replica, leaves.replica) == ("a", "b")
+    assert not leaves.was_remembered
+    assert placed(placement, "0", 1, both).replica == "b"
+
+
+def test_keys_are_counted_where_they_went_last() -> None:
+    placement, clock = made(remembered_keys=50)
+    source = random.Random(1)
+    for number in range(600):
+        clock.now += 1
+        usable = source.sample(REPLICAS, 2) if number % 7 == 0 else REPLICAS
+        placed(placement, f"{source.randrange(80)}", 100, usable).end()
+        if number == 300:
+            placement.set_replicas(["b", "c", "d"])
+            placement.set_replicas(REPLICAS)
+    counted = Counter(place.replicas[0] for place in placement._places.values())
+
+    assert {name: load.keys for name, load in placement._loads.items()} == dict(counted)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_replica_that_is_back_is_used_well(seed: int) -> None:
+    source = random.Random(seed)
+    weights = [1 / (1 + number) for number in range(20)]
+    contexts = source.choices(range(20), weights, k=200)
+    by_turns = _misses([number % 2 for number in range(200)], contexts)[0]
+    placement, clock = made("a", "b")
+    _ask(placement, clock, contexts, ["b"])
+    chosen = _ask(placement, clock, contexts, ["a", "b"])
+    again = _ask(placement, clock, contexts, ["a", "b"])
+
+    assert _misses(chosen, contexts)[0] <= 0.9 * by_turns
+    assert _misses(again, contexts)[0] <= 0.65 * by_turns
+    assert _misses(chosen, contexts)[1] <= 1.3
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_caches_are_used_better_than_by_turns_and_the_load_stays_even(seed: int) -> None:
     contexts = random.Random(seed).choices(
         range(20), [1 / (1 + number) for number in range(20)], k=200
     )
     by_turns, _ = _misses([number % 2 for number in range(200)], contexts)
-    placement, clock = made("a", "b")
+    chosen = _ask(*made("a", "b"), contexts, ["a", "b"])
+    by_key, load = _misses(chosen, contexts)
+
+    assert by_key <= 0.65 * by_turns
+    assert load <= 1.3
+
+
+def _ask(placement: Placement, clock: Clock, contexts: list[int], usable: list[str]) -> list[int]:
+    """Asks for contexts, four at once; returns for each whether it went to replica b."""
     running: list[Placed] = []
     chosen: list[int] = []
     for context in contexts:
         clock.now += 0.05
         if len(running) == 4:
             running.pop(0).end()
-        running.append(placed(placement, str(context), 815, ["a", "b"]))
+        running.append(placed(placement, str(context), 815, usable))
         chosen.append(int(running[-1].replica == "b"))
-    by_key, load = _misses(chosen, contexts)
-
-    assert by_key <= 0.65 * by_turns
-    assert load <= 1.3
+    for each in running:
+        each.end()
+    return chosen
 
 
 def _misses(chosen: list[int], contexts: list[int]) -> tuple[int, float]:
