@@ -46,6 +46,8 @@ _BOILERPLATE_ROLES = frozenset(
     ["navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "dialog"]
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_DECLARATIONS = re.compile(r"(?i)\A([^<]*(?:<\?[^>]*>\s*)?<!doctype[^>\[]{0,500})\[[^\]]*\]\s*>")
+"""What XHTML declares within its document type, which pages have no use for."""
 _LOOKED_AT_ROWS = 200
 _MAIN_SHARE = 0.3
 """A <main> or <article> with less of the page's text than this is not the main content."""
@@ -69,7 +71,7 @@ def parse_text(source: str, warnings: Sequence[str] = ()) -> ParsedDocument:
     """
     from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415 - loaded for HTML files only
 
-    tree = LexborHTMLParser(storable(clean(source)))
+    tree = LexborHTMLParser(storable(clean(_DECLARATIONS.sub(r"\1>", source, count=1))))
     body = tree.body
     if body is None:
         raise UnparsableError("EMPTY_TEXT", "the page has no body")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,12 +17,15 @@ _S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})\Z")
 _NUMBER = re.compile(r"[-+(]?[\d.,\s]*\d[\d.,\s]*[)%]?\Z")
-_MAX_COLUMNS = 2000
-"""Cells further right are left out: no table is that wide, and hostile ones are."""
+_MAX_COLUMNS = 16_384
+"""As many as the format has."""
 _MAX_CELLS = 2_000_000
+"""Filled ones; also those of one table, the empty ones between them included."""
 _MAX_MERGES = 20_000
 
 Row = list[str]
+Cells = dict[int, str]
+"""The filled cells of a row, by their columns."""
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -77,8 +81,9 @@ class _Reader:
                     yield _string(item)
 
     def _sheet(self, name: str, part: str) -> None:
-        rows: dict[int, Row] = {}
+        rows: dict[int, Cells] = {}
         merges: list[str] = []
+        last = 0
         data = self._source.read(part)
         for element in iterate_xml(data, (f"{_S}row", f"{_S}mergeCell")):
             if element.tag == _S + "mergeCell":
@@ -86,10 +91,10 @@ class _Reader:
                     merges.append(element.get("ref") or "")
                 continue
             number = element.get("r")
-            place = int(number) if number and number.isdigit() else max(rows, default=0) + 1
+            last = int(number) if number and number.isdigit() else last + 1
             row = self._row(element)
-            if any(row):
-                rows[place] = row
+            if row:
+                rows[last] = row
         if not rows:
             return
         _repeat_merged(rows, merges)
@@ -98,24 +103,21 @@ class _Reader:
         for table in _tables(rows):
             self._write(table)
 
-    def _row(self, element: Any) -> Row:
-        row: Row = []
+    def _row(self, element: Any) -> Cells:
+        row: Cells = {}
+        following = 0
         for cell in element:
             if cell.tag != _S + "c":
                 continue
             found = _REFERENCE.match(cell.get("r") or "")
-            column = _column(found[1]) if found else len(row)
-            if column >= _MAX_COLUMNS:
-                continue
-            text = self._cell(cell)
+            column = _column(found[1]) if found else following
+            following = column + 1
+            text = self._cell(cell) if column < _MAX_COLUMNS else ""
             if not text:
                 continue
             self._cells += 1
             if self._cells > _MAX_CELLS:
-                raise UnparsableError(
-                    "TOO_LARGE", f"the workbook has over {_MAX_CELLS} cells; split it"
-                )
-            row.extend([""] * (column + 1 - len(row)))
+                raise _too_large()
             row[column] = text
         return row
 
@@ -163,42 +165,50 @@ def _column(letters: str) -> int:
     return number - 1
 
 
-def _repeat_merged(rows: dict[int, Row], merges: Sequence[str]) -> None:
+def _repeat_merged(rows: dict[int, Cells], merges: Sequence[str]) -> None:
     """Repeats a cell that is merged over several rows in each, so that each row says all."""
+    places = sorted(rows)
+    left = _MAX_CELLS
     for reference in merges:
         first, _, last = reference.partition(":")
         top, bottom = _REFERENCE.match(first), _REFERENCE.match(last)
         if not top or not bottom:
             continue
         column, start = _column(top[1]), int(top[2])
-        source = rows.get(start, [])
-        text = source[column] if column < len(source) else ""
+        text = rows.get(start, {}).get(column)
         if not text:
             continue
-        for place in range(start + 1, min(int(bottom[2]), start + 10_000) + 1):
-            row = rows.get(place)
-            if row is not None:
-                row.extend([""] * (column + 1 - len(row)))
-                row[column] = row[column] or text
+        below = places[bisect.bisect(places, start) : bisect.bisect(places, int(bottom[2]))]
+        left -= len(below)
+        if left < 0:
+            return
+        for place in below:
+            rows[place].setdefault(column, text)
 
 
-def _tables(rows: dict[int, Row]) -> Iterator[list[Row]]:
+def _tables(rows: dict[int, Cells]) -> Iterator[list[Row]]:
     """Yields runs of rows without an empty one between, without columns empty in all of them."""
-    run: list[Row] = []
+    run: list[Cells] = []
     last = 0
     for place in sorted(rows):
         if run and place != last + 1:
-            yield _without_empty_columns(run)
+            yield _table(run)
             run = []
         run.append(rows[place])
         last = place
     if run:
-        yield _without_empty_columns(run)
+        yield _table(run)
 
 
-def _without_empty_columns(rows: list[Row]) -> list[Row]:
-    used = sorted({column for row in rows for column, text in enumerate(row) if text})
-    return [[row[column] if column < len(row) else "" for column in used] for row in rows]
+def _table(rows: Sequence[Cells]) -> list[Row]:
+    used = sorted(set().union(*rows))
+    if len(rows) * len(used) > _MAX_CELLS:
+        raise _too_large()
+    return [[row.get(column, "") for column in used] for row in rows]
+
+
+def _too_large() -> UnparsableError:
+    return UnparsableError("TOO_LARGE", f"the workbook has over {_MAX_CELLS} cells; split it")
 
 
 def _is_header(row: Row) -> bool:

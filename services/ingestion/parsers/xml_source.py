@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DOCTYPE = re.compile(rb"<\0?!\0?D\0?O\0?C\0?T\0?Y\0?P\0?E")
 """In UTF-8 and both kinds of UTF-16."""
+_TOO_DEEP = "the XML is nested too deeply"
 _STRICT_OFFICE = (
     (b"http://purl.oclc.org/ooxml/wordprocessingml/main", b"http://schemas.openxmlformats.org/wordprocessingml/2006/main"),
     (b"http://purl.oclc.org/ooxml/presentationml/main", b"http://schemas.openxmlformats.org/presentationml/2006/main"),
@@ -69,7 +70,8 @@ def parse_part(data: bytes) -> Element:
     try:
         return parse_xml(data)
     except UnparsableError as error:
-        if error.reason != "PARSE_FAILED":
+        # What is too deep to be read whole is not read by half.
+        if error.reason != "PARSE_FAILED" or error.message == _TOO_DEEP:
             raise
         return parse_xml(data, is_lenient=True)
 
@@ -146,7 +148,7 @@ def local_name(element: Any) -> str:
 def _damaged(error: Exception) -> UnparsableError:
     message = str(error)
     if "depth" in message.lower():
-        return UnparsableError("PARSE_FAILED", "the XML is nested too deeply")
+        return UnparsableError("PARSE_FAILED", _TOO_DEEP)
     where = re.search(r"line \d+, column \d+", message)
     return UnparsableError(
         "PARSE_FAILED", f"the XML is damaged ({where[0] if where else 'it has no root element'})"

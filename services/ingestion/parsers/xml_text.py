@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.ingestion.parsers.parsed import ParsedDocument
+from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
 from services.ingestion.parsers.writer import DocumentWriter
 from services.ingestion.parsers.xml_source import local_name, parse_xml
 
 _TITLES = frozenset({"title", "head", "heading"})
 _CODE = frozenset({"programlisting", "screen", "code", "codeblock", "literallayout", "pre"})
 _MAX_SECTION_DEPTH = 6
+_MARKUP = re.compile(
+    r"</(?:p|a|b|i|em|strong|div|span|li|ul|ol|h[1-6]|table)>|<br\s*/?>", re.IGNORECASE
+)
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -46,7 +51,7 @@ def _write(writer: DocumentWriter, element: Any, depth: int) -> None:
 def _write_record(writer: DocumentWriter, element: Any, children: list[Any], depth: int) -> None:
     lines = [*_attributes(element)]
     if not children:
-        text = " ".join((element.text or "").split())
+        text = _said(element)
         lines.extend([f"{local_name(element)}: {text}"] if text else [])
     for child in children:
         lines.extend(_leaf(child))
@@ -54,7 +59,7 @@ def _write_record(writer: DocumentWriter, element: Any, children: list[Any], dep
         # A list of paragraphs or items rather than a record.
         writer.items(list(_attributes(element)))
         for child in children:
-            writer.paragraph(" ".join((child.text or "").split()) or "; ".join(_attributes(child)))
+            writer.paragraph(_said(child) or "; ".join(_attributes(child)))
         return
     title = next((child for child in children if local_name(child) in _TITLES), None)
     if title is not None and (title.text or "").strip() and depth <= _MAX_SECTION_DEPTH:
@@ -79,7 +84,7 @@ def _write_container(writer: DocumentWriter, element: Any, children: list[Any], 
         if child is title and is_section:
             continue
         if not len(child) and local_name(child) not in _CODE:
-            text = " ".join((child.text or "").split())
+            text = _said(child)
             if _is_prose(child, text):
                 writer.items(plain)
                 plain = []
@@ -117,11 +122,22 @@ def _flat(element: Any) -> str:
 
 def _leaf(element: Any) -> Iterator[str]:
     name = local_name(element)
-    text = " ".join((element.text or "").split())
+    text = _said(element)
     if text:
         yield f"{name}: {text}"
     for line in _attributes(element):
         yield f"{name} {line}"
+
+
+def _said(element: Any) -> str:
+    """Returns an element's own text on one line; of a page in it, as feeds have, the words."""
+    text = element.text or ""
+    if _MARKUP.search(text):
+        from services.ingestion.parsers import html  # noqa: PLC0415 - for feeds only
+
+        with contextlib.suppress(UnparsableError):
+            text = html.parse_text(text).text
+    return " ".join(text.split())
 
 
 def _attributes(element: Any) -> Iterator[str]:
