@@ -37,6 +37,17 @@ class Speaker(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SPEAKER_USER: _ClassVar[Speaker]
     SPEAKER_ASSISTANT: _ClassVar[Speaker]
 
+class IndexType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INDEX_TYPE_UNSPECIFIED: _ClassVar[IndexType]
+    INDEX_TYPE_FLAT: _ClassVar[IndexType]
+    INDEX_TYPE_HNSW: _ClassVar[IndexType]
+    INDEX_TYPE_HNSW_SQ8: _ClassVar[IndexType]
+    INDEX_TYPE_IVF_FLAT: _ClassVar[IndexType]
+    INDEX_TYPE_IVF_SQ8: _ClassVar[IndexType]
+    INDEX_TYPE_IVF_PQ: _ClassVar[IndexType]
+    INDEX_TYPE_RABITQ: _ClassVar[IndexType]
+
 class Rating(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RATING_UNSPECIFIED: _ClassVar[Rating]
@@ -53,6 +64,14 @@ VERIFICATION_REFUSE: Verification
 SPEAKER_UNSPECIFIED: Speaker
 SPEAKER_USER: Speaker
 SPEAKER_ASSISTANT: Speaker
+INDEX_TYPE_UNSPECIFIED: IndexType
+INDEX_TYPE_FLAT: IndexType
+INDEX_TYPE_HNSW: IndexType
+INDEX_TYPE_HNSW_SQ8: IndexType
+INDEX_TYPE_IVF_FLAT: IndexType
+INDEX_TYPE_IVF_SQ8: IndexType
+INDEX_TYPE_IVF_PQ: IndexType
+INDEX_TYPE_RABITQ: IndexType
 RATING_UNSPECIFIED: Rating
 RATING_UP: Rating
 RATING_DOWN: Rating
@@ -485,8 +504,24 @@ class RetryDocumentResponse(_message.Message):
     document: Document
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
 
+class CollectionIndex(_message.Message):
+    __slots__ = ("index_type", "bytes_per_vector", "recall_loss", "view_bytes", "disk_bytes", "segment_count")
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_PER_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RECALL_LOSS_FIELD_NUMBER: _ClassVar[int]
+    VIEW_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    index_type: IndexType
+    bytes_per_vector: float
+    recall_loss: float
+    view_bytes: int
+    disk_bytes: int
+    segment_count: int
+    def __init__(self, index_type: _Optional[_Union[IndexType, str]] = ..., bytes_per_vector: _Optional[float] = ..., recall_loss: _Optional[float] = ..., view_bytes: _Optional[int] = ..., disk_bytes: _Optional[int] = ..., segment_count: _Optional[int] = ...) -> None: ...
+
 class Collection(_message.Message):
-    __slots__ = ("name", "embedding_model", "dimensions", "fields", "is_acl_required", "language", "description", "created_at", "document_count", "chunk_count", "index_description")
+    __slots__ = ("name", "embedding_model", "dimensions", "fields", "is_acl_required", "language", "description", "created_at", "document_count", "chunk_count", "index_description", "index_type", "index")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -505,6 +540,8 @@ class Collection(_message.Message):
     DOCUMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
     CHUNK_COUNT_FIELD_NUMBER: _ClassVar[int]
     INDEX_DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
     name: str
     embedding_model: str
     dimensions: int
@@ -516,10 +553,12 @@ class Collection(_message.Message):
     document_count: int
     chunk_count: int
     index_description: str
-    def __init__(self, name: _Optional[str] = ..., embedding_model: _Optional[str] = ..., dimensions: _Optional[int] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., is_acl_required: bool = ..., language: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., index_description: _Optional[str] = ...) -> None: ...
+    index_type: IndexType
+    index: CollectionIndex
+    def __init__(self, name: _Optional[str] = ..., embedding_model: _Optional[str] = ..., dimensions: _Optional[int] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., is_acl_required: bool = ..., language: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document_count: _Optional[int] = ..., chunk_count: _Optional[int] = ..., index_description: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., index: _Optional[_Union[CollectionIndex, _Mapping]] = ...) -> None: ...
 
 class CreateCollectionRequest(_message.Message):
-    __slots__ = ("name", "embedding_model", "fields", "is_acl_required", "language", "description")
+    __slots__ = ("name", "embedding_model", "fields", "is_acl_required", "language", "description", "index_type")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -533,13 +572,15 @@ class CreateCollectionRequest(_message.Message):
     IS_ACL_REQUIRED_FIELD_NUMBER: _ClassVar[int]
     LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
     name: str
     embedding_model: str
     fields: _containers.ScalarMap[str, _metadata_pb2.FieldType]
     is_acl_required: bool
     language: str
     description: str
-    def __init__(self, name: _Optional[str] = ..., embedding_model: _Optional[str] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., is_acl_required: bool = ..., language: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+    index_type: IndexType
+    def __init__(self, name: _Optional[str] = ..., embedding_model: _Optional[str] = ..., fields: _Optional[_Mapping[str, _metadata_pb2.FieldType]] = ..., is_acl_required: bool = ..., language: _Optional[str] = ..., description: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ...) -> None: ...
 
 class CreateCollectionResponse(_message.Message):
     __slots__ = ("collection",)
@@ -558,6 +599,40 @@ class GetCollectionResponse(_message.Message):
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     collection: Collection
     def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ...) -> None: ...
+
+class UpdateCollectionRequest(_message.Message):
+    __slots__ = ("name", "index_type", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    index_type: IndexType
+    description: str
+    def __init__(self, name: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ..., description: _Optional[str] = ...) -> None: ...
+
+class UpdateCollectionResponse(_message.Message):
+    __slots__ = ("collection",)
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    collection: Collection
+    def __init__(self, collection: _Optional[_Union[Collection, _Mapping]] = ...) -> None: ...
+
+class OptimizeCollectionRequest(_message.Message):
+    __slots__ = ("name", "index_type")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_TYPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    index_type: IndexType
+    def __init__(self, name: _Optional[str] = ..., index_type: _Optional[_Union[IndexType, str]] = ...) -> None: ...
+
+class OptimizeCollectionResponse(_message.Message):
+    __slots__ = ("fraction", "message", "collection")
+    FRACTION_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    fraction: float
+    message: str
+    collection: Collection
+    def __init__(self, fraction: _Optional[float] = ..., message: _Optional[str] = ..., collection: _Optional[_Union[Collection, _Mapping]] = ...) -> None: ...
 
 class ListCollectionsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

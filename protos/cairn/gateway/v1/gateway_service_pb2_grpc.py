@@ -95,6 +95,16 @@ class GatewayServiceStub(object):
                 request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionRequest.SerializeToString,
                 response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionResponse.FromString,
                 _registered_method=True)
+        self.UpdateCollection = channel.unary_unary(
+                '/cairn.gateway.v1.GatewayService/UpdateCollection',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionResponse.FromString,
+                _registered_method=True)
+        self.OptimizeCollection = channel.unary_stream(
+                '/cairn.gateway.v1.GatewayService/OptimizeCollection',
+                request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionRequest.SerializeToString,
+                response_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionResponse.FromString,
+                _registered_method=True)
         self.ListCollections = channel.unary_unary(
                 '/cairn.gateway.v1.GatewayService/ListCollections',
                 request_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.ListCollectionsRequest.SerializeToString,
@@ -409,6 +419,21 @@ class GatewayServiceServicer(object):
 
     def GetCollection(self, request, context):
         """Returns a collection with its figures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCollection(self, request, context):
+        """Changes a collection's settings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OptimizeCollection(self, request, context):
+        """Builds a collection's index anew, with another kind if one is given; tells how far it has come. Searches go on
+        meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -800,6 +825,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetCollection,
                     request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionRequest.FromString,
                     response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionResponse.SerializeToString,
+            ),
+            'UpdateCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCollection,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionResponse.SerializeToString,
+            ),
+            'OptimizeCollection': grpc.unary_stream_rpc_method_handler(
+                    servicer.OptimizeCollection,
+                    request_deserializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionRequest.FromString,
+                    response_serializer=cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionResponse.SerializeToString,
             ),
             'ListCollections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCollections,
@@ -1336,6 +1371,60 @@ class GatewayService(object):
             '/cairn.gateway.v1.GatewayService/GetCollection',
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionRequest.SerializeToString,
             cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/UpdateCollection',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.UpdateCollectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OptimizeCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/cairn.gateway.v1.GatewayService/OptimizeCollection',
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionRequest.SerializeToString,
+            cairn_dot_gateway_dot_v1_dot_gateway__service__pb2.OptimizeCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,
