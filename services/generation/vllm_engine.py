@@ -117,7 +117,12 @@ class VllmEngine:
         self._options = options
         self._model_name = options.model_name or Path(options.model).name
         given = dict(options.engine_args or {})
-        self._engine_args = {**_DEFAULT_ARGS, **given, "model": options.model}
+        self._engine_args = {
+            **_DEFAULT_ARGS,
+            "served_model_name": self._model_name,  # vLLM's metrics would name its folder
+            **given,
+            "model": options.model,
+        }
         self._salt = salt
         self._accounts = TokenAccounts()
         self._running: _Running | None = None
