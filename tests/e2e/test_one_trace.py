@@ -131,7 +131,8 @@ async def test_a_server_reports_the_deadline_it_ran_into(traced: Traced) -> None
     )
     service = "cairn.retrieval.v1.RetrievalService"
     async with grpc.aio.insecure_channel(traced.suite.address("retrieval")) as channel:
-        created = await call(channel, service, "CreateCollection", create)
+        token = traced.suite.credentials("retrieval")
+        created = await call(channel, service, "CreateCollection", create, metadata=token)
         assert created.code is grpc.StatusCode.OK
         outcome = await call(
             channel,
@@ -139,7 +140,7 @@ async def test_a_server_reports_the_deadline_it_ran_into(traced: Traced) -> None
             "Search",
             request,
             timeout_seconds=0.5,
-            metadata=(("traceparent", f"00-{trace_id}-{CALLER_SPAN}-01"),),
+            metadata=(("traceparent", f"00-{trace_id}-{CALLER_SPAN}-01"), *token),
         )
     assert outcome.code is grpc.StatusCode.DEADLINE_EXCEEDED
     spans = await traced.spans(trace_id, ("retrieval", "SERVER", SEARCH))
@@ -184,7 +185,7 @@ async def test_stages_within_the_services_are_below_their_calls(traced: Traced) 
         assert _one(spans, "gateway", "INTERNAL", stage).parent_id == root.span_id
     for service, method, stage in (
         ("retrieval", SEARCH, "retrieval.plan"),
-        ("retrieval", SEARCH, "retrieval.rank"),
+        ("retrieval", SEARCH, "retrieval.search"),
         ("embedding", EMBED, "embeddings all-MiniLM-L6-v2"),
         ("generation", GENERATE, "chat extractive"),
     ):

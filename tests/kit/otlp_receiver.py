@@ -43,6 +43,8 @@ class ReceivedSpan:
     """Empty for the root of a trace."""
     attributes: dict[str, Any]
     events: tuple[str, ...]
+    start_seconds: float
+    """Since 1970."""
     seconds: float
     schema_url: str = ""
 
@@ -112,6 +114,7 @@ def _received(service: str, span: trace_pb2.Span, schema_url: str) -> ReceivedSp
         parent_id=span.parent_span_id.hex(),
         attributes=_attributes(span.attributes),
         events=tuple(event.name for event in span.events),
+        start_seconds=span.start_time_unix_nano / 1e9,
         seconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
         schema_url=schema_url,
     )

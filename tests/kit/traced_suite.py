@@ -81,12 +81,13 @@ class Traced:
 
 
 @contextlib.asynccontextmanager
-async def traced_suite(folder: Path, **more: str) -> AsyncIterator[Traced]:
+async def traced_suite(folder: Path, *options: str, **more: str) -> AsyncIterator[Traced]:
     """Runs a suite with a document, two engines and a receiver of spans while the block lasts.
 
     Args:
         folder: Its state.
-        more: Further environment.
+        options: Of `cairn up`.
+        more: Environment, which may replace what is set here.
     """
     silent = SilentModel()
     endpoint = await asyncio.start_server(silent.serve, "127.0.0.1", 0)
@@ -97,7 +98,7 @@ async def traced_suite(folder: Path, **more: str) -> AsyncIterator[Traced]:
             "CAIRN_GENERATION_OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
             "CAIRN_GENERATION_OPENAI_MODEL": "silent",
         }
-        running = running_suite(folder, **settings, **more)
+        running = running_suite(folder, *options, **(settings | more))
         suite = await asyncio.to_thread(running.__enter__)
         try:
             await asyncio.to_thread(ingest_text, suite, rocks=TEXT)
