@@ -10,15 +10,16 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.generation import sharing, speed
-from benchmarks.generation.systems import ROOT, Setup, cairn
+from benchmarks.generation.systems import ROOT, SERVED, Setup, cairn
 from tests.kit.tiny_llama import SIZES, tiny_llama_folder
 
 SEED = 5
-PARTS = ("speed", "sharing")
+PARTS = ("speed", "passages", "neighbours", "overload")
 _ENGINE_ARGS = {
     "max_model_len": 2048,
     "max_num_seqs": 128,
@@ -32,7 +33,9 @@ _QUICK = speed.Plan((8,), requests_per_stream=2, max_tokens=48, lone_requests=8,
 def main() -> None:
     """Runs the benchmark and prints its rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="the tiny model, about a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="the tiny model beside the engine alone, a minute"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--vllm-python", default=str(ROOT / ".venv-vllm/bin/python"))
     parser.add_argument("--grpc-python", default="", help="of one with smg-grpc-servicer, too")
@@ -40,6 +43,12 @@ def main() -> None:
     parser.add_argument("--model", choices=sorted(SIZES), action="append", help="some of them")
     parser.add_argument("--only", choices=PARTS, action="append", help="some parts of it")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each system")
+    parser.add_argument(
+        "--concurrency", type=int, action="append", help="requests at once, some of 8, 32, 64"
+    )
+    parser.add_argument(
+        "--system", choices=SERVED, action="append", help="some of them, beside the engine alone"
+    )
     options = parser.parse_args()
     if not Path(options.vllm_python).exists():
         sys.exit("no vLLM here: `make vllm` builds .venv-vllm, or name one by --vllm-python")
@@ -56,6 +65,9 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     plan = _QUICK if options.quick else _PLAN
     if options.rounds:
         plan = dataclasses.replace(plan, rounds=options.rounds)
+    if options.concurrency:
+        plan = dataclasses.replace(plan, concurrency=tuple(options.concurrency))
+    systems = _systems(options)
     parts = options.only or (["speed"] if options.quick else PARTS)
     rows: list[dict[str, Any]] = []
     for name in options.model or (["tiny"] if options.quick else sorted(SIZES)):
@@ -67,18 +79,36 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
             options.cores,
         )
         if "speed" in parts:
-            rows += await speed.compare(setup, name, plan, SEED)
-        if "sharing" in parts and name == "tiny":
-            rows += await _shared(setup, seconds=3.0 if options.quick else 8.0)
+            rows += await speed.compare(setup, name, plan, SEED, systems)
+        if name == "tiny":
+            rows += await _shared(setup, parts, seconds=3.0 if options.quick else 8.0)
     return rows
 
 
-async def _shared(setup: Setup, *, seconds: float) -> list[dict[str, Any]]:
+def _systems(options: argparse.Namespace) -> list[str]:
+    """Returns what is measured beside the engine alone; what cannot be is left out, aloud."""
+    wanted: list[str] = options.system or (["cairn"] if options.quick else [*SERVED])
+    if "grpc" in wanted and not options.grpc_python:
+        print("vLLM's gRPC server is left out: no --grpc-python", file=sys.stderr)
+        wanted.remove("grpc")
+    return wanted
+
+
+async def _shared(setup: Setup, parts: Sequence[str], *, seconds: float) -> list[dict[str, Any]]:
     few = dataclasses.replace(setup, engine_args={**setup.engine_args, "max_num_seqs": 64})
+    rows: list[dict[str, Any]] = []
+    if not {"passages", "neighbours", "overload"}.intersection(parts):
+        return rows
     async with cairn(few) as system:
-        rows = await sharing.passage_order(system.target, requests=int(20 * seconds), seed=SEED)
-        rows += await sharing.neighbours(system.target, seconds=seconds, seed=SEED)
-        return rows + await sharing.overload(system.target, seconds=seconds, seed=SEED)
+        if "passages" in parts:
+            rows += await sharing.passage_order(
+                system.target, requests=int(20 * seconds), seed=SEED
+            )
+        if "neighbours" in parts:
+            rows += await sharing.neighbours(system.target, seconds=seconds, seed=SEED)
+        if "overload" in parts:
+            rows += await sharing.overload(system.target, seconds=seconds, seed=SEED)
+    return rows
 
 
 def _report(options: argparse.Namespace, rows: list[dict[str, Any]]) -> dict[str, Any]:

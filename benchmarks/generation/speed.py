@@ -9,15 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.generation.systems import (
-    Bare,
-    Setup,
-    System,
-    bare,
-    cairn,
-    vllm_grpc,
-    vllm_http,
-)
+from benchmarks.generation.systems import Bare, Setup, System, bare, served
 from benchmarks.generation.workload import Workload, median, questions
 
 _WORDS = 40
@@ -58,9 +50,19 @@ class _Table:
         return median([getattr(turn, metric) for turn in self.turns[case, system]])
 
 
-async def compare(setup: Setup, model: str, plan: Plan, seed: int) -> list[dict[str, Any]]:
-    """Returns rows for one model."""
-    async with _systems(setup) as (systems, alone):
+async def compare(
+    setup: Setup, model: str, plan: Plan, seed: int, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Returns rows for one model.
+
+    Args:
+        setup: What the systems have in common.
+        model: Its name, for the rows.
+        plan: How much is asked.
+        seed: Of the questions.
+        names: Of the systems beside the engine alone.
+    """
+    async with _systems(setup, names) as (systems, alone):
         table = _Table()
         await _warm(systems, alone, seed)
         for turn in range(plan.rounds):
@@ -80,18 +82,12 @@ async def compare(setup: Setup, model: str, plan: Plan, seed: int) -> list[dict[
 
 
 @contextlib.asynccontextmanager
-async def _systems(setup: Setup) -> AsyncIterator[tuple[list[System], Bare]]:
-    servers: list[contextlib.AbstractAsyncContextManager[System]] = [cairn(setup)]
-    servers.append(vllm_http(setup))
-    if setup.grpc_python:
-        servers.append(vllm_grpc(setup))
-    else:
-        print("vLLM's gRPC server is left out: no --grpc-python", file=sys.stderr)
+async def _systems(setup: Setup, names: Sequence[str]) -> AsyncIterator[tuple[list[System], Bare]]:
     async with contextlib.AsyncExitStack() as stack:
         # Loading takes each of them half a minute: side by side they take less.
         (first, alone), others = await asyncio.gather(
             stack.enter_async_context(bare(setup)),
-            asyncio.gather(*(stack.enter_async_context(each) for each in servers)),
+            asyncio.gather(*(stack.enter_async_context(served(setup, each)) for each in names)),
         )
         yield [first, *others], alone
 

@@ -20,6 +20,8 @@ import psutil
 from benchmarks.generation.workload import Result, Workload
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVED = ("cairn", "http", "grpc")
+"""What is measured beside the engine alone: ours, and vLLM's own servers."""
 _READY_SECONDS = 240
 _POLL_SECONDS = 0.5
 
@@ -152,6 +154,11 @@ async def vllm_grpc(setup: Setup) -> AsyncIterator[System]:
     flags = ["--host", "127.0.0.1", *_flags(setup.engine_args)]
     async with _process([*command, *flags], setup.environment()) as started:
         yield await _served("vllm gRPC", started, port, setup.grpc_python, "grpc")
+
+
+def served(setup: Setup, name: str) -> contextlib.AbstractAsyncContextManager[System]:
+    """Starts the system of that name, one of `SERVED`."""
+    return {"cairn": cairn, "http": vllm_http, "grpc": vllm_grpc}[name](setup)
 
 
 async def _served(

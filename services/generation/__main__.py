@@ -17,6 +17,7 @@ from services.generation.embedding_client import EmbeddingClient
 from services.generation.endpoints import Endpoint, read_prices
 from services.generation.engine import Engine, RequestClass
 from services.generation.extractive_engine import ExtractiveEngine
+from services.generation.readiness import keep_ready
 from services.generation.routing import class_of
 from services.generation.servicer import GenerationServicer
 from services.generation.settings import GenerationSettings
@@ -26,6 +27,7 @@ from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
+from services.rpc.service_identity import identity_of
 from services.rpc.settings import load_settings
 from services.rpc.telemetry import start_telemetry
 
@@ -52,6 +54,7 @@ async def serve(settings: GenerationSettings) -> None:
                 telemetry,
                 service_names=["cairn.generation.v1.GenerationService"],
                 file_descriptors=[pb.DESCRIPTOR],
+                callers=("gateway",),
             )
             servicer = GenerationServicer(
                 chain, Admission(settings.max_waiting, "generation_requests")
@@ -104,7 +107,9 @@ async def _engine(
         return _openai_engine(name, settings, endpoints.get(name))
     scorer = None
     if settings.embedding_target != "none":
-        channel = await stack.enter_async_context(open_channel(settings.embedding_target))
+        channel = await stack.enter_async_context(
+            open_channel(settings.embedding_target, identity=identity_of("generation", settings))
+        )
         scorer = EmbeddingClient(channel)
     return ExtractiveEngine(
         scorer, min_support=settings.min_support, min_overlap=settings.min_overlap
@@ -143,6 +148,8 @@ async def _until_signal_or_death(server: RpcServer, chain: Chain) -> None:
 
     async with asyncio.TaskGroup() as group:
         watches = [group.create_task(watch(engine)) for engine in chain.engines]
+        asks = keep_ready(chain.default_engines, server.set_ready)
+        watches.append(group.create_task(asks))
         await server.wait_for_signal_then_drain()
         for each in watches:
             each.cancel()

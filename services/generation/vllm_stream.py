@@ -1,8 +1,8 @@
 """One request's output from vLLM, in pieces that are worth a message each.
 
-vLLM hands out every token of every request by itself. Waking a task, and sending a message, for
-each costs more than the token did; so the first token goes out at once, and later ones by a window:
-what came within it leaves together. The end, and a failure, never wait.
+vLLM makes an output of every token of every request. That, waking a task for it, and a message each
+cost more than the token did; so vLLM makes one of the first token and of the end only, and what is
+written in between is fetched from it when the window opens. The end, and a failure, never wait.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from services.generation.stream_window import StreamWindow
+
 
 class TokenStream:
     """A request in the engine; as a context it is over when the block is, aborted if need be.
@@ -20,25 +22,32 @@ class TokenStream:
     Args:
         llm: The engine.
         request_id: Ours, unique.
-        window_seconds: Least time between two pieces; 0: each token by itself.
+        window: Tells when tokens between the first and the end leave; None: vLLM decides, by the
+            `stream_interval` of the request's parameters.
         ends_at: Time of the loop's clock after which `next_piece` returns None; None: never.
     """
 
     def __init__(
-        self, llm: Any, request_id: str, *, window_seconds: float, ends_at: float | None = None
+        self,
+        llm: Any,
+        request_id: str,
+        *,
+        window: StreamWindow | None = None,
+        ends_at: float | None = None,
     ) -> None:
         self._llm = llm
         self._request_id = request_id
-        self._window_seconds = window_seconds
+        self._window = window
         self._ends_at = ends_at
         self._loop = asyncio.get_running_loop()
         self._queue: Any = None
+        self._state: Any = None
+        """vLLM's account of the request: what it has written, and how much of that it told."""
+        self._is_offered = False
+        """Whether the window has opened and nobody has fetched yet what was written."""
         self._pending: list[Any] = []
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._is_window_open = False
-        """Whether a piece left less than a window ago: then tokens wait."""
-        self._window_timer: asyncio.TimerHandle | None = None
         self._end_timer: asyncio.TimerHandle | None = None
         self._is_time_over = False
         self.is_finished = False
@@ -59,31 +68,34 @@ class TokenStream:
             self._end_timer = self._loop.call_at(self._ends_at, self._end_time)
         queue = await self._llm.add_request(self._request_id, prompt, params, **options)
         self._queue = queue
-        # From here on each token's output comes to us, not to vLLM's own collector.
+        # From here on outputs come to us, not to vLLM's own collector.
         early = queue.get_nowait()
         queue.put = self._put
+        if self._window is not None:
+            # Absent when the request has ended already: then its end is what came early.
+            self._state = self._llm.output_processor.request_states.get(queue.request_id)
+            self._window.join(self)
         if early is not None:
             self._put(early)
+
+    def offer(self) -> None:
+        """Shows what the engine has written since the first token."""
+        state = self._state
+        if state is not None and 0 < state.sent_tokens_offset < _written(state):
+            self._is_offered = True
+            self._wake()
 
     def _put(self, output: Any) -> None:
         if isinstance(output, Exception):
             self._failure = output
         else:
             self._pending.append(output)
-            if output.finished:
-                self.is_finished = True
-            elif self._is_window_open:
-                return
+            self.is_finished = self.is_finished or output.finished
         self._wake()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _end_window(self) -> None:
-        self._is_window_open = False
-        if self._pending:
-            self._wake()
 
     def _end_time(self) -> None:
         self._is_time_over = True
@@ -96,9 +108,8 @@ class TokenStream:
             Exception: vLLM's own, of a request or an engine that failed.
         """
         while True:
-            is_due = self._pending and (self.is_finished or not self._is_window_open)
-            if is_due:
-                return self._take()
+            if piece := self._take():
+                return piece
             if self._failure is not None:
                 raise self._failure
             if self._is_time_over:
@@ -111,9 +122,10 @@ class TokenStream:
 
     def _take(self) -> Sequence[Any]:
         piece, self._pending = self._pending, []
-        if self._window_seconds > 0 and not self.is_finished:
-            self._is_window_open = True
-            self._window_timer = self._loop.call_later(self._window_seconds, self._end_window)
+        if self._is_offered:
+            self._is_offered = False
+            if not self.is_finished:  # else the end has taken the rest along
+                piece.extend(_unsent(self._state))
         return piece
 
     async def abort(self) -> Sequence[Any]:
@@ -136,11 +148,31 @@ class TokenStream:
         traceback: TracebackType | None,
     ) -> None:
         """Aborts what still runs: the caller has left, or something failed."""
-        for timer in (self._window_timer, self._end_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._end_timer is not None:
+            self._end_timer.cancel()
+        if self._window is not None:
+            self._window.leave(self)
         if self._failure is None:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 await self.abort()
+        self._state = None
         if self._queue is not None:
             self._queue.close()
+
+
+def _written(state: Any) -> int:
+    """Returns the tokens that a request of vLLM's has."""
+    return state.detokenizer.num_output_tokens()
+
+
+def _unsent(state: Any) -> Sequence[Any]:
+    """Returns what vLLM has written and not told, as an output of its own."""
+    tokens = state.detokenizer.output_token_ids[state.sent_tokens_offset :]
+    if not tokens:
+        return ()
+    state.sent_tokens_offset += len(tokens)
+    interval, state.stream_interval = state.stream_interval, 1
+    try:
+        return (state.make_request_output(tokens, None, None, None),)
+    finally:
+        state.stream_interval = interval

@@ -45,13 +45,23 @@ from services.rpc.errors import (
 )
 
 _WHOLE = 1 << 30
-"""Tokens between two pieces when nobody reads along: the first token is told, then the end."""
+"""Tokens between two outputs where vLLM shall tell the first token, then the end."""
 
 
 def sampling_params(
-    request: GenerationRequest, max_tokens: int, defaults: Mapping[str, Any]
+    request: GenerationRequest,
+    max_tokens: int,
+    defaults: Mapping[str, Any],
+    *,
+    tells_each_token: bool = False,
 ) -> SamplingParams:
-    """Returns vLLM's sampling parameters; `defaults` are the model's own.
+    """Returns vLLM's sampling parameters.
+
+    Args:
+        request: What is asked for.
+        max_tokens: Tokens the answer may have.
+        defaults: The model's own parameters.
+        tells_each_token: Whether vLLM tells each token of a stream by itself.
 
     Raises:
         InvalidArgumentError: vLLM refuses a value.
@@ -67,7 +77,7 @@ def sampling_params(
         "frequency_penalty": sampling.frequency_penalty,
         "stop": list(sampling.stop) or None,
         "logprobs": sampling.logprobs or None,
-        "stream_interval": _WHOLE if request.may_fail_over and not request.stream else None,
+        "stream_interval": None if request.stream and tells_each_token else _WHOLE,
     }
     is_final_only = not request.stream and not request.may_fail_over
     try:
