@@ -16,7 +16,7 @@ from services.embedding.encoder import VectorArray
 from services.embedding.metrics import CACHE_BYTES, CACHE_LOOKUPS
 
 _ENTRY_OVERHEAD_BYTES = 400
-"""Key, order and objects of an entry, beside its vector."""
+"""Key, order and objects of an entry, beside its vector and codes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +27,8 @@ class CachedVector:
     """(dimensions,), not normalised."""
     token_count: int
     is_truncated: bool
+    codes: bytes = b""
+    """Token codes; empty: they were not asked for."""
 
 
 def cache_key(*, tenant: str, revision: str, prompt: str, content: bytes) -> bytes:
@@ -58,11 +60,17 @@ class LocalCache:
         """Memory held."""
         return self._bytes
 
-    def get(self, key: bytes) -> CachedVector | None:
-        """Returns the entry and makes it the most recently used one."""
+    def get(self, key: bytes, *, with_codes: bool = False) -> CachedVector | None:
+        """Returns the entry and makes it the most recently used one.
+
+        Args:
+            key: Of the text.
+            with_codes: Whether an entry without token codes is none.
+        """
         entry = self._entries.get(key)
-        if entry is not None:
-            self._entries.move_to_end(key)
+        if entry is None or (with_codes and not entry.codes):
+            return None
+        self._entries.move_to_end(key)
         return entry
 
     def put(self, entries: Iterable[tuple[bytes, CachedVector]]) -> None:
@@ -110,12 +118,14 @@ class VectorCache:
         self._local = local
         self._shared = shared
 
-    async def get(self, keys: Sequence[bytes]) -> dict[bytes, CachedVector]:
-        """Returns what there is of the keys."""
+    async def get(
+        self, keys: Sequence[bytes], *, with_codes: bool = False
+    ) -> dict[bytes, CachedVector]:
+        """Returns what there is of the keys; with codes, only entries that have some."""
         found: dict[bytes, CachedVector] = {}
         missing: list[bytes] = []
         for key in dict.fromkeys(keys):
-            entry = self._local.get(key)
+            entry = self._local.get(key, with_codes=with_codes)
             if entry is None:
                 missing.append(key)
             else:
@@ -123,7 +133,11 @@ class VectorCache:
         CACHE_LOOKUPS.labels("local", "hit").inc(len(found))
         CACHE_LOOKUPS.labels("local", "miss").inc(len(missing))
         if self._shared is not None and missing:
-            fetched = await self._shared.get(missing)
+            fetched = {
+                key: entry
+                for key, entry in (await self._shared.get(missing)).items()
+                if entry.codes or not with_codes
+            }
             CACHE_LOOKUPS.labels("shared", "hit").inc(len(fetched))
             CACHE_LOOKUPS.labels("shared", "miss").inc(len(missing) - len(fetched))
             self._local.put(fetched.items())
@@ -143,4 +157,4 @@ class VectorCache:
 
 
 def _size(entry: CachedVector) -> int:
-    return entry.vector.nbytes + _ENTRY_OVERHEAD_BYTES
+    return entry.vector.nbytes + len(entry.codes) + _ENTRY_OVERHEAD_BYTES

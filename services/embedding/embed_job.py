@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from services.embedding.cache import CachedVector, cache_key
-from services.embedding.encoder import AnyEncoder, Tokens, VectorArray
+from services.embedding.encoder import AnyEncoder, Output, Tokens, VectorArray
 from services.embedding.intake import Outcome
 from services.embedding.limits import RequestLimits
 from services.embedding.options import Caller, EmbedOptions, Truncation
@@ -88,6 +88,10 @@ class EmbedJob:
         self.reports = [TextReport() for _ in texts]
         self.keys: list[bytes | None] = [None] * len(texts)
         self.encoded_tokens = 0
+        self.with_codes = (
+            options.with_token_codes and Output.POOLED_AND_TOKENS in encoder.info.outputs
+        )
+        self.codes: list[bytes] = [b""] * len(texts) if self.with_codes else []
 
     @property
     def size(self) -> int:
@@ -120,6 +124,8 @@ class EmbedJob:
         report.token_count, report.is_truncated = entry.token_count, entry.is_truncated
         report.is_cached = True
         self.vectors[index] = entry.vector
+        if self.with_codes:
+            self.codes[index] = entry.codes
 
     def accept(self, index: int, tokens: Tokens) -> bool:
         """Returns whether a split text goes on to the model; else its report says why not."""
@@ -146,12 +152,20 @@ class EmbedJob:
         if outcome.result is None or not np.isfinite(outcome.result).all():
             report.error = outcome.error or _not_finite()
             report.token_count = 0
+            if self.with_codes:
+                self.codes[index] = b""
             return None
         if not outcome.is_shared:
             self.encoded_tokens += report.token_count
-        self.vectors[index] = outcome.result
+        self.vectors[index] = outcome.result[0] if self.with_codes else outcome.result
         # A copy: the row may be a view that would keep its whole batch in memory.
-        return CachedVector(self.vectors[index].copy(), report.token_count, report.is_truncated)
+        vector = self.vectors[index].copy()
+        return CachedVector(
+            vector,
+            report.token_count,
+            report.is_truncated,
+            self.codes[index] if self.with_codes else b"",
+        )
 
     def _content(self, index: int, limits: RequestLimits) -> bytes:
         """Returns what identifies a text.

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from services.embedding.cache import CachedVector, VectorCache
 from services.embedding.embed_job import Clock, EmbedJob, TextReport, Texts, Timings, refused
-from services.embedding.encoder import Output, Tokens, VectorArray
-from services.embedding.intake import Runner, Work
+from services.embedding.encoder import LocatedTokens, Output, Tokens, VectorArray
+from services.embedding.intake import Outcome, Runner, Work
 from services.embedding.limits import RequestLimits
 from services.embedding.metrics import FAILED, TRUNCATED
 from services.embedding.models import LoadedModel, Models
 from services.embedding.options import Caller, EmbedOptions, Lane, Truncation
 from services.embedding.splitting import CHUNK_TEXTS, Splitter
+from services.embedding.token_codes import MAX_CODE_BYTES, encode, model_mark
 from services.embedding.token_pooling import MAX_FACTOR
 from services.embedding.token_vectors import (
     TokenVectors,
@@ -29,6 +30,9 @@ from services.embedding.vectors import bytes_per_row, normalize, shorten
 from services.rpc import semconv
 from services.rpc.errors import InvalidArgumentError, Reason
 from services.rpc.telemetry import span
+
+_MATRIX_BYTES = 32 * 1024 * 1024
+"""Token vectors of one request in memory at once: 85 texts of 256 tokens, at 384 dimensions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,9 @@ class Embedded:
     """Tokens that went through the model for this request."""
     cache_hits: int
     timings: Timings
+    token_codes: list[bytes]
+    """One per text, empty for a failed one; none at all where they were not asked for, or the model
+    gives no token vectors."""
 
 
 class Embedder:
@@ -83,8 +90,9 @@ class Embedder:
         with self.models.lease(options.model) as model:
             check_output(model, Output.POOLED, "vectors")
             dimensions = _dimensions(model, options.dimensions)
+            code_bytes = MAX_CODE_BYTES if options.with_token_codes else 0
             self.limits.check_response(
-                "texts", len(texts) * bytes_per_row(dimensions, options.element_type)
+                "texts", len(texts) * (bytes_per_row(dimensions, options.element_type) + code_bytes)
             )
             job = EmbedJob(texts, options, caller, model.encoder)
             with span(f"embeddings {model.name}", attributes=_attributes(model, len(texts))):
@@ -105,6 +113,7 @@ class Embedder:
             encoded_tokens=job.encoded_tokens,
             cache_hits=sum(report.is_cached for report in job.reports),
             timings=job.clock.timings(),
+            token_codes=job.codes,
         )
 
     async def _fill(self, job: EmbedJob, runner: Runner) -> None:
@@ -112,7 +121,9 @@ class Embedder:
         await self._splitter.keyed(
             job.options.lane, job.size, lambda: job.check_and_key(self.limits)
         )
-        known = await self._cache.get([key for key in job.keys if key is not None])
+        known = await self._cache.get(
+            [key for key in job.keys if key is not None], with_codes=job.with_codes
+        )
         missing: list[int] = []
         for index, key in enumerate(job.keys):
             if key is None:
@@ -122,27 +133,54 @@ class Embedder:
                 missing.append(index)
             else:
                 job.answer_from_cache(index, cached)
+        if job.with_codes:
+            await self._run_coded(job, runner, missing)
+            return
         tokens = await self._split(job, missing)
         running = [index for index in missing if job.accept(index, tokens[index])]
-        started = time.monotonic()
-        outcomes = await runner.run(
-            job.encoder,
-            Output.POOLED,
-            [
-                Work(tokens[index].ids, job.keys[index], tokens[index].stated_count)
-                for index in running
-            ],
-            lane=job.options.lane,
-            caller=job.caller,
-        )
-        job.clock.add(outcomes, time.monotonic() - started)
+        outcomes = await _run(job, runner, Output.POOLED, running, tokens)
+        self._keep(job, running, outcomes)
+
+    async def _run_coded(self, job: EmbedJob, runner: Runner, indexes: Sequence[int]) -> None:
+        """Runs texts whose token codes are wanted, so many that their matrices stay small."""
+        model, mark = job.encoder, model_mark(job.encoder.info.revision)
+        lane = job.options.lane
+        located = await self._locate(job, indexes)
+        tokens = {index: each.tokens for index, each in located.items()}
+        running = [index for index in indexes if job.accept(index, tokens[index])]
+        for part in _windows(running, tokens, 4 * model.info.dimensions):
+            outcomes = await _run(job, runner, Output.POOLED_AND_TOKENS, part, tokens)
+            rows = {
+                index: outcome.result[1:][located[index].rows]
+                for index, outcome in zip(part, outcomes, strict=True)
+                if outcome.result is not None
+            }
+            coded = await self._splitter.in_thread(
+                lane, lambda rows=rows: {index: encode(each, mark) for index, each in rows.items()}
+            )
+            for index, code in coded.items():
+                job.codes[index] = code
+            self._keep(job, part, outcomes)
+
+    def _keep(self, job: EmbedJob, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
+        """Takes what the model returned, and remembers it."""
         fresh: list[tuple[bytes, CachedVector]] = []
-        for index, outcome in zip(running, outcomes, strict=True):
+        for index, outcome in zip(indexes, outcomes, strict=True):
             entry = job.answer_from_model(index, outcome)
             key = job.keys[index]
             if entry is not None and key is not None:
                 fresh.append((key, entry))
         self._cache.put(fresh)
+
+    async def _locate(self, job: EmbedJob, indexes: Sequence[int]) -> dict[int, LocatedTokens]:
+        """Splits the texts at `indexes` into tokens, with the place of each."""
+        texts = [text for index in indexes if isinstance(text := job.texts[index], str)]
+        started = time.monotonic()
+        split = await self._splitter.in_chunks(
+            texts, job.options.lane, lambda chunk: job.encoder.locate(chunk, job.options.kind)
+        )
+        job.clock.tokenize_seconds += time.monotonic() - started
+        return dict(zip(indexes, split, strict=True))
 
     async def _split(self, job: EmbedJob, indexes: Sequence[int]) -> dict[int, Tokens]:
         """Splits the texts at `indexes` into tokens."""
@@ -227,6 +265,43 @@ class Embedder:
         with self.models.lease(model_name) as model:
             lane = Lane.BULK if len(texts) > CHUNK_TEXTS else Lane.INTERACTIVE
             return await self._splitter.in_chunks(texts, lane, model.encoder.count), model
+
+
+async def _run(
+    job: EmbedJob,
+    runner: Runner,
+    output: Output,
+    indexes: Sequence[int],
+    tokens: Mapping[int, Tokens],
+) -> list[Outcome]:
+    """Runs texts of a job."""
+    started = time.monotonic()
+    outcomes = await runner.run(
+        job.encoder,
+        output,
+        [Work(tokens[index].ids, job.keys[index], tokens[index].stated_count) for index in indexes],
+        lane=job.options.lane,
+        caller=job.caller,
+    )
+    job.clock.add(outcomes, time.monotonic() - started)
+    return outcomes
+
+
+def _windows(
+    indexes: Sequence[int], tokens: Mapping[int, Tokens], row_bytes: int
+) -> Iterator[list[int]]:
+    """Yields the indexes in groups whose token vectors take up to `_MATRIX_BYTES`."""
+    group: list[int] = []
+    size = 0
+    for index in indexes:
+        needed = row_bytes * len(tokens[index].ids)
+        if group and size + needed > _MATRIX_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(index)
+        size += needed
+    if group:
+        yield group
 
 
 def _dimensions(model: LoadedModel, wanted: int) -> int:

@@ -27,6 +27,9 @@ class Output(enum.Enum):
     """One vector (dimensions,), not normalised."""
     TOKENS = "tokens"
     """One row of length 1 per token, special tokens included: (tokens, dimensions)."""
+    POOLED_AND_TOKENS = "pooled and tokens"
+    """Both from one pass: the pooled vector as the first row, those of the tokens below it,
+    (1 + tokens, dimensions)."""
     SCORE = "score"
     """One number, (1,): how well a passage answers a query. Of cross-encoders alone."""
 
@@ -80,7 +83,7 @@ class ModelInfo:
     """Whether leading dimensions work on their own (Matryoshka)."""
     prompts: dict[InputKind, str] = field(default_factory=dict)
     """Put before the text, by its use."""
-    outputs: frozenset[Output] = frozenset({Output.POOLED, Output.TOKENS})
+    outputs: frozenset[Output] = frozenset({Output.POOLED, Output.TOKENS, Output.POOLED_AND_TOKENS})
     """What it can return."""
     reads_ids: bool = True
     """Whether callers may send ids of its vocabulary instead of texts."""

@@ -49,5 +49,11 @@ REMOTE_ATTEMPTS = Counter(
     "Requests to endpoints of models elsewhere.",
     ["outcome"],
 )
+RERANKED = Counter(
+    "cairn_embedding_reranked_passages_total",
+    "Passages scored by late interaction: by stored token codes, or by what was computed for the "
+    "request because they had none, or unusable ones.",
+    ["source"],
+)
 CACHE_BYTES = Gauge("cairn_embedding_cache_bytes", "Memory held by the embedding cache.")
 MODELS = Gauge("cairn_embedding_models", "Loaded models.")

@@ -50,6 +50,8 @@ class EmbedOptions:
     is_normalized: bool = True
     """Whether vectors are scaled to length 1."""
     element_type: ElementType = ElementType.FLOAT32
+    with_token_codes: bool = False
+    """Whether texts get token codes from the same pass, where the model gives token vectors."""
 
 
 @dataclass(frozen=True, slots=True)

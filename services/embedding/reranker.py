@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from services.embedding.embed_job import Clock, Timings
-from services.embedding.encoder import LocatedTokens, Output, PairModel, Tokens
+from services.embedding.encoder import LocatedTokens, Output, PairModel, Tokens, VectorArray
 from services.embedding.intake import Work
 from services.embedding.late_interaction import late_interaction_score, token_weights
 from services.embedding.limits import RequestLimits
+from services.embedding.metrics import RERANKED
 from services.embedding.models import LoadedModel, Models
 from services.embedding.options import Caller, InputKind, Lane
 from services.embedding.splitting import Splitter
+from services.embedding.token_codes import BitRows, coded_scores, decode, model_mark, sign_bits
 from services.embedding.token_vectors import check_output, locate, run_tokens
 from services.rpc.errors import InvalidArgumentError, Reason
+
+T = TypeVar("T")
 
 _WINDOW = 64
 """Passages whose token vectors are in memory at once: 64 of 256 tokens take 25 MB."""
@@ -38,6 +43,10 @@ class Reranked:
     method: RerankMethod
     read_tokens: int
     timings: Timings
+    encoded_passages: int = 0
+    """Passages that were read, by late interaction; the others had codes."""
+    unusable_codes: int = 0
+    """Of another model or revision, or malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,18 @@ class RerankOptions:
     lane: Lane = Lane.INTERACTIVE
     word_weights: Sequence[float] = ()
     """Weight of each word of the query, for late interaction."""
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """What is read of one request."""
+
+    model: LoadedModel
+    lane: Lane
+    caller: Caller
+    clock: Clock
+    tokens: int = 0
+    """Of the passages."""
 
 
 class Reranker:
@@ -68,12 +89,26 @@ class Reranker:
         self._limits = limits
 
     async def rerank(
-        self, query: str, passages: Sequence[str], options: RerankOptions, caller: Caller
+        self,
+        query: str,
+        passages: Sequence[str],
+        options: RerankOptions,
+        caller: Caller,
+        codes: Sequence[bytes] = (),
     ) -> Reranked:
         """Scores passages; one without anything to read scores 0 by late interaction.
 
+        Args:
+            query: What to score against.
+            passages: The passages.
+            options: How to score.
+            caller: For whom.
+            codes: Token codes of the passages, one each, empty for none; or none at all. Passages
+                whose code is of use are not read.
+
         Raises:
-            InvalidArgumentError: The query is empty, a text too long, or weights do not fit.
+            InvalidArgumentError: The query is empty, a text too long, or weights or codes do not
+                fit.
             NotFoundError: No such model, or no cross-encoder is loaded.
             FailedPreconditionError: The model cannot score that way.
             ResourceExhaustedError: Too much waits already.
@@ -82,11 +117,17 @@ class Reranker:
         self._limits.check_text("query", query)
         for index, passage in enumerate(passages):
             self._limits.check_text(f"passages[{index}]", passage)
+        if codes and len(codes) != len(passages):
+            raise InvalidArgumentError.for_field(
+                "passage_token_codes",
+                f"has {len(codes)} codes for {len(passages)} passages; give one per passage, empty "
+                "where there is none, or none at all",
+            )
         name, method = self._choose(options)
         with self._models.lease(name) as model:
             if method is RerankMethod.CROSS_ENCODER:
                 return await self._score_pairs(model, query, passages, options, caller)
-            return await self._score_tokens(model, query, passages, options, caller)
+            return await self._score_tokens(model, query, passages, options, caller, codes)
 
     def _choose(self, options: RerankOptions) -> tuple[str, RerankMethod]:
         """Returns the model's name and the method."""
@@ -108,31 +149,60 @@ class Reranker:
         passages: Sequence[str],
         options: RerankOptions,
         caller: Caller,
+        codes: Sequence[bytes],
     ) -> Reranked:
         check_output(model, Output.TOKENS, "token vectors")
-        clock, lane, splitter = Clock(), options.lane, self._splitter
-        (located,) = await locate(splitter, model, [query], InputKind.QUERY, lane, clock)
+        reading = _Reading(model, options.lane, caller, Clock())
+        (located,) = await locate(
+            self._splitter, model, [query], InputKind.QUERY, options.lane, reading.clock
+        )
         if not len(located.rows):
             raise _empty_query()
         weights = token_weights(query, located, options.word_weights)
-        (vectors,) = await run_tokens(model, [located], lane, caller, clock)
-        scores: list[float] = []
-        tokens = len(located.tokens.ids)
+        (vectors,) = await run_tokens(model, [located], options.lane, caller, reading.clock)
+        known = _decoded(codes, model)
+        unread = [place for place in range(len(passages)) if place not in known]
+        if known:
+            # All by their signs, those that are read now as well: scores must compare.
+            made = await self._read(reading, [passages[place] for place in unread], sign_bits)
+            known |= dict(zip(unread, made, strict=True))
+            bits = [known[place] for place in range(len(passages))]
+            scores = await self._splitter.in_thread(
+                options.lane, lambda: coded_scores(vectors, weights, bits)
+            )
+        else:
+            scores = await self._read(
+                reading, passages, lambda rows: late_interaction_score(vectors, weights, rows)
+            )
+        unusable = sum(bool(codes[place]) for place in unread) if codes else 0
+        _count(len(passages) - len(unread), len(unread) - unusable, unusable)
+        return Reranked(
+            scores,
+            model.name,
+            RerankMethod.LATE_INTERACTION,
+            len(located.tokens.ids) + reading.tokens,
+            reading.clock.timings(),
+            encoded_passages=len(unread),
+            unusable_codes=unusable,
+        )
+
+    async def _read(
+        self, reading: _Reading, passages: Sequence[str], make: Callable[[VectorArray], T]
+    ) -> list[T]:
+        """Returns what is made of the token vectors of each passage, a window of them at a time."""
+        made: list[T] = []
+        splitter, model, lane = self._splitter, reading.model, reading.lane
         for begin in range(0, len(passages), _WINDOW):
             window = passages[begin : begin + _WINDOW]
             found: list[LocatedTokens] = await locate(
-                splitter, model, window, InputKind.DOCUMENT, lane, clock
+                splitter, model, window, InputKind.DOCUMENT, lane, reading.clock
             )
-            matrices = await run_tokens(model, found, lane, caller, clock)
-            scores += await splitter.in_thread(
-                lane,
-                lambda rows=matrices: [
-                    late_interaction_score(vectors, weights, matrix) for matrix in rows
-                ],
+            matrices = await run_tokens(model, found, lane, reading.caller, reading.clock)
+            made += await splitter.in_thread(
+                lane, lambda rows=matrices: [make(each) for each in rows]
             )
-            tokens += sum(len(each.tokens.ids) for each in found)
-        method = RerankMethod.LATE_INTERACTION
-        return Reranked(scores, model.name, method, tokens, clock.timings())
+            reading.tokens += sum(len(each.tokens.ids) for each in found)
+        return made
 
     async def _score_pairs(
         self,
@@ -165,6 +235,22 @@ class Reranker:
             scores.append(float(outcome.result[0]))
         tokens = sum(len(pair.ids) for pair in pairs)
         return Reranked(scores, model.name, RerankMethod.CROSS_ENCODER, tokens, clock.timings())
+
+
+def _decoded(codes: Sequence[bytes], model: LoadedModel) -> dict[int, BitRows]:
+    """Returns the bits of the codes that are of use, by their places."""
+    info = model.encoder.info
+    mark = model_mark(info.revision)
+    decoded = (
+        (place, decode(code, mark, info.dimensions)) for place, code in enumerate(codes) if code
+    )
+    return {place: bits for place, bits in decoded if bits is not None}
+
+
+def _count(coded: int, without: int, unusable: int) -> None:
+    RERANKED.labels("stored").inc(coded)
+    RERANKED.labels("computed").inc(without)
+    RERANKED.labels("unusable").inc(unusable)
 
 
 def _pairs_with(model: LoadedModel, query: str):  # noqa: ANN202 - a closure over both

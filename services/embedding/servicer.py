@@ -15,6 +15,7 @@ from cairn.types.v1 import scope_pb2, usage_pb2, vector_pb2
 
 from services.embedding.embed_job import TextReport, Timings
 from services.embedding.embedder import Embedded, Embedder
+from services.embedding.encoder import Output
 from services.embedding.intake import BatcherLimits
 from services.embedding.models import LoadedModel
 from services.embedding.options import (
@@ -134,13 +135,17 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             lane=_enum(Lane, request.lane, "lane", Lane.INTERACTIVE),
             word_weights=request.query_word_weights,
         )
-        reranked = await self._reranker.rerank(request.query, request.passages, options, caller)
+        reranked = await self._reranker.rerank(
+            request.query, request.passages, options, caller, request.passage_token_codes
+        )
         return pb.RerankResponse(
             scores=reranked.scores,
             model=reranked.model,
             method=pb.RerankMethod.Name(reranked.method),
             usage=usage_pb2.Usage(rerank_tokens=reranked.read_tokens),
             timings=_timings(reranked.timings),
+            encoded_passages=reranked.encoded_passages,
+            unusable_codes=reranked.unusable_codes,
         )
 
     async def CountTokens(  # noqa: N802 - the contract's name
@@ -187,7 +192,11 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
         return pb.UnloadModelResponse()
 
     async def _embed(self, request: pb.EmbedRequest, caller: Caller) -> pb.EmbedResponse:
-        options = _options(request.options)
+        options = _options(request.options, with_token_codes=request.include_token_codes)
+        if request.token_ids and request.include_token_codes:
+            raise InvalidArgumentError.for_field(
+                "include_token_codes", "needs texts: of token_ids it is not known which are special"
+            )
         if request.texts and request.token_ids:
             raise InvalidArgumentError(
                 Reason.INVALID_FIELD,
@@ -226,6 +235,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             precision=info.precision,
             is_default=model.name == self._embedder.models.default_name,
             is_cross_encoder=info.is_cross_encoder,
+            supports_token_codes=Output.POOLED_AND_TOKENS in info.outputs,
         )
 
 
@@ -269,7 +279,7 @@ def _enum(kind: type[E], value: int, field: str, unspecified: D) -> E | D:
         ) from None
 
 
-def _options(message: pb.EmbedOptions) -> EmbedOptions:
+def _options(message: pb.EmbedOptions, *, with_token_codes: bool = False) -> EmbedOptions:
     kind = _enum(InputKind, message.kind, "options.kind", InputKind.DOCUMENT)
     usual_lane = Lane.INTERACTIVE if kind is InputKind.QUERY else Lane.BULK
     return EmbedOptions(
@@ -282,6 +292,7 @@ def _options(message: pb.EmbedOptions) -> EmbedOptions:
         element_type=_enum(
             ElementType, message.element_type, "options.element_type", ElementType.FLOAT32
         ),
+        with_token_codes=with_token_codes,
     )
 
 
@@ -302,6 +313,7 @@ def _embed_response(embedded: Embedded, element_type: ElementType) -> pb.EmbedRe
             embedding_cache_hits=embedded.cache_hits,
         ),
         timings=_timings(embedded.timings),
+        token_codes=embedded.token_codes,
     )
 
 

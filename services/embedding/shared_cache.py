@@ -2,7 +2,7 @@
 
 A server that is dead or frozen costs one request its time-out, once: then the tier is left alone
 for a while, and tried again by a single request. Keys are hashes over tenant, model, prompt and
-text; values hold the vector and two numbers, no text.
+text; values hold the vector, three numbers and token codes, no text.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _MAX_WAITING_WRITES = 4096
 """Entries on their way to the store; more are not kept."""
 _ENTRIES_PER_WRITE = 128
 _WRITE_TIMEOUT_SECONDS = 1.0
-_PREFIX = b"cairn:embedding:1:"
-_HEADER = struct.Struct("<IB")
+_PREFIX = b"cairn:embedding:2:"
+_HEADER = struct.Struct("<IBI")
+"""Tokens, whether some were dropped, and the bytes of the vector; token codes follow it."""
 
 
 class ValkeyCache:
@@ -149,14 +150,18 @@ class ValkeyCache:
 
 
 def _pack(entry: CachedVector) -> bytes:
-    header = _HEADER.pack(entry.token_count, entry.is_truncated)
-    return header + entry.vector.astype("<f4", copy=False).tobytes()
+    vector = entry.vector.astype("<f4", copy=False).tobytes()
+    header = _HEADER.pack(entry.token_count, entry.is_truncated, len(vector))
+    return header + vector + entry.codes
 
 
 def _unpack(value: bytes | None) -> CachedVector | None:
     """Returns the entry; None for none, or for what is not ours."""
-    if value is None or len(value) <= _HEADER.size or (len(value) - _HEADER.size) % 4:
+    if value is None or len(value) <= _HEADER.size:
         return None
-    count, is_truncated = _HEADER.unpack_from(value)
-    vector = np.frombuffer(value, "<f4", offset=_HEADER.size).astype(np.float32)
-    return CachedVector(vector, count, bool(is_truncated))
+    count, is_truncated, size = _HEADER.unpack_from(value)
+    end = _HEADER.size + size
+    if not size or size % 4 or end > len(value):
+        return None
+    vector = np.frombuffer(value[_HEADER.size : end], "<f4").astype(np.float32)
+    return CachedVector(vector, count, bool(is_truncated), value[end:])

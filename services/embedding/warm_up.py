@@ -9,6 +9,9 @@ from services.embedding.intake import Work
 from services.embedding.models import LoadedModel
 from services.embedding.options import Caller, InputKind, Lane
 
+_OUTPUTS = (Output.POOLED, Output.TOKENS, Output.SCORE)
+"""Each by itself: pooled and token vectors from one pass run nothing new."""
+
 
 async def warm_up(model: LoadedModel) -> None:
     """Runs a short text, the longest one, a mix, and a query's worth of passages, each output.
@@ -24,7 +27,7 @@ async def warm_up(model: LoadedModel) -> None:
     else:
         (short,) = encoder.tokenize(["a short text to begin with"], InputKind.QUERY)
     longest = np.resize(short.ids, encoder.info.max_tokens)
-    outputs = [output for output in Output if output in encoder.info.outputs]
+    outputs = [each for each in _OUTPUTS if each in encoder.info.outputs]
     if not encoder.info.reads_ids:
         longest = short.ids
     for output in outputs:

@@ -89,6 +89,16 @@ def test_token_vectors_have_length_one_and_a_row_for_each_id(encoder):
         np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-4)
 
 
+def test_both_from_one_pass_are_what_each_is_by_itself(encoder):
+    batch = ids(encoder, TEXTS)
+    pooled, matrices = (encoder.encode(batch, each) for each in (Output.POOLED, Output.TOKENS))
+    both = encoder.encode(batch, Output.POOLED_AND_TOKENS)
+    for vector, matrix, found in zip(pooled, matrices, both, strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found[0], vector, atol=1e-5)
+        np.testing.assert_allclose(found[1:], matrix, atol=1e-5)
+
+
 def test_the_model_limit_holds_and_is_reported(encoder):
     short, long = encoder.tokenize(["slate", "slate " * 500], InputKind.DOCUMENT)
     assert (short.is_truncated, long.is_truncated) == (False, True)

@@ -82,7 +82,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "cairn_embedding_cache_lookups": {"tier": {"local", "shared"}, "outcome": {"hit", "miss"}},
     "cairn_embedding_dropped_texts": {"why": {"expired", "cancelled"}},
     "cairn_embedding_failed_texts": {"reason": _REASONS},
-    "cairn_embedding_reranked_passages": {"source": {"stored", "computed"}},
+    "cairn_embedding_reranked_passages": {"source": {"stored", "computed", "unusable"}},
     "cairn_embedding_remote_attempts": {
         "outcome": {"ok", "unreachable", "refused", "failed", "malformed"}
     },

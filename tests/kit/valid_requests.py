@@ -92,7 +92,9 @@ def _options() -> retrieval.SearchOptions:
 def embedding_requests() -> dict[str, Message]:
     """Requests of EmbeddingService, by method."""
     options = embedding.EmbedOptions(kind=embedding.INPUT_KIND_DOCUMENT, lane=embedding.LANE_BULK)
-    embed = embedding.EmbedRequest(scope=SCOPE, options=options, texts=["granite", "basalt"])
+    embed = embedding.EmbedRequest(
+        scope=SCOPE, options=options, texts=["granite", "basalt"], include_token_codes=True
+    )
     return {
         "Embed": embed,
         "EmbedStream": embedding.EmbedStreamRequest(batch_id=1, request=embed),
@@ -100,7 +102,11 @@ def embedding_requests() -> dict[str, Message]:
             scope=SCOPE, options=options, texts=["slate"]
         ),
         "Rerank": embedding.RerankRequest(
-            scope=SCOPE, query="hard rock", passages=["granite", "sand"], query_word_weights=[1, 2]
+            scope=SCOPE,
+            query="hard rock",
+            passages=["granite", "sand"],
+            query_word_weights=[1, 2],
+            passage_token_codes=[b"", b"\1" * 59],
         ),
         "CountTokens": embedding.CountTokensRequest(scope=SCOPE, texts=["granite"]),
         "ListModels": embedding.ListModelsRequest(scope=SCOPE),

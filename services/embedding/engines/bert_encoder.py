@@ -124,11 +124,15 @@ class BertEncoder:
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
         lengths = [len(batch[index]) for index in order]
         rows = self._forward([batch[index] for index in order], lengths, checkpoint)
+        parts: list[VectorArray]
         if output is Output.POOLED:
             parts = list(self._pool(rows, lengths).cpu().numpy())
         else:
-            rows = F.normalize(rows.float(), dim=1).cpu()
-            parts = [part.numpy() for part in torch.split(rows, lengths)]
+            units = F.normalize(rows.float(), dim=1).cpu()
+            parts = [part.numpy() for part in torch.split(units, lengths)]
+            if output is Output.POOLED_AND_TOKENS:
+                pooled = self._pool(rows, lengths).cpu().numpy()
+                parts = [np.vstack(pair) for pair in zip(pooled, parts, strict=True)]
         result: list[VectorArray] = [parts[0]] * len(batch)
         for place, index in enumerate(order):
             result[index] = parts[place]

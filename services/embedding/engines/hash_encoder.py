@@ -91,6 +91,8 @@ class HashEncoder:
         matrices = [np.stack([self._vector(int(token)) for token in ids]) for ids in batch]
         if output is Output.TOKENS:
             return matrices
+        if output is Output.POOLED_AND_TOKENS:
+            return [np.vstack((matrix.mean(axis=0), matrix)) for matrix in matrices]
         return [matrix.mean(axis=0) for matrix in matrices]
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from sentence_transformers import SentenceTransformer
@@ -108,10 +109,14 @@ class TransformerEncoder:
         found = self._model.forward(
             {name: each for name, each in features.items() if name in wanted}
         )
+        pooled = list(found["sentence_embedding"].float().cpu().numpy())
         if output is Output.POOLED:
-            return list(found["sentence_embedding"].float().cpu().numpy())
+            return pooled
         rows = F.normalize(found["token_embeddings"].float(), dim=2).cpu().numpy()
-        return [rows[place, : len(each)] for place, each in enumerate(batch)]
+        parts = [rows[place, : len(each)] for place, each in enumerate(batch)]
+        if output is Output.POOLED_AND_TOKENS:
+            return [np.vstack(pair) for pair in zip(pooled, parts, strict=True)]
+        return parts
 
     def close(self) -> None:
         """See `TextModel`."""

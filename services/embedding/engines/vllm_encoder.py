@@ -116,6 +116,10 @@ class VllmEncoder:
             llm.shutdown = lambda: None
 
     async def _encode(self, ids: TokenArray, output: Output) -> VectorArray:
+        if output is Output.POOLED_AND_TOKENS:
+            # vLLM gives one of the two for a request; it reads such a text twice.
+            pooled = await self._encode(ids, Output.POOLED)
+            return np.vstack((pooled, await self._encode(ids, Output.TOKENS)))
         from vllm import PoolingParams  # noqa: PLC0415 - imported already # pyright: ignore[reportMissingImports]
         from vllm.inputs import (  # noqa: PLC0415 - as above # pyright: ignore[reportMissingImports]
             tokens_input,

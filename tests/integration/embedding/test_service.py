@@ -227,6 +227,7 @@ def _rerank(**fields):
         ("Rerank", _rerank(query=""), "INVALID_ARGUMENT", "EMPTY_TEXT"),
         ("Rerank", _rerank(passages=[]), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(query_word_weights=[1]), "INVALID_ARGUMENT", "INVALID_FIELD"),
+        ("Rerank", _rerank(passage_token_codes=[b"", b""]), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(query_word_weights=[1, math.nan]), "INVALID_ARGUMENT", "INVALID_FIELD"),
         ("Rerank", _rerank(method=2), "NOT_FOUND", "MODEL_NOT_FOUND"),
         ("Rerank", _rerank(method=7), "INVALID_ARGUMENT", "INVALID_FIELD"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def valkey(tmp_path):
 
 
 def entry(value=1.0):
-    return CachedVector(np.full(8, value, np.float32), 3, is_truncated=True)
+    return CachedVector(np.full(8, value, np.float32), 3, is_truncated=True, codes=b"codes")
 
 
 async def until(condition):
@@ -56,6 +57,20 @@ async def test_what_one_replica_embedded_another_one_finds(valkey):
     assert counts == [(0, 6), (2, 0)]
 
 
+async def test_replicas_share_token_codes(valkey):
+    codes, hits = [], []
+    for _ in range(2):
+        cache = VectorCache(LocalCache(1_000_000), ValkeyCache(valkey.url, keep_seconds=60))
+        async with embedding_parts(cache=cache) as parts:
+            options = EmbedOptions(with_token_codes=True)
+            result = await parts.embedder.embed(["hard rock"], options, ALICE)
+        await cache.close()
+        codes += result.token_codes
+        hits.append(result.cache_hits)
+    assert hits == [0, 1]
+    assert codes[0] == codes[1] != b""
+
+
 async def test_entries_survive_the_trip_and_expire(valkey):
     cache = ValkeyCache(valkey.url, keep_seconds=60)
     cache.put([(b"k", entry())])
@@ -65,14 +80,18 @@ async def test_entries_survive_the_trip_and_expire(valkey):
     assert list(found) == [b"k"]
     assert (found[b"k"].token_count, found[b"k"].is_truncated) == (3, True)
     np.testing.assert_array_equal(found[b"k"].vector, entry().vector)
+    assert found[b"k"].codes == b"codes"
     (name,) = valkey.client().keys()
     assert 0 < valkey.client().ttl(name) <= 60
 
 
 async def test_values_that_are_not_ours_are_no_entries(valkey):
-    valkey.client().set(b"cairn:embedding:1:k", b"abc")
+    names = (b"short", b"long", b"odd")
+    valkey.client().set(b"cairn:embedding:2:short", b"abc")
+    valkey.client().set(b"cairn:embedding:2:long", struct.pack("<IBI", 3, 0, 800) + b"abcd")
+    valkey.client().set(b"cairn:embedding:2:odd", struct.pack("<IBI", 3, 0, 3) + b"abcd")
     cache = ValkeyCache(valkey.url, keep_seconds=60)
-    assert await cache.get([b"k"]) == {}
+    assert await cache.get(names) == {}
     await cache.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from services.embedding.cache import CachedVector, LocalCache, cache_key
@@ -28,6 +30,15 @@ def test_replacing_an_entry_does_not_count_it_twice():
         cache.put([(b"k", entry(value))])
     assert cache.size_bytes == 800
     assert cache.get(b"k").vector[0] == 4
+
+
+def test_codes_count_and_an_entry_without_is_none_for_who_wants_them():
+    cache = LocalCache(10_000)
+    cache.put([(b"k", entry())])
+    assert cache.get(b"k", with_codes=True) is None
+    cache.put([(b"k", dataclasses.replace(entry(), codes=b"x" * 200))])
+    assert cache.size_bytes == 1000
+    assert cache.get(b"k", with_codes=True).codes == cache.get(b"k").codes == b"x" * 200
 
 
 def test_no_bytes_keep_nothing():

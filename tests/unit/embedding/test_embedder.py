@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
 
+from services.embedding import embedder as embedder_module
+from services.embedding.encoder import Output
 from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.intake import BatcherLimits
 from services.embedding.limits import RequestLimits
@@ -184,3 +187,57 @@ async def test_counting_takes_any_text():
     async with opened() as embedder:
         counts, model = await embedder.count_tokens(["", "rock", "rock " * 500], "")
     assert (counts, model.name) == ([2, 3, 502], "hash")
+
+
+async def test_token_codes_come_with_the_vectors_of_one_pass():
+    passes = []
+    encoder = HashEncoder(dimensions=384, max_tokens=256, before_encode=passes.append)
+    texts = ["hard rock", "", "sand " * 300, "granite " * 200]
+    async with opened(encoder) as embedder:
+        plain = await embedder.embed(texts, EmbedOptions(), BOB)
+        passes.clear()
+        coded = await embedder.embed(texts, EmbedOptions(with_token_codes=True), ALICE)
+        ran = sum(map(len, passes))
+        again = await embedder.embed(texts, EmbedOptions(with_token_codes=True), ALICE)
+        without = await embedder.embed(texts, EmbedOptions(), ALICE)
+    assert plain.token_codes == without.token_codes == []
+    assert ran == 3
+    assert [len(code) for code in coded.token_codes] == [11 + 2 * 48, 0, 8171, 8171]
+    np.testing.assert_allclose(coded.vectors, plain.vectors, atol=1e-6)
+    assert (again.cache_hits, without.cache_hits) == (3, 3)
+    assert again.token_codes == coded.token_codes
+    np.testing.assert_array_equal(without.vectors, coded.vectors)
+
+
+async def test_vectors_from_the_cache_without_codes_are_made_again_with_them():
+    async with opened() as embedder:
+        await embedder.embed(["rock"], EmbedOptions(), ALICE)
+        coded = await embedder.embed(["rock"], EmbedOptions(with_token_codes=True), ALICE)
+    assert coded.cache_hits == 0
+    assert coded.token_codes[0]
+
+
+async def test_many_coded_texts_run_in_windows_of_bounded_memory(monkeypatch):
+    monkeypatch.setattr(embedder_module, "_MATRIX_BYTES", 4 * 32 * 40)
+    running = []
+    async with opened() as embedder:
+        run = embedder.models.get("").runner.run
+
+        async def noted(encoder, output, works, **more):
+            running.append(sum(len(work.ids) for work in works))
+            return await run(encoder, output, works, **more)
+
+        monkeypatch.setattr(embedder.models.get("").runner, "run", noted)
+        texts = [f"rock {n}" for n in range(50)]
+        coded = await embedder.embed(texts, EmbedOptions(with_token_codes=True), ALICE)
+    assert max(running) <= 40
+    assert len(set(coded.token_codes)) == 50
+
+
+async def test_a_model_without_token_vectors_gives_vectors_and_no_codes():
+    encoder = HashEncoder()
+    encoder.info = dataclasses.replace(encoder.info, outputs=frozenset({Output.POOLED}))
+    async with opened(encoder) as embedder:
+        result = await embedder.embed(["rock"], EmbedOptions(with_token_codes=True), ALICE)
+    assert result.token_codes == []
+    assert result.vectors.any()

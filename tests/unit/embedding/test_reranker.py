@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
-from services.embedding.options import Caller
+from services.embedding.engines.hash_encoder import HashEncoder
+from services.embedding.options import Caller, EmbedOptions
 from services.embedding.reranker import RerankMethod, RerankOptions
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
 from tests.kit.embedding_engines import embedding_parts
@@ -41,3 +44,70 @@ async def test_without_a_cross_encoder_asking_for_one_says_so():
         with pytest.raises(NotFoundError, match="LATE_INTERACTION") as caught:
             await parts.reranker.rerank("q", ["a"], options, ALICE)
     assert caught.value.reason is Reason.MODEL_NOT_FOUND
+
+
+def counted(source):
+    """Passages counted so far."""
+    name = "cairn_embedding_reranked_passages_total"
+    return REGISTRY.get_sample_value(name, {"source": source}) or 0
+
+
+async def codes_of(parts, texts):
+    """Token codes as ingestion asks for them."""
+    options = EmbedOptions(with_token_codes=True)
+    return (await parts.embedder.embed(texts, options, ALICE)).token_codes
+
+
+PASSAGES = [f"rock {n} " + "granite slate basalt " * n for n in range(1, 30)] + ["soft sand"]
+
+
+async def test_codes_give_what_reading_the_passages_gives_and_nothing_is_read():
+    encoded = []
+    encoder = HashEncoder(dimensions=384, max_tokens=256, before_encode=encoded.extend)
+    async with embedding_parts(encoder) as parts:
+        read = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), ALICE)
+        codes = await codes_of(parts, PASSAGES)
+        before = len(encoded)
+        coded = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), ALICE, codes)
+    assert len(encoded) == before + 1  # the query
+    assert (coded.encoded_passages, coded.unusable_codes) == (0, 0)
+    assert read.encoded_passages == len(PASSAGES)
+    assert coded.read_tokens == 5
+    np.testing.assert_allclose(coded.scores, read.scores, atol=0.12)
+    assert np.argmax(coded.scores) == np.argmax(read.scores) == 6
+
+
+async def test_passages_without_codes_of_use_are_read_and_score_as_if_they_had_them():
+    encoder = HashEncoder(dimensions=384, max_tokens=256)
+    other = HashEncoder(dimensions=384, max_tokens=255)
+    async with embedding_parts(encoder) as parts, embedding_parts(other) as others:
+        codes = await codes_of(parts, PASSAGES)
+        of_other = await codes_of(others, PASSAGES)
+        all_coded = await parts.reranker.rerank("rock 7", PASSAGES, RerankOptions(), ALICE, codes)
+        mixed = list(codes)
+        mixed[2], mixed[6], mixed[9] = b"", of_other[6], codes[9][:-1]
+        before = {each: counted(each) for each in ("stored", "computed", "unusable")}
+        result = await parts.reranker.rerank("rock 7", PASSAGES, RerankOptions(), ALICE, mixed)
+    assert (result.encoded_passages, result.unusable_codes) == (3, 2)
+    np.testing.assert_allclose(result.scores, all_coded.scores, rtol=1e-5)
+    assert {each: counted(each) - count for each, count in before.items()} == {
+        "stored": 27,
+        "computed": 1,
+        "unusable": 2,
+    }
+
+
+async def test_only_codes_of_no_use_are_as_none():
+    async with embedding_parts() as parts:
+        read = await parts.reranker.rerank("rock", ["a rock", ""], RerankOptions(), ALICE)
+        bad = await parts.reranker.rerank(
+            "rock", ["a rock", ""], RerankOptions(), ALICE, [b"\xff" * 500, b""]
+        )
+    assert bad.scores == read.scores
+    assert (bad.encoded_passages, bad.unusable_codes) == (2, 1)
+
+
+async def test_a_code_per_passage_or_none_at_all():
+    async with embedding_parts() as parts:
+        with pytest.raises(InvalidArgumentError, match="passage_token_codes"):
+            await parts.reranker.rerank("rock", ["a", "b"], RerankOptions(), ALICE, [b""])
