@@ -52,6 +52,8 @@ class FakeServices:
     def __init__(self, passages: Sequence[ScoredPassage] = ()) -> None:
         self.passages = tuple(passages)
         self.late_scores: list[float] | None = None
+        self.token_codes: tuple[bytes, ...] = ()
+        self.rerank_codes: list[tuple[tuple[bytes, ...], str]] = []
         self.pieces: list[str] = []
         self.quotes: tuple[Quote, ...] = ()
         self.engine = "vllm"
@@ -76,10 +78,22 @@ class FakeServices:
         vectors = tuple(Vector(struct.pack(f"<{len(r)}f", *r), 1, len(r)) for r in rows)
         return Embedded(vectors, model or "fake", Usage(embedding_tokens=len(texts)))
 
-    async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
+    async def rerank(
+        self,
+        scope: Scope,
+        query: str,
+        passages: Sequence[str],
+        *,
+        codes: Sequence[bytes] = (),
+        model: str = "",
+    ) -> Reranked:
         await self._meet("rerank", list(passages))
+        self.rerank_codes.append((tuple(codes), model))
+        if codes and "codes" in self.errors:
+            raise self.errors["codes"]
         scores = self.late_scores or [0.0] * len(passages)
-        return Reranked(tuple(scores[: len(passages)]), Usage(rerank_tokens=1))
+        read = sum(not code for code in codes) if codes else len(passages)
+        return Reranked(tuple(scores[: len(passages)]), Usage(rerank_tokens=1), read)
 
     async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
         await self._meet("search", plan)
@@ -88,6 +102,7 @@ class FakeServices:
             usage=Usage(vectors_scanned=3),
             generation=self.generation,
             is_current=True,
+            token_codes=self.token_codes[: plan.token_codes_top_k],
         )
 
     async def position(self, scope: Scope, collection: str) -> Position:

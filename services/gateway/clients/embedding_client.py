@@ -108,8 +108,16 @@ class EmbeddingClient:
         tokens = sum(report.token_count for report in response.reports)
         return EmbeddedTexts(tuple(rows), response.model, tokens)
 
-    async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
-        """Returns one late-interaction score per passage.
+    async def rerank(
+        self,
+        scope: Scope,
+        query: str,
+        passages: Sequence[str],
+        *,
+        codes: Sequence[bytes] = (),
+        model: str = "",
+    ) -> Reranked:
+        """Returns one late-interaction score per passage; see `Reranker`.
 
         Raises:
             ServiceError: the service does not answer.
@@ -117,16 +125,23 @@ class EmbeddingClient:
         response = await self._stub.Rerank(
             pb.RerankRequest(
                 scope=scope_to_proto(scope),
+                model=model,
                 method=pb.RERANK_METHOD_LATE_INTERACTION,
                 query=query,
                 passages=passages,
                 lane=pb.LANE_INTERACTIVE,
+                passage_token_codes=codes,
             ),
             timeout=_TIMEOUT_SECONDS,
         )
         if len(response.scores) != len(passages):
             raise InternalError(Reason.INTERNAL, "the reranker sent another count of scores")
-        return Reranked(tuple(response.scores), usage_from_proto(response.usage))
+        return Reranked(
+            tuple(response.scores),
+            usage_from_proto(response.usage),
+            response.encoded_passages,
+            response.unusable_codes,
+        )
 
     async def models(self, scope: Scope) -> tuple[EmbeddingModel, ...]:
         """Returns the loaded models, the default one first.

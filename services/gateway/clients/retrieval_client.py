@@ -72,6 +72,7 @@ class RetrievalClient:
             generation=response.generation,
             is_current=response.is_current,
             valid_until=_valid_until(response),
+            token_codes=_token_codes(response, plan.token_codes_top_k),
         )
 
     async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
@@ -305,7 +306,14 @@ def _options(plan: SearchPlan) -> pb.SearchOptions:
         include_metadata=True,
         explain=plan.explain,
         embedding_model=plan.embedding_model,
+        token_codes_top_k=plan.token_codes_top_k,
     )
+
+
+def _token_codes(response: pb.SearchResponse, count: int) -> tuple[bytes, ...]:
+    """Returns the token codes of the first passages; nothing where none has any."""
+    codes = tuple(each.passage.token_codes for each in response.passages[:count])
+    return codes if any(codes) else ()
 
 
 def _vector(vector: Vector | None) -> vector_pb2.Vector | None:

@@ -48,13 +48,33 @@ class Reranked:
 
     scores: tuple[float, ...]
     usage: Usage
+    read_count: int = 0
+    """Passages that were read for it; the others were scored by their token codes."""
+    unusable_count: int = 0
+    """Token codes that were of no use: of another model or revision, or damaged."""
 
 
 class Reranker(Protocol):
     """Scores passages against a query."""
 
-    async def rerank(self, scope: Scope, query: str, passages: Sequence[str]) -> Reranked:
-        """Returns one score per passage, higher is more relevant."""
+    async def rerank(
+        self,
+        scope: Scope,
+        query: str,
+        passages: Sequence[str],
+        *,
+        codes: Sequence[bytes] = (),
+        model: str = "",
+    ) -> Reranked:
+        """Returns one score per passage, higher is more relevant.
+
+        Args:
+            scope: On whose behalf.
+            query: What to score against.
+            passages: Their texts, in the form they were embedded in.
+            codes: Their stored token codes, one each, empty for none; or none at all.
+            model: Embedding model that the codes come from; empty: the default one.
+        """
         ...
 
 
@@ -80,6 +100,8 @@ class SearchPlan:
     max_per_document: int = 0
     embedding_model: str = ""
     explain: bool = False
+    token_codes_top_k: int = 0
+    """So many passages, from the best, come with their token codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,11 @@ class Retrieved:
     """Seconds since 1970 when a document of the collection ends; None: none does."""
     vector: Vector | None = None
     """Of the question as it was asked; None: it was searched for by words only."""
+    token_codes: tuple[bytes, ...] = ()
+    """Of the first passages, in order, empty for one that has none; they go no further than the
+    reranker."""
+    embedding_model: str = ""
+    """Name of the model whose vectors were compared; empty: none were."""
 
 
 class Retriever(Protocol):

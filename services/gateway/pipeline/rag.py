@@ -150,13 +150,14 @@ class RagPipeline:
                 filter=ask.filter,
                 max_per_document=ask.max_per_document,
                 explain=ask.explain,
+                token_codes_top_k=DEPTH if ask.rerank else 0,
             )
             found = await self._retrieve.run(run, queries, plan)
             if note is not None:
                 note(found)
             passages = found.passages
             if ask.rerank:
-                passages = (await self._rerank.run(run, ask.query, passages))[: ask.top_k]
+                passages = (await self._rerank.run(run, ask.query, found))[: ask.top_k]
         _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
         return SearchResult(
             passages=passages,
@@ -205,6 +206,7 @@ class RagPipeline:
             top_k=max(DEPTH, question.top_k + SPARE_CANDIDATES),
             filter=question.filter,
             explain=question.explain,
+            token_codes_top_k=DEPTH if question.rerank else 0,
         )
         return await self._retrieve.run(run, queries, plan)
 
@@ -214,7 +216,7 @@ class RagPipeline:
         """Returns the passages to answer from."""
         passages = found.passages
         if question.rerank:
-            passages = await self._rerank.run(run, question.query, passages)
+            passages = await self._rerank.run(run, question.query, found)
         return await self._assemble.run(run, passages, question.top_k)
 
     async def _tell(self, run: Run, known: Answer, emit: Emit | None) -> Answer:

@@ -76,7 +76,7 @@ class Retrieve:
             },
         ) as span:
             found = await self._retriever.search(run.scope, plan)
-            found = replace(found, vector=queries[0].vector)
+            found = replace(found, vector=queries[0].vector, embedding_model=model)
             span.set_attribute("cairn.passage.count", len(found.passages))
         run.usage += found.usage
         for step in found.degraded:

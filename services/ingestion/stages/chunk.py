@@ -29,7 +29,12 @@ MAX_CHUNKS = 20_000
 """Chunks retrieval takes in one write."""
 
 _COUNT_BATCH = 256
-_MAX_PREFIX_CHARACTERS = 300
+MAX_CODED_CHUNKS = 1024
+"""Chunks of one document, from its first, that get token codes: 8 MiB of them. A document travels
+in one message, and what has no codes is read when it is reranked."""
+MAX_PREFIX_CHARACTERS = 256
+"""Longest title-and-headings line before a chunk. The gateway reads found chunks in the same form,
+to rerank those without token codes (`services/gateway/pipeline/rerank.py`); a test compares."""
 _KNOWN_SECONDS = 1.0
 """A collection that is dropped and made anew is seen within this time; what was cut for the former
 one in between is refused by retrieval and cut again."""
@@ -43,12 +48,21 @@ class ChunkStage:
         embedder: Counts tokens.
         index: Knows which model the collection has.
         settings: Sizes.
+        with_codes: Whether chunks get token codes, where the model gives them.
     """
 
-    def __init__(self, embedder: Embedder, index: Index, settings: ChunkerSettings) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        index: Index,
+        settings: ChunkerSettings,
+        *,
+        with_codes: bool = True,
+    ) -> None:
         self._embedder = embedder
         self._index = index
         self._settings = settings
+        self._with_codes = with_codes
         self._models: dict[tuple[str, str], tuple[ModelInfo, float]] = {}
         self._counting = SharedCalls[tuple[Scope, str, bool], Sequence[str], list[int]](
             self._count_shared,
@@ -69,10 +83,11 @@ class ChunkStage:
         """
         parsed = await work.load_parsed()
         model = await self._model(work)
-        before = await work.load_former(self._index)
+        with_codes = self._with_codes and model.gives_token_codes
+        before = await work.load_former(self._index, with_codes=with_codes)
         former = Former(before.text, before.chunks) if before is not None else None
         chunks = await aside(len(parsed.text), chunk_document, parsed, self._settings, former)
-        prefix_limit = min(_MAX_PREFIX_CHARACTERS, model.max_tokens)
+        prefix_limit = min(MAX_PREFIX_CHARACTERS, model.max_tokens)
         while True:
             fitting = await self._fit(work, model, chunks, prefix_limit)
             if fitting is not None:
@@ -88,7 +103,14 @@ class ChunkStage:
                 FailureReason.TOO_LARGE,
                 f"the document makes {len(fitting)} chunks, {MAX_CHUNKS} are allowed; split it",
             )
-        plan = ChunkPlan(tuple(fitting), model.name, model.revision, model.dimensions, prefix_limit)
+        plan = ChunkPlan(
+            tuple(fitting),
+            model.name,
+            model.revision,
+            model.dimensions,
+            prefix_limit,
+            min(len(fitting), MAX_CODED_CHUNKS) if with_codes else 0,
+        )
         work.chunk_count = len(fitting)
         return CHUNKS, await aside(len(parsed.text), work.set_plan, plan)
 

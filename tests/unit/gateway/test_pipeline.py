@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from dataclasses import replace
 
 import pytest
 
 from services.gateway.answer import AnswerDelta, AnswerEvent, PassagesFound
 from services.gateway.pipeline.assemble import Assemble
+from services.gateway.pipeline.ports import Retrieved
 from services.gateway.pipeline.rag import RagPipeline
-from services.gateway.pipeline.rerank import DEPTH, Rerank, standard_scores
+from services.gateway.pipeline.rerank import (
+    DEPTH,
+    MAX_PREFIX_CHARACTERS,
+    Rerank,
+    read_as,
+    standard_scores,
+)
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.understand import Understand
 from services.gateway.requests import (
@@ -23,6 +31,10 @@ from services.gateway.requests import (
     Verification,
 )
 from services.gateway.usage import PriceTable
+from services.ingestion.chunker import Chunk, embedding_text
+from services.ingestion.stages.chunk import (
+    MAX_PREFIX_CHARACTERS as INGESTED_PREFIX_CHARACTERS,
+)
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
     DeadlineExceededError,
@@ -218,6 +230,69 @@ async def test_a_passage_is_reranked_as_it_was_embedded() -> None:
     assert read == [f"Rocks > Hard\n{GRANITE.passage.text}", BASALT.passage.text]
 
 
+@pytest.mark.parametrize(
+    ("title", "headings"),
+    [
+        ("", ()),
+        ("Rocks", ()),
+        ("Rocks", ("Rocks", "Hard", "Hard")),
+        ("T" * 200, ("Middle " * 9, "Leaf")),
+        ("T" * 300, ("H" * 300, "Leaf")),
+        ("", ("H" * 300,)),
+    ],
+)
+def test_passages_are_read_in_the_form_that_ingestion_embeds(
+    title: str, headings: tuple[str, ...]
+) -> None:
+    text = "Before. Granite is hard. After."
+    found = replace(GRANITE.passage, title=title, heading_path=headings, text=text[8:24])
+    embedded = embedding_text(
+        title, Chunk(8, 24, headings), text, max_prefix_characters=INGESTED_PREFIX_CHARACTERS
+    )
+    assert read_as(found) == embedded
+    assert MAX_PREFIX_CHARACTERS == INGESTED_PREFIX_CHARACTERS
+
+
+async def test_token_codes_of_the_best_passages_go_to_the_reranker_and_no_further() -> None:
+    fake = services()
+    fake.token_codes = (b"CODES-OF-GRANITE", b"")
+    ask = SearchAsk.checked("x", rerank=True, explain=True)
+    result = await pipeline(fake).search(SCOPE, ask)
+    (plan,) = (plan for name, plan in fake.calls if name == "search")
+    assert plan.token_codes_top_k == DEPTH
+    assert fake.rerank_codes == [((b"CODES-OF-GRANITE", b""), "fake")]
+    (notes,) = (each.notes for each in result.explanation if each.stage == "rerank")
+    assert notes == (
+        "1 of 2 passages scored by stored token codes",
+        "1 passages read for this request",
+    )
+    assert b"CODES-OF-GRANITE" not in pickle.dumps(result)
+
+
+async def test_a_search_that_is_not_reranked_asks_for_no_token_codes() -> None:
+    fake = services()
+    await pipeline(fake).search(SCOPE, SearchAsk.checked("x"))
+    await pipeline(fake).answer(SCOPE, Question.checked("x", rerank=False))
+    assert [p.token_codes_top_k for name, p in fake.calls if name == "search"] == [0, 0]
+
+
+async def test_codes_of_passages_without_text_stay_where_they_belong() -> None:
+    blank = passage("  ", "blank", final=3.0)
+    fake = FakeServices([GRANITE, blank, BASALT])
+    fake.token_codes = (b"granite", b"blank", b"basalt")
+    await pipeline(fake).search(SCOPE, SearchAsk.checked("x", rerank=True))
+    assert fake.rerank_codes == [((b"granite", b"basalt"), "fake")]
+
+
+async def test_codes_whose_model_is_gone_are_left_and_the_passages_are_read() -> None:
+    fake = services()
+    fake.token_codes = (b"granite", b"basalt")
+    fake.errors["codes"] = NotFoundError(Reason.MODEL_NOT_FOUND, "unloaded")
+    result = await pipeline(fake).search(SCOPE, SearchAsk.checked("x", rerank=True))
+    assert fake.rerank_codes == [((b"granite", b"basalt"), "fake"), ((), "")]
+    assert result.degraded == ()
+
+
 async def test_search_reads_the_turn_before() -> None:
     fake = services()
     ask = SearchAsk.checked("How hard?", history=[Turn(Speaker.USER, "What is granite?")])
@@ -255,7 +330,7 @@ async def test_rerank_mixes_half_and_half_and_keeps_the_tail_behind() -> None:
     tail = [passage("tail", f"t{i}", final=0.0) for i in range(3)]
     fake.late_scores = [float(i) for i in range(DEPTH)]
     fake.late_scores[5] = 100.0
-    result = await Rerank(fake).run(new_run(), "x", (*head, *tail))
+    result = await Rerank(fake).run(new_run(), "x", Retrieved((*head, *tail)))
     assert result[0].passage.document_id == "d5"
     assert result[0].scores.rerank == 100.0
     assert [each.passage.document_id for each in result[-3:]] == ["t0", "t1", "t2"]
