@@ -146,6 +146,7 @@ async def _pipeline(
 
 async def _open_store(settings: IngestionSettings) -> JobStore:
     url = settings.database_url.get_secret_value()
+        with_codes=settings.token_codes,
     try:
         if not url:
             url = sqlite_url(settings.data_dir / "ingestion" / "jobs.sqlite")

@@ -55,7 +55,13 @@ class EmbeddingClient:
         for model in answer.models:
             if model.is_cross_encoder:
                 continue
-            info = ModelInfo(model.name, model.revision, model.dimensions, model.max_tokens)
+            info = ModelInfo(
+                model.name,
+                model.revision,
+                model.dimensions,
+                model.max_tokens,
+                model.supports_token_codes,
+            )
             models[model.name] = info
             if model.is_default or "" not in models:
                 models[""] = info
@@ -73,7 +79,13 @@ class EmbeddingClient:
         return list(answer.token_counts)
 
     async def embed(
-        self, scope: Scope, model: str, texts: Sequence[str], *, is_urgent: bool = False
+        self,
+        scope: Scope,
+        model: str,
+        texts: Sequence[str],
+        *,
+        is_urgent: bool = False,
+        with_codes: bool = False,
     ) -> EmbeddedTexts:
         """Returns the vectors of document texts (see `ports.Embedder`)."""
         answer = await self._stub.Embed(
@@ -87,12 +99,15 @@ class EmbeddingClient:
                     element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
                 ),
                 texts=texts,
+                include_token_codes=with_codes,
             ),
             timeout=_EMBED_SECONDS,
         )
         width = answer.vectors.dimensions * 4
         if width == 0 or len(answer.vectors.data) != width * len(texts):
             raise InternalError(Reason.INTERNAL, "the embedding service answered another shape")
+        if len(answer.token_codes) not in {0, len(texts)}:
+            raise InternalError(Reason.INTERNAL, "the embedding service sent other token codes")
         refusals = {
             place: report.error.message or report.error.reason
             for place, report in enumerate(answer.reports)
@@ -106,4 +121,5 @@ class EmbeddingClient:
             ),
             refusals,
             answer.model_revision,
+            tuple(answer.token_codes),
         )

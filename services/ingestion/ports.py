@@ -20,6 +20,8 @@ class ModelInfo:
     dimensions: int
     max_tokens: int
     """Tokens of one text at most, special tokens included."""
+    gives_token_codes: bool = False
+    """Whether texts can be embedded with token codes for late interaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class EmbeddedTexts:
     refusals: Mapping[int, str]
     """Why texts were refused, by their positions."""
     revision: str
+    token_codes: tuple[bytes, ...] = ()
+    """One per text; none where they were not asked for, or the model gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class IndexedChunk:
     page: int
     vector: bytes
     """Little-endian float32."""
+    token_codes: bytes = b""
+    """For late interaction; empty: none, what is found is then read when it is reranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +104,18 @@ class Embedder(Protocol):
         ...
 
     async def embed(
-        self, scope: Scope, model: str, texts: Sequence[str], *, is_urgent: bool = False
+        self,
+        scope: Scope,
+        model: str,
+        texts: Sequence[str],
+        *,
+        is_urgent: bool = False,
+        with_codes: bool = False,
     ) -> EmbeddedTexts:
         """Returns the vectors of document texts; texts over the model's limit are refused.
 
-        `is_urgent` goes before the bulk: for a few texts that someone waits for.
+        `is_urgent` goes before the bulk: for a few texts that someone waits for. `with_codes` asks
+        for their token codes as well.
         """
         ...
 
@@ -147,10 +160,11 @@ class Index(Protocol):
         document_ids: Sequence[str],
         *,
         with_chunks: bool = False,
+        with_codes: bool = False,
     ) -> list[IndexDocument]:
         """Returns those of the documents that exist and the scope's principals may read.
 
-        Text, chunks and vectors come only `with_chunks`.
+        Text, chunks and vectors come only `with_chunks`, the chunks' token codes only `with_codes`.
         """
         ...
 

@@ -94,6 +94,7 @@ class RetrievalClient:
         document_ids: Sequence[str],
         *,
         with_chunks: bool = False,
+        with_codes: bool = False,
     ) -> list[IndexDocument]:
         """Returns documents (see `ports.Index`)."""
         try:
@@ -104,6 +105,7 @@ class RetrievalClient:
                     document_ids=document_ids,
                     include_chunks=with_chunks,
                     include_vectors=with_chunks,
+                    include_token_codes=with_codes,
                     omit_text=not with_chunks,
                 ),
                 timeout=_LONG_SECONDS if with_chunks else _SHORT_SECONDS,
@@ -202,6 +204,7 @@ def _document_to_proto(document: IndexDocument) -> pb.Document:
                     element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
                     dimensions=len(chunk.vector) // 4,
                 ),
+                token_codes=chunk.token_codes,
             )
             for chunk in document.chunks
         ],
@@ -230,6 +233,7 @@ def _document_from_proto(message: pb.Document) -> IndexDocument:
                 if chunk.vector.element_type
                 in (vector_pb2.ELEMENT_TYPE_UNSPECIFIED, vector_pb2.ELEMENT_TYPE_FLOAT32)
                 else b"",
+                token_codes=chunk.token_codes,
             )
             for chunk in message.chunks
         ),

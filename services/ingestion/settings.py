@@ -89,6 +89,10 @@ class IngestionSettings(ServiceSettings):
     """Most new words of a chunk."""
     chunk_overlap_words: Annotated[int, Field(ge=0, le=1000)] = 32
     """Words a chunk repeats of the one before."""
+    token_codes: bool = True
+    """Whether chunks are stored with the signs of their token vectors (up to 8 kB each), where the
+    model gives them: found passages are then reranked without being read again, 20 of them in 5
+    instead of 150 ms of processor time. Off saves the space."""
     source_folders: Names = ()
     """Folders that sources may read, with all below them; none: sources of kind FOLDER are
     refused."""
@@ -130,4 +134,5 @@ class IngestionSettings(ServiceSettings):
     embedding model; otherwise it is refused."""
     failpoint: str = ""
     """For tests: `parsed:crash` kills the process when a job has done that stage and has not said
-    so yet; `after-parsed:crash` when it just has."""
+    so yet; `after-parsed:crash` when it just has; `sync-submitted:crash` while a source is gone
+    through."""

@@ -29,12 +29,19 @@ def vector_of(text: str) -> bytes:
     return struct.pack(f"<{DIMENSIONS}f", *(number / length for number in numbers))
 
 
+def codes_of(text: str, revision: str = "r1") -> bytes:
+    """Token codes of any length, the same for the same text and revision."""
+    return b"codes" + hashlib.sha256((revision + text).encode()).digest()[: 8 + len(text) % 20]
+
+
 class FakeEmbedding(rpc.EmbeddingServiceServicer):
     """Counts what it is asked; can be made to fail."""
 
     def __init__(self) -> None:
         self.revision = "r1"
         self.max_tokens = MAX_TOKENS
+        self.gives_codes = False
+        """Whether texts get token codes: see `codes_of`."""
         self.batches: list[list[str]] = []
         """Texts of each Embed call."""
         self.failure: ServiceError | None = None
@@ -61,6 +68,7 @@ class FakeEmbedding(rpc.EmbeddingServiceServicer):
             dimensions=DIMENSIONS,
             max_tokens=self.max_tokens,
             is_default=True,
+            supports_token_codes=self.gives_codes,
         )
         return pb.ListModelsResponse(models=[model])
 
@@ -92,4 +100,9 @@ class FakeEmbedding(rpc.EmbeddingServiceServicer):
             reports=reports,
             model="fake",
             model_revision=self.revision,
+            token_codes=[
+                codes_of(text, self.revision)
+                for text in request.texts
+                if self.gives_codes and request.include_token_codes
+            ],
         )

@@ -130,6 +130,9 @@ class FakeRetrieval(rpc.RetrievalServiceServicer):
                 del copy.chunks[:]
             if request.omit_text:
                 copy.text = ""
+            if not request.include_token_codes:
+                for chunk in copy.chunks:
+                    chunk.ClearField("token_codes")
             found.append(copy)
         return pb.GetDocumentsResponse(documents=found)
 

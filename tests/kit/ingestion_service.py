@@ -176,6 +176,7 @@ async def run_ingestion(
                     chunker=ChunkerSettings(),
                     failpoint=Failpoint(""),
                     enricher=parts.enricher(),
+                    with_codes=settings.token_codes,
                 )
                 async with Workers(
                     store,

@@ -130,7 +130,7 @@ artifacts = Table(
     "ingestion_artifacts",
     metadata,
     Column("job_id", String(40), primary_key=True),
-    # "parsed", "chunks", "vectors"
+    # "parsed", "chunks", "coded-vectors"
     Column("kind", String(16), primary_key=True),
     Column("part", Integer, primary_key=True),
     Column("data", LargeBinary, nullable=False),

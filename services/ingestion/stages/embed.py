@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class _Key:
     scope: Scope
     model: str
     is_urgent: bool
+    with_codes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,14 @@ class EmbedStage:
             work.reused_chunk_count = len(reused)
         missing = [place for place in range(len(texts)) if place not in work.vectors]
         is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS and not work.next_vector_part
-        key = _Key(work.scope, plan.model, is_urgent)
-        for start in range(0, len(missing), BATCH_TEXTS):
-            places = missing[start : start + BATCH_TEXTS]
-            wanted = _Wanted(work, plan, places, [texts[place] for place in places])
-            with calling("embedding", FailureReason.EMBEDDING_REFUSED):
-                await self._embedding.ask(key, wanted)
+        coded = bisect.bisect_left(missing, plan.coded_count)
+        for with_codes, some in ((True, missing[:coded]), (False, missing[coded:])):
+            key = _Key(work.scope, plan.model, is_urgent, with_codes)
+            for start in range(0, len(some), BATCH_TEXTS):
+                places = some[start : start + BATCH_TEXTS]
+                wanted = _Wanted(work, plan, places, [texts[place] for place in places])
+                with calling("embedding", FailureReason.EMBEDDING_REFUSED):
+                    await self._embedding.ask(key, wanted)
         return (VECTORS, work.pack_vectors()) if is_urgent and missing else None
 
     async def _embed_and_store(
@@ -122,6 +126,9 @@ class EmbedStage:
                 reason for place, reason in answer.refusals.items() if first <= place < last
             ]
             vectors = answer.vectors[first:last]
+            codes = answer.token_codes[first:last]
+            if codes:
+                vectors = [vector + code for vector, code in zip(vectors, codes, strict=True)]
             storing.append(
                 _store(each, answer.revision, vectors, refusals, is_urgent=key.is_urgent)
             )
@@ -134,7 +141,11 @@ class EmbedStage:
         for _ in range(_BUSY_ATTEMPTS):
             try:
                 return await self._embedder.embed(
-                    key.scope, key.model, texts, is_urgent=key.is_urgent
+                    key.scope,
+                    key.model,
+                    texts,
+                    is_urgent=key.is_urgent,
+                    with_codes=key.with_codes,
                 )
             except ResourceExhaustedError as error:
                 if error.retry_after_seconds is None or error.retry_after_seconds > _BUSY_SECONDS:
@@ -145,7 +156,10 @@ class EmbedStage:
     async def _reusable(
         self, work: Work, plan: ChunkPlan, texts: Sequence[str]
     ) -> dict[int, bytes]:
-        """Returns vectors of the version in retrieval whose embedded text is the same."""
+        """Returns vectors of the version in retrieval whose embedded text is the same.
+
+        One without the token codes that the plan wants is made again, with them.
+        """
         key = work.lease.job.key
         if work.lease.indexed_version == 0:
             return {}
@@ -153,7 +167,7 @@ class EmbedStage:
             collection = await self._index.find_collection(work.scope, key.collection)
             if collection is None or collection.embedding_model_revision != plan.model_revision:
                 return {}
-        former = await work.load_former(self._index)
+        former = await work.load_former(self._index, with_codes=plan.coded_count > 0)
         if former is None:
             return {}
         width = plan.dimensions * 4
@@ -165,15 +179,16 @@ class EmbedStage:
                     former.text,
                     max_prefix_characters=plan.max_prefix_characters,
                 )
-            ): chunk.vector
+            ): (chunk.vector, chunk.token_codes)
             for chunk in former.chunks
             if len(chunk.vector) == width
         }
-        return {
-            place: vectors[digest]
-            for place, text in enumerate(texts)
-            if (digest := _digest(text)) in vectors
-        }
+        reused: dict[int, bytes] = {}
+        for place, text in enumerate(texts):
+            vector, codes = vectors.get(_digest(text), (b"", b""))
+            if vector and (codes or place >= plan.coded_count):
+                reused[place] = vector + (codes if place < plan.coded_count else b"")
+        return reused
 
 
 async def _store(

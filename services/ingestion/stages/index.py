@@ -170,6 +170,7 @@ class IndexStage:
                 restart_from=Stage.CHUNKED,
             )
         ids = await aside(len(parsed.text), chunk_ids, parsed.text, plan.chunks)
+        width = plan.dimensions * 4
         return IndexDocument(
             document_id=work.lease.job.key.document_id,
             title=work.title[:_MAX_TITLE_CHARACTERS],
@@ -188,7 +189,8 @@ class IndexStage:
                         for name in chunk.heading_path[:_MAX_HEADINGS]
                     ),
                     chunk.page,
-                    vectors[place],
+                    vectors[place][:width],
+                    vectors[place][width:],
                 )
                 for place, (chunk_id, chunk) in enumerate(zip(ids, plan.chunks, strict=True))
             ),
@@ -241,9 +243,10 @@ class IndexStage:
 
 
 def _weight(write: _Write) -> int:
-    chunks = write.document.chunks
-    vector_bytes = len(chunks[0].vector) if chunks else 0
-    return len(write.document.text) + len(chunks) * (vector_bytes + 200) + 1000
+    chunk_bytes = sum(
+        len(chunk.vector) + len(chunk.token_codes) + 200 for chunk in write.document.chunks
+    )
+    return len(write.document.text) + chunk_bytes + 1000
 
 
 def _own_metadata(work: Work) -> dict[str, Value | None]:

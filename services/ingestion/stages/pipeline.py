@@ -49,6 +49,7 @@ class Pipeline:
         express_parsers: Parse documents of tenants that have next to nothing in work; None: the
             same as all.
         enricher: Finds out more about parsed documents; None: nothing.
+        with_codes: Whether chunks get token codes, where the model gives them.
     """
 
     def __init__(
@@ -62,12 +63,17 @@ class Pipeline:
         failpoint: Failpoint,
         express_parsers: ParserPool | None = None,
         enricher: Enriching | None = None,
+        with_codes: bool = True,
     ) -> None:
         self._store = store
         self._failpoint = failpoint
         self._steps: Sequence[_Step] = (
             _Step(Stage.PARSED, "parse", ParseStage(parsers, express_parsers, enricher).run),
-            _Step(Stage.CHUNKED, "chunk", ChunkStage(embedder, index, chunker).run),
+            _Step(
+                Stage.CHUNKED,
+                "chunk",
+                ChunkStage(embedder, index, chunker, with_codes=with_codes).run,
+            ),
             _Step(Stage.EMBEDDED, "embed", EmbedStage(embedder, index).run),
         )
         self._index = IndexStage(embedder, index, self._before_ready)

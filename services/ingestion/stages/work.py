@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.ingestion.jobs.store import JobStore
     from services.ingestion.ports import Index, IndexDocument
 
-PARSED, CHUNKS, VECTORS = "parsed", "chunks", "vectors"
+PARSED, CHUNKS, VECTORS = "parsed", "chunks", "coded-vectors"
 """Kinds of intermediate results."""
 
 
@@ -54,6 +54,8 @@ class ChunkPlan:
     dimensions: int
     max_prefix_characters: int
     """Longest title-and-headings line before the text that is embedded."""
+    coded_count: int = 0
+    """So many chunks, from the first, get token codes beside their vectors."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class Work:
     chunk_count: int = field(init=False)
     reused_chunk_count: int = field(init=False)
     vectors: dict[int, bytes] = field(default_factory=dict)
-    """Vectors known so far, by the chunks' positions."""
+    """Vectors known so far, by the chunks' positions, each with its token codes behind it."""
     next_vector_part: int = 0
     parsed: ParsedDocument | None = None
     plan: ChunkPlan | None = None
@@ -122,8 +124,12 @@ class Work:
             reused_chunk_count=self.reused_chunk_count,
         )
 
-    async def load_former(self, index: Index) -> IndexDocument | None:
+    async def load_former(self, index: Index, *, with_codes: bool = False) -> IndexDocument | None:
         """Returns the version that retrieval holds, with its chunks and vectors, if there is one.
+
+        Args:
+            index: Retrieval.
+            with_codes: Whether token codes are wanted, the first time it is asked for.
 
         Raises:
             DependencyDownError: retrieval does not answer.
@@ -132,7 +138,11 @@ class Work:
         if self.former is None and self.lease.indexed_version:
             with calling("retrieval", FailureReason.INDEX_REFUSED):
                 held = await index.get_documents(
-                    self.readers, key.collection, [key.document_id], with_chunks=True
+                    self.readers,
+                    key.collection,
+                    [key.document_id],
+                    with_chunks=True,
+                    with_codes=with_codes,
                 )
             self.former = held[0] if held else None
         return self.former
@@ -226,6 +236,7 @@ def pack_plan(plan: ChunkPlan) -> bytes:
         "model_revision": plan.model_revision,
         "dimensions": plan.dimensions,
         "max_prefix_characters": plan.max_prefix_characters,
+        "coded_count": plan.coded_count,
         "paths": [list(path) for path in paths],
         "chunks": rows,
     }
@@ -246,24 +257,24 @@ def unpack_plan(data: bytes) -> ChunkPlan:
         plain["model_revision"],
         plain["dimensions"],
         plain["max_prefix_characters"],
+        plain.get("coded_count", 0),
     )
 
 
 def pack_vectors(vectors: Mapping[int, bytes]) -> bytes:
-    """Returns vectors with their positions: count, positions, then the rows."""
-    positions: Sequence[int] = list(vectors)
-    return struct.pack(f"<{len(positions) + 1}I", len(positions), *positions) + b"".join(
-        vectors.values()
-    )
+    """Returns rows of any length with their positions: count, positions, lengths, then the rows."""
+    lengths = (len(row) for row in vectors.values())
+    head = struct.pack(f"<{2 * len(vectors) + 1}I", len(vectors), *vectors, *lengths)
+    return head + b"".join(vectors.values())
 
 
 def unpack_vectors(data: bytes) -> dict[int, bytes]:
     """Reads what `pack_vectors` wrote."""
     (count,) = struct.unpack_from("<I", data)
-    positions = struct.unpack_from(f"<{count}I", data, 4)
-    rows = memoryview(data)[4 * (count + 1) :]
-    width = len(rows) // count if count else 0
-    return {
-        position: bytes(rows[row * width : (row + 1) * width])
-        for row, position in enumerate(positions)
-    }
+    numbers = struct.unpack_from(f"<{2 * count}I", data, 4)
+    start = 4 * (2 * count + 1)
+    found: dict[int, bytes] = {}
+    for position, length in zip(numbers[:count], numbers[count:], strict=True):
+        found[position] = data[start : start + length]
+        start += length
+    return found
