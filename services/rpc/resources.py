@@ -91,7 +91,7 @@ def _gpus() -> Iterator[GaugeMetricFamily]:
     """Yields the use of each GPU, where there is a driver and a library that asks it."""
     if not _NVIDIA.exists() or importlib.util.find_spec("pynvml") is None:
         return
-    import pynvml  # noqa: PLC0415 - comes with vLLM; only where there is a GPU  # pyright: ignore[reportMissingImports]
+    import pynvml  # noqa: PLC0415 - only where there is a GPU  # pyright: ignore[reportMissingImports]
 
     size = GaugeMetricFamily("cairn_gpu_memory_bytes", "Memory of a GPU.", labels=["gpu"])
     used = GaugeMetricFamily("cairn_gpu_memory_used_bytes", "Its memory in use.", labels=["gpu"])

@@ -89,6 +89,19 @@ def test_gpus_are_told_of_where_there_are_some(
     assert "cairn_gpu_busy_ratio1" not in found
 
 
+def test_the_real_library_has_what_is_asked_of_it(
+    kernel: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = pytest.importorskip("pynvml")
+    for name in ("Init", "DeviceGetCount", "DeviceGetHandleByIndex", "DeviceGetMemoryInfo"):
+        assert callable(getattr(library, f"nvml{name}"))
+    assert callable(library.nvmlDeviceGetUtilizationRates)
+    assert issubclass(library.NVMLError, Exception)
+    monkeypatch.setattr(resources, "_NVIDIA", tmp_path)
+    found = figures(Resources(None, *kernel))
+    assert "cairn_memory_used_bytes" in found, "without a driver the rest is told all the same"
+
+
 def test_a_driver_that_fails_costs_the_gpus_figures_only(
     kernel: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
