@@ -15,6 +15,7 @@ from services.ingestion.enrichment.enricher import Enricher
 from services.ingestion.enrichment.hooks import Hooks, parse_hooks
 from services.ingestion.enrichment.personal import IdentifierHasher
 from services.ingestion.enrichment.settings import EnrichmentSettings, PersonalDataPolicy
+from services.ingestion.failpoint import Failpoint
 from services.ingestion.sources.desk import SourceDesk
 from services.ingestion.sources.schedule import Readers, SourceSchedule, parse_credentials
 from services.ingestion.sources.settings_check import Allowed
@@ -86,7 +87,14 @@ class SourceParts:
 
     def schedule(self, intake: Intake, deletions: Deletions, owner: str) -> SourceSchedule:
         """Returns what goes through sources when they are due."""
-        return SourceSchedule(self.sources, self.readers, intake, deletions, owner=owner)
+        return SourceSchedule(
+            self.sources,
+            self.readers,
+            intake,
+            deletions,
+            owner=owner,
+            failpoint=Failpoint(self.settings.failpoint),
+        )
 
 
 async def open_parts(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _FOLDERS_SUFFIX = "/"
 _READ_SECONDS = 300.0
 _LIST_SECONDS = 600.0
+_MAX_FOLDERS = 1000
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 
@@ -61,9 +63,9 @@ class ObjectStoreReader:
 
     async def scan(self) -> AsyncIterator[Sequence[Found]]:
         """Yields the objects (see `SourceReader`)."""
-        listing = await self._call(_LIST_SECONDS, self._list)
-        for start in range(0, len(listing), BATCH):
-            yield listing[start : start + BATCH]
+        walk = self._walk()
+        while batch := await self._call(_LIST_SECONDS, _take, walk):
+            yield batch
 
     async def find(self, path: str) -> Found | None:
         """Returns one object (see `SourceReader`)."""
@@ -110,24 +112,26 @@ class ObjectStoreReader:
                 ) from error
         return self._store
 
-    def _list(self) -> list[Found]:
+    def _walk(self) -> Iterator[Found]:
+        """Yields the objects, one part of the listing in memory at a time."""
         store = self._open_store()
-        found: list[Found] = []
         root = _stripped(store, self._prefix)
-        for path, info in sorted(store.find(self._prefix, detail=True).items()):
-            relative = path.removeprefix(root).lstrip("/")
-            is_marker = path.endswith(_FOLDERS_SUFFIX) or info.get("type") == "directory"
-            if is_marker or not relative or PurePosixPath(relative).name.startswith("."):
-                self.excluded_count += 1
-                continue
-            found.append(self._found(relative, info))
-            if len(found) > self._max_items:
-                raise SourceFailedError(
-                    "TOO_LARGE",
-                    f"has more than {self._max_items} objects; make a source of each part",
-                    is_retryable=False,
-                )
-        return found
+        count = 0
+        for listing in _listings(store, self._prefix):
+            for path, info in sorted(listing.items()):
+                relative = path.removeprefix(root).lstrip("/")
+                is_marker = path.endswith(_FOLDERS_SUFFIX) or info.get("type") == "directory"
+                if is_marker or not relative or PurePosixPath(relative).name.startswith("."):
+                    self.excluded_count += 1
+                    continue
+                count += 1
+                if count > self._max_items:
+                    raise SourceFailedError(
+                        "TOO_LARGE",
+                        f"has more than {self._max_items} objects; make a source of each part",
+                        is_retryable=False,
+                    )
+                yield self._found(relative, info)
 
     def _info(self, path: str) -> Found | None:
         try:
@@ -164,6 +168,31 @@ class ObjectStoreReader:
         version = etag or (f"{modified}:{size_bytes}" if modified else "")
         uri = f"{self._scheme}://{self._prefix}/{path}"
         return Found(path, uri, size_bytes, modified, version)
+
+
+def _listings(store: Any, prefix: str) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+    """Yields what lies below a prefix: all that lies in it directly, then one folder at a time.
+
+    Stores list whole trees only. A prefix with very many folders is listed at once all the same:
+    one by one they would take a request each.
+    """
+    try:
+        entries = store.ls(prefix, detail=True)
+    except FileNotFoundError:
+        entries = []  # says `find` so too, but of a bucket
+    folders = sorted(each["name"] for each in entries if each.get("type") == "directory")
+    if not folders or len(folders) > _MAX_FOLDERS:
+        del entries
+        yield store.find(prefix, detail=True)
+        return
+    yield {each["name"]: each for each in entries if each.get("type") != "directory"}
+    del entries
+    for folder in folders:
+        yield store.find(folder, detail=True)
+
+
+def _take(walk: Iterator[Found]) -> list[Found]:
+    return list(itertools.islice(walk, BATCH))
 
 
 def _stripped(store: Any, path: str) -> str:

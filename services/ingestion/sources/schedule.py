@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from services.ingestion.failpoint import Failpoint
 from services.ingestion.failures import FailureReason, LeaseLostError
 from services.ingestion.sources.folder import FolderReader
 from services.ingestion.sources.model import Problem, SourceFailedError, SourceKind
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _HEARTBEATS_PER_LEASE = 5
 _STORE_DOWN_SECONDS = 2.0
+_NO_FAILPOINT = Failpoint("")
 _FAILED_SECONDS = 15.0
 """A source that failed is tried again after this, or after its interval when that is longer."""
 
@@ -103,6 +105,7 @@ class SourceSchedule:
         owner: Name of this process in the leases.
         concurrency: Sources at once.
         poll_seconds: How often to look for sources that are due.
+        failpoint: Where tests kill the process.
     """
 
     def __init__(
@@ -115,7 +118,9 @@ class SourceSchedule:
         owner: str,
         concurrency: int = 2,
         poll_seconds: float = 1.0,
+        failpoint: Failpoint = _NO_FAILPOINT,
     ) -> None:
+        self._failpoint = failpoint
         self._store = store
         self._readers = readers
         self._intake = intake
@@ -162,7 +167,7 @@ class SourceSchedule:
             async with self._kept(lease):
                 reader = self._readers.open(lease.source)
                 await Synchronisation(
-                    lease, reader, self._store, self._intake, self._deletions
+                    lease, reader, self._store, self._intake, self._deletions, self._failpoint
                 ).run()
         except LeaseLostError:
             return

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from services.ingestion.document import DocumentHeader
 from services.ingestion.intake import Submitted
+from services.ingestion.sharing import SharedCalls
 from services.ingestion.sources.model import (
     Fetched,
     Found,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _REPEATABLE = (AbortedError, DeadlineExceededError, ResourceExhaustedError, UnavailableError)
 _MAX_WAIT_SECONDS = 30.0
 _DEFAULT_WAIT_SECONDS = 2.0
+_DOCUMENTS_AT_ONCE = 16
+_BYTES_AT_ONCE = 16 << 20
 
 
 class ItemSubmitter:
@@ -50,6 +54,13 @@ class ItemSubmitter:
         self._intake = intake
         self._source = source
         self._scope = scope
+        self._submitting = SharedCalls[str, Submitted, "Accepted"](
+            self._submit_shared,
+            most=_BYTES_AT_ONCE,
+            weigh=_weight,
+            # Each may fit where not all of them do.
+            parts_on=lambda error: isinstance(error, ResourceExhaustedError),
+        )
 
     async def submit(
         self, found: Found, fetched: Fetched, placement: Placement
@@ -67,18 +78,26 @@ class ItemSubmitter:
         document = Submitted(header, fetched.content, "header", "content")
         while True:
             try:
-                (result,) = await self._intake.submit(self._scope, placement.collection, [document])
+                return await self._submitting.ask(placement.collection, document)
             except _REPEATABLE as error:
-                result = error
+                get_logger().info(
+                    "a source waits for the queue",
+                    reason=error.reason.value,
+                    name=self._source.name,
+                )
+                wait = error.retry_after_seconds or _DEFAULT_WAIT_SECONDS
             except ServiceError as error:
                 return error
-            if not isinstance(result, _REPEATABLE):
-                return result
-            get_logger().info(
-                "a source waits for the queue", reason=result.reason.value, name=self._source.name
-            )
-            wait = result.retry_after_seconds or _DEFAULT_WAIT_SECONDS
             await asyncio.sleep(min(wait, _MAX_WAIT_SECONDS))
+
+    async def _submit_shared(
+        self, collection: str, documents: Sequence[Submitted]
+    ) -> list[Accepted | ServiceError]:
+        return await self._intake.submit(self._scope, collection, documents)
+
+
+def _weight(document: Submitted) -> int:
+    return max(document.content.size_bytes, _BYTES_AT_ONCE // _DOCUMENTS_AT_ONCE)
 
 
 def problem_of(error: ServiceError | ItemFailedError) -> Problem:

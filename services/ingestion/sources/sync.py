@@ -30,12 +30,14 @@ from services.rpc.scope import Scope, TenantClass
 
 if TYPE_CHECKING:
     from services.ingestion.deletion import Deletions
+    from services.ingestion.failpoint import Failpoint
     from services.ingestion.intake import Intake
     from services.ingestion.sources.model import SyncLease, SyncReport
     from services.ingestion.sources.reader import SourceReader
     from services.ingestion.sources.store import SourceStore
 
-_READS_AT_ONCE = 4
+_READS_AT_ONCE = 16
+"""They are submitted together; large ones lie on disk meanwhile."""
 _REMOVED_AT_ONCE = 200
 
 
@@ -70,6 +72,7 @@ class Synchronisation:
         store: Remembers items.
         intake: Takes documents in.
         deletions: Takes them out.
+        failpoint: Where tests kill the process.
     """
 
     def __init__(
@@ -79,12 +82,14 @@ class Synchronisation:
         store: SourceStore,
         intake: Intake,
         deletions: Deletions,
+        failpoint: Failpoint,
     ) -> None:
         self._lease = lease
         self._source = lease.source
         self._reader = reader
         self._store = store
         self._deletions = deletions
+        self._failpoint = failpoint
         self._scope = Scope(
             tenant=lease.tenant,
             principals=(),
@@ -172,6 +177,7 @@ class Synchronisation:
             await self._store.remember(
                 self._lease, outcome.items, outcome.unchanged, self._plan.number
             )
+        self._failpoint.reach("sync-remembered")
         await self._delete([(each.collection, each.document_id) for each in outcome.moved])
         if outcome.gone:
             await self._remove(outcome.gone)
@@ -231,6 +237,7 @@ class Synchronisation:
         outcome: _Outcome,
     ) -> None:
         result = await self._submitter.submit(found, fetched, placement)
+        self._failpoint.reach("sync-submitted")
         if isinstance(result, ServiceError):
             self._report.failed_count += 1
             problem = problem_of(result)
@@ -269,6 +276,7 @@ class Synchronisation:
                 documents.append((item.collection, item.document_id))
         self._report.removed_count += len(gone)
         self._report.deleted_count += await self._delete(documents)
+        self._failpoint.reach("sync-deleted")
         await self._store.forget(self._lease, [item.path for item in gone])
 
     async def _delete(self, documents: Sequence[tuple[str, str]]) -> int:
