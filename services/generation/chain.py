@@ -23,6 +23,7 @@ from services.generation.engine import (
     ModelInfo,
     Outcome,
     RequestClass,
+    TokenLogprob,
     TokenUsage,
 )
 from services.generation.patience import Patience
@@ -74,6 +75,8 @@ class Finished:
     model: str
     fallback_reason: str
     """Why earlier engines did not serve, what the serving one had to do without; empty: nothing."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the whole text, when asked for and no Deltas had them."""
 
 
 ChainEvent = Started | Delta | Finished
@@ -231,6 +234,7 @@ class Chain:
         patience = Patience()
         patience.limit(self._first_text_limit(is_last=is_last))
         shown: list[str] = []
+        logprobs: list[TokenLogprob] = []
         usage: TokenUsage | None = None
         is_first = True
         with (
@@ -259,10 +263,13 @@ class Chain:
                         shown.append(event.text)
                         if request.stream:
                             yield event
+                        else:
+                            logprobs.extend(event.logprobs)
                     else:
                         _record(engine.name, event, time.monotonic() - began)
                         _describe(current, model, event)
-                        yield Finished(event, engine.name, model, event.degraded_reason)
+                        reason = event.degraded_reason
+                        yield Finished(event, engine.name, model, reason, tuple(logprobs))
                         return
 
     @contextlib.contextmanager

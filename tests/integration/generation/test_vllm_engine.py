@@ -180,12 +180,15 @@ async def test_logprobs_and_stop_strings(stub: rpc.GenerationServiceStub) -> Non
     events = [event async for event in stub.Generate(request(stream=True, sampling=greedy))]
     tokens = [token for event in events for token in event.delta.logprobs]
     text = events[-1].finished.text
+    whole = await finish(stub, request(sampling=greedy))
     stop = text[len(text) // 2]
     stopped = await finish(
         stub, request(sampling=pb.Sampling(max_tokens=12, temperature=0, stop=[stop]))
     )
 
     assert len(tokens) == 12
+    assert [token.token for token in whole.logprobs] == [token.token for token in tokens]
+    assert not events[-1].finished.logprobs
     assert all(token.logprob <= 0 and len(token.alternatives) >= 2 for token in tokens)
     assert stopped.text == text[: text.index(stop)]
     assert stopped.finish_reason == pb.FINISH_REASON_STOP

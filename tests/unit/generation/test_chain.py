@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from services.generation.engine import (
     GenerationRequest,
     RequestClass,
     Sampling,
+    TokenLogprob,
 )
 from services.generation.extractive_engine import ExtractiveEngine
 from services.generation.prompt import REFUSAL
@@ -76,6 +78,23 @@ async def test_without_streaming_the_text_comes_at_the_end() -> None:
 
     assert [type(event) for event in events] == [Started, Finished]
     assert finished.outcome.text == "a b c"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_log_probabilities_come_once_with_the_text(*, stream: bool) -> None:
+    class Likely(FakeEngine):
+        async def generate(self, request: GenerationRequest) -> Any:
+            async for event in super().generate(replace(request, stream=True)):
+                if isinstance(event, Delta):
+                    yield replace(event, logprobs=(TokenLogprob(event.text, -0.5),))
+                else:
+                    yield event
+
+    events, finished = await collect(chain(Likely()), ask("a b", stream=stream))
+    streamed = [each.token for event in events[1:-1] for each in event.logprobs]
+    whole = [each.token for each in finished.logprobs]
+
+    assert (streamed, whole) == ((["a", " b"], []) if stream else ([], ["a", " b"]))
 
 
 @pytest.mark.parametrize(

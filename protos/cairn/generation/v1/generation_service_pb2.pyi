@@ -191,7 +191,7 @@ class QuotedSpan(_message.Message):
     def __init__(self, marker: _Optional[int] = ..., passage_index: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., support: _Optional[float] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency", "support")
+    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency", "support", "logprobs")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -203,6 +203,7 @@ class Finished(_message.Message):
     COST_AMOUNT_FIELD_NUMBER: _ClassVar[int]
     COST_CURRENCY_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     finish_reason: FinishReason
     text: str
     usage: _usage_pb2.Usage
@@ -214,7 +215,8 @@ class Finished(_message.Message):
     cost_amount: float
     cost_currency: str
     support: float
-    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ..., support: _Optional[float] = ...) -> None: ...
+    logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
+    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ..., support: _Optional[float] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
 
 class GenerateTimings(_message.Message):
     __slots__ = ("queue_ms", "prefill_ms", "decode_ms", "admission_ms")
