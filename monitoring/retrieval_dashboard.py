@@ -98,6 +98,7 @@ RETRIEVAL = Dashboard(
                     ("sum (increase(cairn_retrieval_view_files_damaged_total[1h]))", "files"),
                     ("sum (increase(cairn_retrieval_views_different_total[1h]))", "views"),
                     ("sum (increase(cairn_retrieval_snapshots_damaged_total[1h]))", "snapshots"),
+                    ("max (cairn_retrieval_filters_distrusted)", "indexes that ignore filters"),
                     note="Each was found and thrown away; more than a few mean a failing disk.",
                 ),
                 lines(
@@ -163,6 +164,11 @@ RETRIEVAL = Dashboard(
                     (rate("cairn_embedding_failed_texts_total", by="reason"), "failed: {{reason}}"),
                     (rate("cairn_embedding_coalesced_texts_total"), "shared a pass"),
                     (rate("cairn_embedding_truncated_texts_total"), "truncated"),
+                ),
+                lines(
+                    "Passages reranked",
+                    "short",
+                    (rate("cairn_embedding_reranked_passages_total", by="source"), "{{source}}"),
                 ),
                 lines(
                     "Models elsewhere",
