@@ -173,10 +173,13 @@ SATURATION = (
         name="CairnTokenCostSpike",
         group="cost",
         severity="ticket",
-        expr="""label_replace(sum(rate(cairn_gateway_tenant_cost_total[1h]))
+        # Without a day to compare with, which offset 25h asks for, any use at all would be a spike.
+        expr="""(label_replace(sum(rate(cairn_gateway_tenant_cost_total[1h]))
               / sum(rate(cairn_gateway_tenant_cost_total[1d] offset 1h)), "of", "cost", "", "") > THRESHOLD
-            or label_replace(sum(rate(cairn_gateway_tenant_tokens_total[1h]))
-              / sum(rate(cairn_gateway_tenant_tokens_total[1d] offset 1h)), "of", "tokens", "", "") > THRESHOLD""",
+              and on () count(cairn_gateway_tenant_cost_total offset 25h) > 0)
+            or (label_replace(sum(rate(cairn_gateway_tenant_tokens_total[1h]))
+              / sum(rate(cairn_gateway_tenant_tokens_total[1d] offset 1h)), "of", "tokens", "", "") > THRESHOLD
+              and on () count(cairn_gateway_tenant_tokens_total offset 25h) > 0)""",
         threshold=1.5,
         unit="times",
         for_="30m",
