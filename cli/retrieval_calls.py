@@ -1,7 +1,7 @@
 """Calls of the retrieval service itself, for what its owner does and no reader may.
 
-They carry no key and go to the service's own address, which only this machine or the cluster
-reaches.
+They carry no key but a token of the installation's operator, and go to the service's own address,
+which only this machine or the cluster reaches.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 from cairn.types.v1 import scope_pb2
 
+from cli import internal_secret
 from cli.connection import running_state
 from cli.errors import CliError
 from services.rpc.channel import open_channel
@@ -21,6 +22,8 @@ from services.rpc.errors import ServiceError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from services.rpc.service_identity import ServiceIdentity
 
 T = TypeVar("T")
 
@@ -38,13 +41,18 @@ def call_retrieval(data_dir: Path, call: Callable[[Any], Awaitable[T]]) -> T:
     Raises:
         CliError: it does not run, or refuses.
     """
-    return asyncio.run(_run(_address(data_dir), call))
+    return asyncio.run(_run(_address(data_dir), internal_secret.identity(data_dir), call))
 
 
-async def _run(address: str, call: Callable[[Any], Awaitable[T]]) -> T:
+async def _run(
+    address: str, identity: ServiceIdentity | None, call: Callable[[Any], Awaitable[T]]
+) -> T:
     try:
         async with open_channel(
-            address, default_timeout_seconds=_LONGEST_SECONDS, health_service=None
+            address,
+            default_timeout_seconds=_LONGEST_SECONDS,
+            identity=identity,
+            health_service=None,
         ) as channel:
             return await call(rpc.RetrievalServiceStub(channel))
     except ServiceError as error:

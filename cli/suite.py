@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from cli import valkey_server
+from cli import internal_secret, valkey_server
 from cli.log_files import LogFolder
 from cli.process_table import start_ticks
 from cli.suite_plan import PlannedProcess, SuiteOptions, SuitePlan, plan_suite
@@ -78,6 +78,7 @@ async def run_suite(
         plan = plan_suite(options)
         held.callback(plan.ports.close)
         valkey_server.write_config(plan.valkey_config, plan.valkey_url)
+        internal_secret.ensure(options.data_dir)
         logs = LogFolder(options.data_dir / "logs")
         journal = _Journal(folder, plan, logs, options.data_dir)
 

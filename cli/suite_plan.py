@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cli import valkey_server
+from cli import internal_secret, valkey_server
 from cli.ports import PortPicker
 from cli.probes import GrpcProbe, ValkeyProbe
 from cli.supervisor import ProcessSpec
@@ -209,8 +209,11 @@ class _Planner:
         if service == "gateway":
             decided |= {"HTTP_HOST": HOST, "HTTP_PORT": str(http_port)}
         given = self._options.environment
+        defaults = dict(_SERVICE_DEFAULTS)
+        if not given.get(f"{prefix}INTERNAL_SECRET"):
+            defaults["INTERNAL_SECRET_FILE"] = str(self._options.data_dir / internal_secret.FILE)
         environment = (
-            {f"{prefix}{key}": value for key, value in _SERVICE_DEFAULTS.items()}
+            {f"{prefix}{key}": value for key, value in defaults.items()}
             | _PROCESS_DEFAULTS
             | dict(given)
             | {f"{prefix}{key}": value for key, value in decided.items()}

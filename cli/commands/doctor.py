@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cli import internal_secret
 from cli.doctor.environment import (
     SERVICES,
     environment_checks,
@@ -90,5 +91,8 @@ def _services(state: SuiteState | None, data_dir: Path) -> Iterator[Finding]:
         if running and running[0].pid:
             yield from preflight(service, environment_of(running[0].pid))
         else:
-            own = {f"CAIRN_{service.upper()}_DATA_DIR": str(data_dir)}
+            prefix = f"CAIRN_{service.upper()}_"
+            own = {f"{prefix}DATA_DIR": str(data_dir)}
+            if not any(f"{prefix}INTERNAL_SECRET{end}" in os.environ for end in ("", "_FILE")):
+                own[f"{prefix}INTERNAL_SECRET"] = internal_secret.new_secret()
             yield from preflight(service, dict(os.environ) | own)

@@ -6,15 +6,19 @@ from urllib.parse import quote
 import typer
 from rich.table import Table
 
+from cli import internal_secret
 from cli.calls import call_gateway
+from cli.errors import CliError
 from cli.grants import Grants, Tenant, read_grants, show_grants
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json
 from cli.terminal import err, out, plain, styled, write_json
+from services.rpc.service_identity import MAX_LIFE_SECONDS, OPERATOR, is_caller_name
 
 app = typer.Typer(help="API keys: create, list, show, rotate, revoke.", no_args_is_help=True)
 
 KeyId = Annotated[str, typer.Argument(help="Identifier of the key.")]
 _HOUR = 3_600
+_SIGNED = ("embedding", "retrieval", "generation", "ingestion")
 
 
 @app.command("create")
@@ -138,6 +142,37 @@ def revoke(
     call_gateway(data_dir, lambda gateway: gateway.delete(path))
     what = f"Secret {secret} of key {key_id}" if secret else f"Key {key_id}"
     err.print(styled(f"{what} is revoked."))
+
+
+@app.command("service-token")
+def service_token(
+    service: Annotated[
+        str, typer.Argument(help="Service to call: embedding, retrieval, generation, ingestion.")
+    ],
+    *,
+    caller: Annotated[
+        str, typer.Option("--as", help="Whose token: operator, or a service, as a test of it.")
+    ] = OPERATOR,
+    minutes: Annotated[
+        int, typer.Option(min=1, max=MAX_LIFE_SECONDS // 60, help="How long it holds.")
+    ] = 60,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Prints a token for calls past the gateway, to a service itself.
+
+    It goes into the metadata x-cairn-service-token.
+    """
+    if service not in _SIGNED:
+        raise CliError(f"{service} takes no tokens", f"choose from {', '.join(_SIGNED)}")
+    if not is_caller_name(caller):
+        raise CliError(f"{caller!r} names no caller", "lower-case letters, digits and hyphens")
+    identity = internal_secret.identity(data_dir, caller)
+    if identity is None:
+        raise CliError(
+            f"there is no internal secret in {data_dir}",
+            f"name the suite's folder with --data-dir, or set {internal_secret.VARIABLE}",
+        )
+    out.print(styled(identity.sign(service, minutes * 60)), soft_wrap=True)
 
 
 def _day(time: str | None) -> str:

@@ -14,7 +14,10 @@ from services.rpc.preflight import Check, Finding, Level
 from services.rpc.settings import ServiceSettings
 
 SERVICES = ("embedding", "retrieval", "generation", "ingestion", "gateway")
-_OF_THE_PROGRAM = {"CAIRN_DATA_DIR", "CAIRN_URL", "CAIRN_API_KEY"}
+_OF_THE_PROGRAM = {
+    *("CAIRN_DATA_DIR", "CAIRN_URL", "CAIRN_API_KEY", "CAIRN_RETRIEVAL_ADDRESS"),
+    *("CAIRN_INTERNAL_SECRET", "CAIRN_INTERNAL_SECRET_FILE"),
+}
 _PREFLIGHT_SECONDS = 60
 
 

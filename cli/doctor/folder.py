@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli import internal_secret
 from cli.process_table import is_same_process
 from cli.suite_state import StateFolder
 from services.rpc.preflight import Check, Finding, Level
@@ -24,7 +25,8 @@ def _permissions(data_dir: Path) -> Finding:
     name = "data directory"
     if not data_dir.exists():
         return Finding(name, Level.OK, f"{data_dir} will be made")
-    keys = [data_dir, *data_dir.glob("gateway/*.key"), *data_dir.glob("gateway/pepper*")]
+    secrets = ("gateway/*.key", "gateway/pepper*", internal_secret.FILE)
+    keys = [data_dir, *(file for pattern in secrets for file in data_dir.glob(pattern))]
     if open_ones := [str(each) for each in keys if each.stat().st_mode & _OTHERS]:
         text = f"others may read {', '.join(open_ones)}"
         return Finding(name, Level.FAILURE, text, f"chmod -R go= {data_dir}")

@@ -57,7 +57,11 @@ def main() -> int:
 async def _serve(settings: EmbeddingSettings, threads: int) -> None:
     telemetry = start_telemetry("embedding", settings)
     server = RpcServer(
-        settings, telemetry, service_names=[SERVICE_NAME], file_descriptors=[pb.DESCRIPTOR]
+        settings,
+        telemetry,
+        service_names=[SERVICE_NAME],
+        file_descriptors=[pb.DESCRIPTOR],
+        callers=("gateway", "ingestion", "generation"),
     )
     broken = asyncio.Event()
     request_limits = RequestLimits(

@@ -70,6 +70,7 @@ from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.replicas import Replicas
 from services.rpc.server import RpcServer, run_service
+from services.rpc.service_identity import identity_of
 from services.rpc.settings import load_settings
 from services.rpc.telemetry import Telemetry, start_telemetry
 from services.sql.engine import open_engine, sqlite_url
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
     from services.gateway.limits.gate import Gate
     from services.rpc.guard import Guard
+    from services.rpc.service_identity import ServiceIdentity
 
 SERVICES = ("embedding", "retrieval", "generation", "ingestion")
 
@@ -163,13 +165,14 @@ async def gateway(settings: GatewaySettings, telemetry: Telemetry) -> AsyncItera
         prices = _prices(settings)
         stores = await stack.enter_async_context(_stores(settings, prices))
         guarded = guards(_targets(settings))
+        identity = identity_of("gateway", settings)
         channels = {
-            name: await stack.enter_async_context(_channel(settings, name, guarded[name]))
+            name: await stack.enter_async_context(_channel(settings, name, guarded[name], identity))
             for name in SERVICES
         }
         generation = GenerationClient(
             channels["generation"],
-            await stack.enter_async_context(_replicas(settings).running()),
+            await stack.enter_async_context(_replicas(settings, identity).running()),
             guarded["generation"],
         )
         # Before what ends with it: requests that end late are still metered.
@@ -294,13 +297,14 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
 
 @contextlib.asynccontextmanager
 async def _channel(
-    settings: GatewaySettings, name: str, guard: Guard
+    settings: GatewaySettings, name: str, guard: Guard, identity: ServiceIdentity | None
 ) -> AsyncIterator[grpc.aio.Channel]:
     """Opens a channel; the gateway is the one hop that repeats failed calls."""
     try:
         channel = open_channel(
             getattr(settings, f"{name}_target"),
             guard=guard,
+            identity=identity,
             max_message_bytes=settings.max_message_bytes,
         )
     except ValueError as error:
@@ -309,13 +313,13 @@ async def _channel(
         yield channel
 
 
-def _replicas(settings: GatewaySettings) -> Replicas:
+def _replicas(settings: GatewaySettings, identity: ServiceIdentity | None) -> Replicas:
     """Returns the generation replicas, which are asked by what they have in their caches."""
     return Replicas(
         "generation",
         settings.generation_target,
         open_replica=lambda address: open_channel(
-            address, max_message_bytes=settings.max_message_bytes
+            address, identity=identity, max_message_bytes=settings.max_message_bytes
         ),
     )
 

@@ -15,6 +15,7 @@ from services.rpc.preflight import (
     folder_check,
     note,
     run_preflight,
+    signed_calls_check,
     target_check,
 )
 from services.rpc.settings import load_settings
@@ -37,6 +38,7 @@ def checks(settings: GatewaySettings) -> Iterator[Check]:
             "none is given, and the database is shared: another replica would make another",
             "set CAIRN_GATEWAY_PEPPER, the same for all replicas",
         )
+    yield signed_calls_check(settings)
     if valkey := settings.valkey_url.get_secret_value():
         yield address_check("valkey", valkey, effect="each replica counts limits alone")
     for name in ("embedding", "retrieval", "generation", "ingestion"):

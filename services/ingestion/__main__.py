@@ -36,6 +36,7 @@ from services.rpc.heap import set_heap_aside
 from services.rpc.logs import configure_logging, get_logger
 from services.rpc.metrics import serve_metrics
 from services.rpc.server import RpcServer, run_service
+from services.rpc.service_identity import identity_of
 from services.rpc.settings import load_settings
 from services.rpc.telemetry import start_telemetry
 from services.sql.engine import sqlite_url
@@ -55,12 +56,16 @@ async def serve(settings: IngestionSettings) -> None:
         telemetry,
         service_names=[SERVICE] if has_api else [],
         file_descriptors=[pb.DESCRIPTOR],
+        callers=("gateway",),
     )
+    identity = identity_of("ingestion", settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(asyncio.to_thread, telemetry.shutdown)
         store = await stack.enter_async_context(await _open_store(settings))
-        embedding = await stack.enter_async_context(open_channel(settings.embedding_target))
-        retrieval = await stack.enter_async_context(open_channel(settings.retrieval_target))
+        embedding, retrieval = [
+            await stack.enter_async_context(open_channel(target, identity=identity))
+            for target in (settings.embedding_target, settings.retrieval_target)
+        ]
         embedder, index = EmbeddingClient(embedding), RetrievalClient(retrieval)
         wakeup = await stack.enter_async_context(
             Wakeup(settings.valkey_url.get_secret_value(), is_listening=has_workers)
@@ -141,12 +146,12 @@ async def _pipeline(
         failpoint=_failpoint(settings),
         express_parsers=express_parsers,
         enricher=parts.enricher(),
+        with_codes=settings.token_codes,
     )
 
 
 async def _open_store(settings: IngestionSettings) -> JobStore:
     url = settings.database_url.get_secret_value()
-        with_codes=settings.token_codes,
     try:
         if not url:
             url = sqlite_url(settings.data_dir / "ingestion" / "jobs.sqlite")

@@ -73,6 +73,7 @@ async def serve(settings: RetrievalSettings) -> None:
                 telemetry,
                 service_names=["cairn.retrieval.v1.RetrievalService"],
                 file_descriptors=[pb.DESCRIPTOR],
+                callers=("gateway", "ingestion"),
             )
             rpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
             metrics_port = serve_metrics(settings.host, settings.metrics_port, settings.data_dir)

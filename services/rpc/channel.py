@@ -11,6 +11,7 @@ import grpc
 
 from services.rpc.guard import Guard
 from services.rpc.interceptors.client import client_interceptors
+from services.rpc.service_identity import ServiceIdentity
 from services.rpc.streams import end_abandoned_streams
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -27,6 +28,7 @@ def open_channel(
     *,
     default_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     guard: Guard | None = None,
+    identity: ServiceIdentity | None = None,
     health_service: str | None = "",
     max_message_bytes: int = 64 * 1024 * 1024,
 ) -> grpc.aio.Channel:
@@ -42,6 +44,7 @@ def open_channel(
         default_timeout_seconds: For calls that give none.
         guard: Bulkhead, breaker and repetitions under a budget. Repeats only calls that may run
             twice; at one hop of a request only.
+        identity: Signs the calls; None: they are not signed.
         health_service: Service whose health each replica is asked for; "" for the whole server,
             None to send to replicas whatever their health.
         max_message_bytes: Largest request or answer.
@@ -62,7 +65,7 @@ def open_channel(
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.use_local_subchannel_pool", 1),
         ],
-        interceptors=client_interceptors(target, default_timeout_seconds, guard),
+        interceptors=client_interceptors(target, default_timeout_seconds, guard, identity),
     )
     return end_abandoned_streams(channel)
 

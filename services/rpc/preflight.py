@@ -17,7 +17,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from services.rpc.errors import StartupError
+from services.rpc.service_identity import identity_of
+
+if TYPE_CHECKING:
+    from services.rpc.settings import ServiceSettings
 
 CHECK_SECONDS = 15.0
 """Longest that one check may take."""
@@ -167,6 +174,24 @@ def address_check(name: str, url: str, *, effect: str, level: Level = Level.WARN
 
 def _default_port(scheme: str) -> int:
     return {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}.get(scheme, 0)
+
+
+def signed_calls_check(settings: ServiceSettings) -> Check:
+    """Looks whether services know who of the installation calls them."""
+    name = "internal calls"
+    try:
+        is_signed = identity_of("", settings) is not None
+    except StartupError as error:
+        return note(name, Level.FAILURE, error.message)
+    if is_signed:
+        return note(name, Level.OK, "are signed")
+    prefix = type(settings).model_config.get("env_prefix", "")
+    return note(
+        name,
+        Level.WARNING,
+        "are not signed: whoever reaches a service may read and write every tenant's documents",
+        f"set {prefix}INTERNAL_SECRET, the same in every service",
+    )
 
 
 def path_check(name: str, path: Path, *, remedy: str) -> Check:

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from services.rpc.errors import StartupError
 from services.rpc.health import Health
 from services.rpc.interceptors.access_log import log_access
+from services.rpc.interceptors.call import Layer
 from services.rpc.interceptors.deadline import enforce_deadline
 from services.rpc.interceptors.errors import answer_errors
 from services.rpc.interceptors.metrics import measure
@@ -22,6 +23,7 @@ from services.rpc.interceptors.server import ExceptInfrastructure, LayeredInterc
 from services.rpc.interceptors.tracing import TracingLayer
 from services.rpc.logs import get_logger
 from services.rpc.process import run_service as run_service  # noqa: PLC0414 - part of this API
+from services.rpc.service_identity import CallerCheck, identity_of
 from services.rpc.settings import ServiceSettings
 from services.rpc.telemetry import Telemetry
 
@@ -42,6 +44,7 @@ class RpcServer:
         telemetry: Where the server's spans go.
         service_names: Fully qualified names of the services, for health and reflection.
         file_descriptors: Descriptors of the files that declare them; a misspelt name fails here.
+        callers: Services that may call, when calls are signed; None: whoever reaches the server.
         extra_interceptors: Run after the layers, outermost first; may raise `ServiceError`s.
     """
 
@@ -52,23 +55,25 @@ class RpcServer:
         *,
         service_names: Sequence[str],
         file_descriptors: Sequence[Any] = (),
+        callers: Sequence[str] | None = None,
         extra_interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         _check_names(service_names, file_descriptors)
         self._settings = settings
         self._service_names = tuple(service_names)
-        layers = LayeredInterceptor(
-            [
-                TracingLayer(telemetry, settings.host),
-                measure,
-                log_access,
-                answer_errors,
-                enforce_deadline,
-            ],
-            hear=telemetry.tail.keep,
-        )
+        layers: list[Layer] = [
+            TracingLayer(telemetry, settings.host),
+            measure,
+            log_access,
+            answer_errors,
+            enforce_deadline,
+        ]
+        identity = None if callers is None else identity_of("", settings)
+        if identity is not None and callers is not None:
+            layers.append(CallerCheck(identity, callers))
+        layered = LayeredInterceptor(layers, hear=telemetry.tail.keep)
         self.grpc: grpc.aio.Server = grpc.aio.server(
-            interceptors=[layers, *(ExceptInfrastructure(each) for each in extra_interceptors)],
+            interceptors=[layered, *(ExceptInfrastructure(each) for each in extra_interceptors)],
             options=_options(settings),
         )
         self.health = Health(service_names)

@@ -61,6 +61,13 @@ class ServiceSettings(BaseSettings):
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the successful calls that are logged above debug, by trace: every service logs the
     same requests. Failed ones always are."""
+    internal_secret: SecretStr = SecretStr("")
+    """What services sign their calls to each other with, the same in all of them: 32 characters or
+    more. Empty: calls are neither signed nor checked, and the network alone protects the services.
+    `cairn up` makes one."""
+    former_internal_secrets: SecretStr = SecretStr("")
+    """Further secrets whose calls are accepted, with spaces between: while one takes over from
+    another, the new one is added here everywhere, then made the one above, then the old removed."""
 
 
 S = TypeVar("S", bound=BaseSettings)

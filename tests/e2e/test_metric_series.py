@@ -55,7 +55,9 @@ def _flood_grpc(suite: Suite, name: str, count: int) -> None:
             for number in range(count):
                 method = f"/cairn.flood{number}.v1.{name}Service/Flood{number}"
                 with pytest.raises(grpc.RpcError) as raised:
-                    channel.unary_unary(method)(b"", timeout=30)
+                    channel.unary_unary(method)(
+                        b"", timeout=30, metadata=suite.credentials(service)
+                    )
                 assert "UNIMPLEMENTED" in str(raised.value)
     with (
         grpc.insecure_channel(suite.address("retrieval")) as to_retrieval,
@@ -68,10 +70,14 @@ def _flood_grpc(suite: Suite, name: str, count: int) -> None:
                 actor=f"user:flood-{number}",
             )
             retrieval_rpc.RetrievalServiceStub(to_retrieval).ListCollections(
-                retrieval.ListCollectionsRequest(scope=scope), timeout=30
+                retrieval.ListCollectionsRequest(scope=scope),
+                timeout=30,
+                metadata=suite.credentials("retrieval"),
             )
             generation_rpc.GenerationServiceStub(to_generation).ListModels(
-                generation.ListModelsRequest(scope=scope), timeout=30
+                generation.ListModelsRequest(scope=scope),
+                timeout=30,
+                metadata=suite.credentials("generation"),
             )
 
 

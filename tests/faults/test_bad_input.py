@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from services.rpc.service_identity import HEADER, ServiceIdentity
 from tests.kit.hostile_messages import hostile_variants
 from tests.kit.raw_calls import Outcome, call
 from tests.kit.suite import Suite
@@ -16,10 +17,6 @@ from tests.kit.valid_requests import SERVICES, all_requests
 
 FAULTS = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DATA_LOSS}
 METHODS = [(service, method) for service, method, _ in all_requests()]
-
-
-def _credentials(suite: Suite, service: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {suite.api_key}"),) if service == "gateway" else ()
 
 
 def _complaint(what: str, outcome: Outcome) -> str | None:
@@ -54,7 +51,7 @@ async def test_hostile_fields_get_precise_errors(suite: Suite, service: str) -> 
                     method,
                     message,
                     timeout_seconds=30 if "min_seq" not in what else 1,
-                    metadata=_credentials(suite, service),
+                    metadata=suite.credentials(service),
                 )
             codes[outcome.code.name] += 1
             if complaint := _complaint(f"{method} with {what}", outcome):
@@ -79,7 +76,7 @@ async def test_bytes_that_are_no_message_are_refused(
                 SERVICES[service][0],
                 method,
                 garbage,
-                metadata=_credentials(suite, service),
+                metadata=suite.credentials(service),
             )
             assert outcome.code is grpc.StatusCode.INVALID_ARGUMENT, (garbage, outcome)
             assert outcome.reason == "INVALID_FIELD"
@@ -101,13 +98,38 @@ async def test_gateway_refuses_calls_without_a_valid_key(suite: Suite, method: s
     assert (wrong.code, wrong.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIAL_INVALID")
 
 
-@pytest.mark.parametrize(("service", "method"), [pair for pair in METHODS if pair[0] != "gateway"])
+INTERNAL = [pair for pair in METHODS if pair[0] != "gateway"]
+
+
+@pytest.mark.parametrize(("service", "method"), INTERNAL)
+async def test_internal_services_refuse_callers_that_are_not_of_the_installation(
+    suite: Suite, service: str, method: str
+) -> None:
+    name, requests = SERVICES[service]
+    request = requests()[method]
+    other = "retrieval" if service == "embedding" else "embedding"
+    stranger = ServiceIdentity("gateway", "another secret, of thirty-two characters")
+    async with grpc.aio.insecure_channel(suite.address(service)) as channel:
+        for token, reason in (
+            ("", "CREDENTIAL_MISSING"),
+            ("v1.gateway", "CREDENTIAL_INVALID"),
+            (stranger.sign(service, 600), "CREDENTIAL_INVALID"),
+            (suite.identity.sign(other, 600), "CREDENTIAL_INVALID"),
+            (suite.identity.sign(service, -600), "CREDENTIAL_INVALID"),
+        ):
+            given = ((HEADER, token),) if token else ()
+            outcome = await call(channel, name, method, request, metadata=given)
+            assert (outcome.code, outcome.reason) == (grpc.StatusCode.UNAUTHENTICATED, reason)
+
+
+@pytest.mark.parametrize(("service", "method"), INTERNAL)
 async def test_internal_services_refuse_calls_without_a_scope(
     suite: Suite, service: str, method: str
 ) -> None:
     name, requests = SERVICES[service]
     async with grpc.aio.insecure_channel(suite.address(service)) as channel:
-        outcome = await call(channel, name, method, type(requests()[method])())
+        empty = type(requests()[method])()
+        outcome = await call(channel, name, method, empty, metadata=suite.credentials(service))
     assert outcome.code in {
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.INVALID_ARGUMENT,

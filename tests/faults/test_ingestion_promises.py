@@ -100,8 +100,8 @@ class Clients:
 @contextlib.asynccontextmanager
 async def clients(suite: Suite, tenant: str):
     async with (
-        open_channel(suite.address("ingestion")) as ingestion,
-        open_channel(suite.address("retrieval")) as retrieval,
+        open_channel(suite.address("ingestion"), identity=suite.identity) as ingestion,
+        open_channel(suite.address("retrieval"), identity=suite.identity) as retrieval,
     ):
         yield Clients(
             ingestion_rpc.IngestionServiceStub(ingestion),

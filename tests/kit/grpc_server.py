@@ -46,6 +46,7 @@ async def serve(
     service_names: Sequence[str] = (),
     telemetry: Telemetry | None = None,
     settings: ServiceSettings | None = None,
+    callers: Sequence[str] | None = None,
     extra_interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     is_ready: bool = True,
 ) -> AsyncIterator[Served]:
@@ -56,6 +57,7 @@ async def serve(
         service_names: For health and reflection.
         telemetry: The server's; one without export is made if there is none.
         settings: The server's.
+        callers: As for `RpcServer`.
         extra_interceptors: As for `RpcServer`.
         is_ready: Whether health says "serving" at once.
     """
@@ -65,6 +67,7 @@ async def serve(
         settings,
         telemetry or own,
         service_names=service_names,
+        callers=callers,
         extra_interceptors=extra_interceptors,
     )
     register(server.grpc)

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from cli import internal_secret
 from cli.suite_state import StateFolder, SuiteState
+from services.rpc.service_identity import HEADER, ServiceIdentity
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 330
@@ -38,6 +40,19 @@ class Suite:
     def address(self, service: str) -> str:
         """gRPC address of a service's first instance."""
         return self.state().of_service(service)[0].address
+
+    def credentials(self, service: str) -> tuple[tuple[str, str], ...]:
+        """Metadata of calls to a service: the admin's key, or behind the gateway the operator's."""
+        if service == "gateway":
+            return (("authorization", f"Bearer {self.api_key}"),)
+        return ((HEADER, self.identity.sign(service, 600)),)
+
+    @property
+    def identity(self) -> ServiceIdentity:
+        """The operator, as a caller of services."""
+        found = internal_secret.identity(self.data_dir)
+        assert found is not None, "the suite has no internal secret"
+        return found
 
     def cairn(
         self, *arguments: str, timeout_seconds: float = 120

@@ -19,6 +19,8 @@ from services.rpc.errors import ERROR_BY_CODE, Code, Reason, ServiceError
 from services.rpc.guard import Guard, GuardedCall
 from services.rpc.interceptors.server import is_infrastructure
 from services.rpc.metrics import client_duration
+from services.rpc.service_identity import HEADER as TOKEN_HEADER
+from services.rpc.service_identity import ServiceIdentity
 from services.rpc.spans import RecordedSpan
 from services.rpc.status import STATUS_BY_CODE, error_from_rpc
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
@@ -107,11 +109,17 @@ class _Intercepting:
         target: For the spans.
         default_timeout_seconds: For calls that give none.
         guard: Decides what is called, and how often; None: every call is made once.
+        identity: Signs the calls; None: they are not signed.
     """
 
     def __init__(
-        self, target: str, default_timeout_seconds: float, guard: Guard | None = None
+        self,
+        target: str,
+        default_timeout_seconds: float,
+        guard: Guard | None = None,
+        identity: ServiceIdentity | None = None,
     ) -> None:
+        self._identity = identity
         self._attributes = _server_attributes(target)
         self._guard = guard
         self._default_timeout_seconds = default_timeout_seconds
@@ -125,10 +133,14 @@ class _Intercepting:
         return call, grpc.aio.ClientCallDetails(
             method=details.method,
             timeout=timeout,
-            metadata=call.metadata(details.metadata),
+            metadata=call.metadata(self._signed(call.method, details.metadata)),
             credentials=details.credentials,
             wait_for_ready=details.wait_for_ready,
         )
+
+    def _signed(self, method: str, given: Any) -> Any:
+        token = None if self._identity is None else self._identity.token_for(method)
+        return given if token is None else (*(given or ()), (TOKEN_HEADER, token))
 
     async def _one_answer(
         self,
@@ -275,11 +287,14 @@ class StreamStream(_Intercepting, grpc.aio.StreamStreamClientInterceptor):
 
 
 def client_interceptors(
-    target: str, default_timeout_seconds: float, guard: Guard | None = None
+    target: str,
+    default_timeout_seconds: float,
+    guard: Guard | None = None,
+    identity: ServiceIdentity | None = None,
 ) -> list[grpc.aio.ClientInterceptor]:
     """Returns the interceptors of a channel."""
     return [
-        kind(target, default_timeout_seconds, guard)
+        kind(target, default_timeout_seconds, guard, identity)
         for kind in (UnaryUnary, StreamUnary, UnaryStream, StreamStream)
     ]
 
