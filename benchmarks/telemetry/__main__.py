@@ -31,7 +31,7 @@ SEED = 9
 ROOT = Path(__file__).parents[2]
 SERVICES = ("EMBEDDING", "RETRIEVAL", "GENERATION", "INGESTION", "GATEWAY")
 SAMPLE_RATIO = 0.01
-CLIENTS = 4
+CLIENTS = 16
 _TEXT = """# {0}
 
 {0} forms when magma cools, or when pressure and heat change what lay there before. Layer {1}.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -32,8 +33,8 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    TraceState,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
 
@@ -50,7 +51,7 @@ SHUTDOWN_SECONDS = 2.0
 _EXPORT_DELAY_MILLIS = 1000
 _EXPORT_QUEUE_SPANS = 8192
 _IDS = RandomIdGenerator()
-_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACEPARENT = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _NO_PARENT = SpanContext(0, 0, is_remote=True)
 
 _LOST_SPANS = Counter("cairn_telemetry_lost_spans_total", "Spans that the collector did not take.")
@@ -362,26 +363,41 @@ def current_trace_id() -> str:
 
 
 def received(carrier: Mapping[str, str]) -> SpanContext:
-    """Returns the caller's span that headers name; an invalid one when there is none."""
-    if "traceparent" not in carrier:
+    """Returns the caller's span that headers name; an invalid one when there is none.
+
+    Read here as W3C Trace Context has it: the SDK's propagator costs more than a span, per call.
+    """
+    match = _TRACEPARENT.fullmatch(carrier.get("traceparent", "").strip())
+    if match is None:
         return _NO_PARENT
-    context = _PROPAGATOR.extract(carrier, context=Context())
-    return trace.get_current_span(context).get_span_context()
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == "ff" or (version == "00" and more):
+        return _NO_PARENT
+    state = carrier.get("tracestate")
+    return SpanContext(
+        int(trace_id, 16),
+        int(span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(flags, 16)),
+        trace_state=TraceState.from_header([state]) if state else None,
+    )
 
 
 def headers_of(sender: Span) -> list[tuple[str, str]]:
     """Returns the headers that make what is called a child of `sender`."""
-    context = sender.get_span_context()
-    if not context.is_valid:
-        return []
-    headers = [
-        (
-            "traceparent",
-            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}",
-        )
-    ]
-    if context.trace_state:
-        headers.append(("tracestate", context.trace_state.to_header()))
+    if isinstance(sender, RecordedSpan):  # without the SDK's object of the same
+        local = sender.local
+        trace_id, span_id = local.trace_id, sender.span_id
+        flags, state = int(local.is_sampled), local.trace_state
+    else:
+        context = sender.get_span_context()
+        if not context.is_valid:
+            return []
+        trace_id, span_id = context.trace_id, context.span_id
+        flags, state = context.trace_flags & 1, context.trace_state
+    headers = [("traceparent", f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}")]
+    if state:
+        headers.append(("tracestate", state.to_header()))
     return headers
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import REGISTRY
 
 from services.rpc import tail as tail_module
@@ -187,6 +191,21 @@ def test_the_callers_word_goes_first_and_its_state_is_handed_on() -> None:
 )
 def test_a_broken_traceparent_begins_a_trace(traceparent: str) -> None:
     assert not received({"traceparent": traceparent}).is_valid
+
+
+@given(
+    st.from_regex(r"\A[0-9a-fA-F]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[0-9a-z]{0,4})?\Z")
+    | st.text("0f-", max_size=60),
+    st.sampled_from(["", "vendor=value", "a=1,b=2", "=", "no state"]),
+)
+def test_headers_are_read_as_the_sdk_reads_them(traceparent: str, state: str) -> None:
+    carrier = {"traceparent": traceparent} | ({"tracestate": state} if state else {})
+    context = TraceContextTextMapPropagator().extract(carrier, context=Context())
+    theirs = get_current_span(context).get_span_context()
+    ours = received(carrier)
+    assert ours.is_valid == theirs.is_valid
+    if ours.is_valid:
+        assert ours == theirs
 
 
 def test_the_last_requests_are_shown_but_for_reads_that_went_well() -> None:
