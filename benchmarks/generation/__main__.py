@@ -41,6 +41,10 @@ def main() -> None:
     parser.add_argument("--grpc-python", default="", help="of one with smg-grpc-servicer, too")
     parser.add_argument("--cores", default="0", help="of the model's threads; empty: all")
     parser.add_argument("--model", choices=sorted(SIZES), action="append", help="some of them")
+    parser.add_argument("--model-folder", type=Path, help="a model of yours, instead of those")
+    parser.add_argument(
+        "--engine-args", type=json.loads, default={}, help="JSON, over the benchmark's own"
+    )
     parser.add_argument("--only", choices=PARTS, action="append", help="some parts of it")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each system")
     parser.add_argument(
@@ -70,12 +74,15 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     systems = _systems(options)
     parts = options.only or (["speed"] if options.quick else PARTS)
     rows: list[dict[str, Any]] = []
-    for name in options.model or (["tiny"] if options.quick else sorted(SIZES)):
+    names = options.model or (["tiny"] if options.quick else sorted(SIZES))
+    if options.model_folder:
+        names = [options.model_folder.name]
+    for name in names:
         setup = Setup(
             options.vllm_python,
             options.grpc_python,
-            tiny_llama_folder(SIZES[name]),
-            _ENGINE_ARGS,
+            options.model_folder or tiny_llama_folder(SIZES[name]),
+            _ENGINE_ARGS | options.engine_args,
             options.cores,
         )
         if "speed" in parts:
