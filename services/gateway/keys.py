@@ -106,7 +106,7 @@ def parse_key(text: str) -> ParsedKey | None:
 def secret_hash(pepper: bytes, parsed: ParsedKey) -> str:
     """Returns what is stored in place of the secret; useless without the pepper."""
     message = f"{parsed.key_id}:{parsed.secret}".encode()
-    return hmac.new(pepper, message, hashlib.sha256).hexdigest()
+    return hmac.digest(pepper, message, "sha256").hex()
 
 
 class Peppers:

@@ -64,16 +64,14 @@ class Metering:
         Raises:
             ResourceExhaustedError: a limit has not enough left, or there is enough to do.
         """
-        async with (
-            self._load.admit(caller.scope.tenant_class, is_timed=operation.label in _TIMED),
-            self._gate.reserved(caller, expected or Amounts()) as reservation,
-        ):
-            reservation.actual = Amounts()
+        is_timed = operation.label in _TIMED
+        with self._load.admit(caller.scope.tenant_class, is_timed=is_timed):
+            reservation = await self._gate.reserve(caller, expected or Amounts())
             with self._ledger.metered(payer_of(caller), operation.label, collection) as meter:
                 try:
                     yield meter
                 finally:
-                    reservation.actual = self._amounts(meter)
+                    reservation.settle(self._amounts(meter))
 
     def asking(self, question: Question, *, is_stream: bool) -> Amounts:
         """Returns what a question will use at most."""

@@ -92,6 +92,18 @@ class ModelPrices:
 
 
 @dataclass(frozen=True, slots=True)
+class _Rates:
+    """Prices of one token, or one vector compared, in whole picos."""
+
+    embedding: int
+    rerank: int
+    prompt: int
+    cached_prompt: int
+    completion: int
+    retrieval: int
+
+
+@dataclass(frozen=True, slots=True)
 class PriceTable:
     """Prices per million. Cached prompt tokens have their own, usually lower, price."""
 
@@ -105,6 +117,14 @@ class PriceTable:
     """Of vectors compared."""
     models: Mapping[str, ModelPrices] = field(default_factory=dict)
     """Prices of models that cost something else."""
+    _usual_rates: _Rates = field(init=False, repr=False, compare=False)
+    _rates: Mapping[str, _Rates] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked for several times a request: worked out once.
+        object.__setattr__(self, "_usual_rates", self._rates_of(ModelPrices()))
+        rates = {model: self._rates_of(own) for model, own in self.models.items()}
+        object.__setattr__(self, "_rates", rates)
 
     def parts(self, usage: Usage, model: str = "") -> CostParts:
         """Returns the price of what was consumed, by what it was for.
@@ -113,24 +133,29 @@ class PriceTable:
             usage: What was consumed.
             model: By which model.
         """
+        rates = self._rates.get(model, self._usual_rates)
         uncached = max(0, usage.prompt_tokens - usage.cached_prompt_tokens)
         return CostParts(
-            embedding=usage.embedding_tokens * self._price("embedding", model),
-            retrieval=usage.vectors_scanned * _picos(self.retrieval),
-            rerank=usage.rerank_tokens * self._price("rerank", model),
-            generation=uncached * self._price("prompt", model)
-            + usage.cached_prompt_tokens * self._price("cached_prompt", model)
-            + usage.completion_tokens * self._price("completion", model),
+            embedding=usage.embedding_tokens * rates.embedding,
+            retrieval=usage.vectors_scanned * rates.retrieval,
+            rerank=usage.rerank_tokens * rates.rerank,
+            generation=uncached * rates.prompt
+            + usage.cached_prompt_tokens * rates.cached_prompt
+            + usage.completion_tokens * rates.completion,
         )
 
     def cost(self, usage: Usage, model: str = "") -> Cost:
         """Returns the price of what was consumed."""
         return Cost(self.parts(usage, model).total / PICOS, self.currency)
 
-    def _price(self, name: str, model: str) -> int:
-        own = self.models.get(model)
-        price = getattr(own, name) if own is not None else None
-        return _picos(getattr(self, name) if price is None else price)
+    def _rates_of(self, own: ModelPrices) -> _Rates:
+        return _Rates(
+            retrieval=_picos(self.retrieval),
+            **{
+                name: _picos(getattr(self, name) if price is None else price)
+                for name, price in ((each, getattr(own, each)) for each in own.__match_args__)
+            },
+        )
 
 
 def _picos(price_per_million: float) -> int:

@@ -45,6 +45,7 @@ ALLOWED_FIELDS = frozenset(
 _tenant: ContextVar[str] = ContextVar("cairn_log_tenant", default="")
 """Tenant of the running request: one variable costs a tenth of structlog's bound ones."""
 _least_level = 0
+_LEVELS = {name.lower(): number for name, number in logging.getLevelNamesMapping().items()}
 """Level below which lines are not written; nothing is asked of structlog for them."""
 _success_bound = 0
 """Successes of traces whose number is below are logged: the same in every service, and the same
@@ -142,7 +143,7 @@ def forget_tenant() -> None:
 
 def is_written(level: str) -> bool:
     """Whether lines of a level are written: asking costs a hundredth of a line that is not."""
-    return logging.getLevelNamesMapping()[level.upper()] >= _least_level
+    return _LEVELS[level] >= _least_level
 
 
 def sample_successes(ratio: float) -> None:

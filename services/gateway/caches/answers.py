@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from services.gateway.caches import keys, sizes
-from services.gateway.caches.likeness import Sense, sense_of
+from services.gateway.caches.likeness import sense_of
 from services.gateway.caches.semantic import SimilarQuestions
 from services.gateway.caches.store import BoundedStore, Kept
 
@@ -27,7 +27,7 @@ class Asked:
     partition: str
     place: keys.Place
     position: Position
-    sense: Sense
+    query: str
     top_k: int
     may_be_like: bool
     """Whether another question's answer may do; not where former turns give the words a sense."""
@@ -41,7 +41,7 @@ class Asked:
             partition=partition,
             place=keys.place_of(scope, position),
             position=position,
-            sense=sense_of(question.query),
+            query=question.query,
             top_k=question.top_k,
             may_be_like=not question.history,
         )
@@ -71,7 +71,7 @@ class AnswerStore:
         if not self.store.keep(asked.key, answer, asked.place, size + extra, found.valid_until):
             return
         if may_be_like and found.vector is not None and answer.citations:
-            self.similar.add(asked.partition, asked.key, found.vector, asked.sense)
+            self.similar.add(asked.partition, asked.key, found.vector, sense_of(asked.query))
 
     def recall(self, asked: Asked, found: Retrieved) -> tuple[Kept[Answer], float] | None:
         """Returns the answer to a question that asks for the same, and the questions' cosine.
@@ -86,7 +86,8 @@ class AnswerStore:
         """
         if not self._has_likes or not asked.may_be_like or found.vector is None:
             return None
-        for key, cosine in self.similar.find(asked.partition, found.vector, asked.sense):
+        sense = sense_of(asked.query)
+        for key, cosine in self.similar.find(asked.partition, found.vector, sense):
             kept = self.store.find(key)
             if kept is not None and _is_carried(kept.value, found, asked.top_k):
                 return kept, cosine

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from services.filters.values import Timestamp, format_timestamp
+from services.gateway.usage import USAGE_VALUES, Usage
 
 if TYPE_CHECKING:
     from services.filters.values import Value
@@ -27,8 +27,8 @@ def render_answer(answer: Answer) -> Json:
         "grounded": answer.grounded,
         "degraded": list(answer.degraded),
         "timings_ms": dict(answer.timings_ms),
-        "usage": asdict(answer.usage),
-        "cost": asdict(answer.cost),
+        "usage": render_usage(answer.usage),
+        "cost": {"amount": answer.cost.amount, "currency": answer.cost.currency},
         "trace_id": answer.trace_id,
         "cached": answer.cached,
         "cached_age_seconds": answer.cached_age_seconds,
@@ -46,7 +46,7 @@ def render_search(result: SearchResult) -> Json:
         "passages": [render_passage(each) for each in result.passages],
         "degraded": list(result.degraded),
         "timings_ms": dict(result.timings_ms),
-        "usage": asdict(result.usage),
+        "usage": render_usage(result.usage),
         "trace_id": result.trace_id,
         "explanation": [_explanation(each) for each in result.explanation],
         "cached": result.cached,
@@ -62,6 +62,11 @@ def render_recommendations(result: SearchResult) -> Json:
         "cached": result.cached,
         "cached_age_seconds": result.cached_age_seconds,
     }
+
+
+def render_usage(usage: Usage) -> Json:
+    """Returns a `Usage`."""
+    return dict(zip(Usage.__match_args__, USAGE_VALUES(usage), strict=True))
 
 
 def render_citation(citation: Citation) -> Json:

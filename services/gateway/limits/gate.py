@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
+import random
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.ledger.events import Payer
 from services.gateway.limits.allowance import Allowance, nothing
-from services.gateway.limits.gauges import Lease, Reading
+from services.gateway.limits.gauges import Demand, Lease, Reading
 from services.gateway.limits.limiter import Settlement
 from services.gateway.limits.policy import limits_of
 from services.gateway.limits.rules import Limit, Period, Resource
@@ -59,13 +58,33 @@ class Stock(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reservation:
-    """What a request has reserved; `actual` is settled when it ends."""
+    """What a request has reserved; whoever has it settles it."""
 
-    allowance: Allowance
-    actual: Amounts | None = None
-    """None: what was reserved."""
+    limiter: Limiter
+    lease: Lease
+    demands: Sequence[Demand]
+    is_shared: bool
+    """Whether the shared gauges gave it."""
+
+    def settle(self, actual: Amounts) -> None:
+        """Puts what was used in place of what was reserved."""
+        if not self.demands:
+            return
+        self.limiter.settle(
+            self.lease,
+            [
+                Settlement(
+                    each,
+                    0.0
+                    if each.limit.rule.period is Period.AT_ONCE
+                    else float(actual.of(each.limit.rule.resource)),
+                    self.is_shared,
+                )
+                for each in self.demands
+            ],
+        )
 
 
 class Gate:
@@ -114,9 +133,8 @@ class Gate:
             self._limiter.settle(lease, [Settlement(each, 1.0, is_shared) for each in windows])
         return Allowance(tuple(readings))
 
-    @contextlib.asynccontextmanager
-    async def reserved(self, caller: Caller, expected: Amounts) -> AsyncIterator[Reservation]:
-        """Reserves what the block will use at most, and settles what it used.
+    async def reserve(self, caller: Caller, expected: Amounts) -> Reservation:
+        """Reserves what a request will use at most.
 
         Raises:
             ResourceExhaustedError: a hard limit has not enough left.
@@ -129,32 +147,13 @@ class Gate:
             for each in wanted
             if each.rule.period is not Period.STORED
         ]
-        if not demands:
-            yield Reservation(nothing())
-            return
         lease = _lease((remaining_seconds() or _LEASE_SECONDS) + _LEASE_MARGIN_SECONDS)
-        with span("limits.reserve"):
-            readings, is_shared = await self._limiter.take(demands, lease)
-        allowance = Allowance(tuple(readings))
-        allowance.check()
-        reservation = Reservation(allowance)
-        try:
-            yield reservation
-        finally:
-            actual = reservation.actual or expected
-            self._limiter.settle(
-                lease,
-                [
-                    Settlement(
-                        each,
-                        0.0
-                        if each.limit.rule.period is Period.AT_ONCE
-                        else float(actual.of(each.limit.rule.resource)),
-                        is_shared,
-                    )
-                    for each in demands
-                ],
-            )
+        is_shared = False
+        if demands:
+            with span("limits.reserve"):
+                readings, is_shared = await self._limiter.take(demands, lease)
+            Allowance(tuple(readings)).check()
+        return Reservation(self._limiter, lease, demands, is_shared)
 
     async def look(self, payer: Payer, tier: str, scope: Scope) -> list[tuple[Limit, Reading]]:
         """Returns all limits of a caller with what they say, and takes nothing."""
@@ -229,4 +228,5 @@ def payer_of(caller: Caller) -> Payer:
 
 
 def _lease(seconds: float) -> Lease:
-    return Lease(secrets.token_hex(8), seconds)
+    # Unique and no secret: the system's random numbers would cost a switch of threads.
+    return Lease(f"{random.getrandbits(64):016x}", seconds)

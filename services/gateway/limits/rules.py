@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 NANOS = 10**9
@@ -111,32 +111,29 @@ class Limit:
     subject_id: str
     source: str
     """ "tier", "tenant", "user" or "key": where the rule was set."""
+    amount: int = field(init=False)
+    """The limit."""
+    capacity: float = field(init=False)
+    """Most at one time: the burst of a rate, the amount of the others."""
+    per_second: float = field(init=False)
+    """What comes back each second; 0 where nothing does."""
+    is_rate: bool = field(init=False)
+    """Whether it refills all the time."""
+    name: str = field(init=False)
+    """Name for headers and metrics, "key-requests-second"."""
 
-    @property
-    def amount(self) -> int:
-        """The limit."""
-        return self.rule.amount or 0
-
-    @property
-    def capacity(self) -> float:
-        """Most at one time: the burst of a rate, the amount of the others."""
-        return float(self.amount if self.rule.burst is None else self.rule.burst)
-
-    @property
-    def per_second(self) -> float:
-        """What comes back each second; 0 where nothing does."""
-        seconds = PERIOD_SECONDS.get(self.rule.period)
-        return self.amount / seconds if seconds else 0.0
-
-    @property
-    def is_rate(self) -> bool:
-        """Whether it refills all the time."""
-        return self.rule.period in PERIOD_SECONDS
-
-    @property
-    def name(self) -> str:
-        """Name for headers and metrics, "key-requests-second"."""
-        return f"{self.rule.subject}-{self.rule.resource}-{self.rule.period}"
+    def __post_init__(self) -> None:
+        # Asked for many times a request, and the same for as long as the limit holds.
+        rule, seconds = self.rule, PERIOD_SECONDS.get(self.rule.period)
+        amount = rule.amount or 0
+        for name, value in (
+            ("amount", amount),
+            ("capacity", float(amount if rule.burst is None else rule.burst)),
+            ("per_second", amount / seconds if seconds else 0.0),
+            ("is_rate", seconds is not None),
+            ("name", f"{rule.subject}-{rule.resource}-{rule.period}"),
+        ):
+            object.__setattr__(self, name, value)
 
     def window(self, now: datetime) -> str:
         """Returns the calendar window that counts now; "" where there is none."""

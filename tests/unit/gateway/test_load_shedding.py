@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 
 import pytest
 
@@ -29,12 +29,12 @@ def shedder(start: int = 10) -> tuple[LoadShedder, AdaptiveLimit]:
 
 async def test_the_last_room_is_for_better_classes() -> None:
     tried, _ = shedder(10)
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         for tenant_class, count in ((FREE, 7), (STANDARD, 2), (PREMIUM, 1)):
             for _ in range(count):
-                await stack.enter_async_context(tried.admit(tenant_class, is_timed=False))
+                stack.enter_context(tried.admit(tenant_class, is_timed=False))
             with pytest.raises(ResourceExhaustedError) as refused:
-                await stack.enter_async_context(tried.admit(tenant_class, is_timed=False))
+                stack.enter_context(tried.admit(tenant_class, is_timed=False))
             assert refused.value.reason is Reason.OVERLOADED
             assert refused.value.retry_after_seconds
     assert tried.running == 0
@@ -49,43 +49,37 @@ async def test_the_last_room_is_for_better_classes() -> None:
 )
 async def test_lateness_and_full_services_make_it_smaller(error: ServiceError) -> None:
     tried, limit = shedder(100)
-    with pytest.raises(type(error)):
-        async with tried.admit(STANDARD, is_timed=True):
-            raise error
+    with pytest.raises(type(error)), tried.admit(STANDARD, is_timed=True):
+        raise error
 
     assert limit.limit < 100
 
 
 async def test_writing_may_take_its_time_once_the_passages_are_found() -> None:
     tried, limit = shedder(100)
-    with deadline_in(0.02):
-        async with tried.admit(STANDARD, is_timed=True):
-            passages_found()
-            await asyncio.sleep(0.03)
+    with deadline_in(0.02), tried.admit(STANDARD, is_timed=True):
+        passages_found()
+        await asyncio.sleep(0.03)
 
     assert limit.limit >= 100
 
 
 async def test_an_answer_near_its_deadline_is_late() -> None:
     tried, limit = shedder(100)
-    with deadline_in(0.02):
-        async with tried.admit(STANDARD, is_timed=True):
-            await asyncio.sleep(0.03)
+    with deadline_in(0.02), tried.admit(STANDARD, is_timed=True):
+        await asyncio.sleep(0.03)
 
     assert limit.limit < 100
 
 
 async def test_mistakes_leaving_and_what_may_take_its_time_do_not() -> None:
     tried, limit = shedder(100)
-    with pytest.raises(InvalidArgumentError):
-        async with tried.admit(STANDARD, is_timed=True):
-            raise InvalidArgumentError.for_field("x", "wrong")
-    with pytest.raises(asyncio.CancelledError):
-        async with tried.admit(STANDARD, is_timed=True):
-            raise asyncio.CancelledError
-    with deadline_in(0.001):
-        async with tried.admit(STANDARD, is_timed=False):
-            await asyncio.sleep(0.005)
+    with pytest.raises(InvalidArgumentError), tried.admit(STANDARD, is_timed=True):
+        raise InvalidArgumentError.for_field("x", "wrong")
+    with pytest.raises(asyncio.CancelledError), tried.admit(STANDARD, is_timed=True):
+        raise asyncio.CancelledError
+    with deadline_in(0.001), tried.admit(STANDARD, is_timed=False):
+        await asyncio.sleep(0.005)
 
     assert limit.limit >= 100
     assert tried.running == 0
