@@ -128,13 +128,12 @@ class Telemetry:
         local.root = RecordedSpan(name, local, above.span_id, kind, attributes)
         return local.root
 
-    @contextlib.contextmanager
     def serving(
         self,
         name: str,
         carrier: Mapping[str, str],
         attributes: Mapping[str, AttributeValue],
-    ) -> Iterator[Span]:
+    ) -> Serving:
         """Serves a request in the block: in a span below the caller's, with this telemetry in use.
 
         Args:
@@ -145,13 +144,7 @@ class Telemetry:
         started = self.start(
             name, remote=received(carrier), kind=SpanKind.SERVER, attributes=attributes
         )
-        token = attach(trace.set_span_in_context(started, Context()))
-        try:
-            with request_telemetry(self):
-                yield started
-        finally:
-            detach(token)
-            started.end()
+        return Serving(self, started)
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
@@ -178,6 +171,31 @@ class Telemetry:
     def _export(self, ended: RecordedSpan) -> None:
         if self._processor is not None:
             self._processor.on_end(ended.readable(self._resource))
+
+
+class Serving:
+    """The block in which a request is served; a class, because every request pays for it."""
+
+    __slots__ = ("_span", "_span_token", "_telemetry", "_telemetry_token")
+
+    def __init__(self, telemetry: Telemetry, started: Span) -> None:
+        self._telemetry = telemetry
+        self._span = started
+
+    def __enter__(self) -> Span:
+        self._span_token = attach(trace.set_span_in_context(self._span, Context()))
+        self._telemetry_token = _request_telemetry.set(self._telemetry)
+        return self._span
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _request_telemetry.reset(self._telemetry_token)
+        detach(self._span_token)
+        self._span.end()
 
 
 _active: Telemetry | None = None
