@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from opentelemetry import context
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan
 
-_PROPAGATOR = TraceContextTextMapPropagator()
+from services.rpc.spans import CURRENT
+from services.rpc.telemetry import current_span, headers_of, received
 
 
 def current_traceparent() -> str:
     """Returns the W3C `traceparent` of the running request; empty outside of any."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent", "")
+    return dict(headers_of(current_span())).get("traceparent", "")
 
 
 @contextlib.contextmanager
 def continue_trace(traceparent: str) -> Iterator[None]:
     """Runs the block in the trace that a `traceparent` names."""
-    parent = _PROPAGATOR.extract({"traceparent": traceparent}, context=context.Context())
-    token = context.attach(parent)
+    parent = received({"traceparent": traceparent})
+    token = CURRENT.set(NonRecordingSpan(parent) if parent.is_valid else INVALID_SPAN)
     try:
         yield
     finally:
-        context.detach(token)
+        CURRENT.reset(token)

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
-from opentelemetry import trace
+from opentelemetry.trace import format_span_id, format_trace_id
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from services.rpc.spans import CURRENT
 
 ALLOWED_FIELDS = frozenset(
     {
@@ -156,7 +158,7 @@ def success_level() -> str:
     """Returns the level to log a success of the running request at: debug, or info in the share."""
     if not _success_bound:
         return "debug"
-    trace_id = trace.get_current_span().get_span_context().trace_id
+    trace_id = CURRENT.get().get_span_context().trace_id
     return "info" if trace_id & _TRACE_BITS < _success_bound else "debug"
 
 
@@ -245,10 +247,10 @@ def _add_tenant(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDi
 
 
 def _add_trace(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    context = trace.get_current_span().get_span_context()
+    context = CURRENT.get().get_span_context()
     if context.is_valid:
-        event["trace_id"] = trace.format_trace_id(context.trace_id)
-        event["span_id"] = trace.format_span_id(context.span_id)
+        event["trace_id"] = format_trace_id(context.trace_id)
+        event["span_id"] = format_span_id(context.span_id)
     return event
 
 

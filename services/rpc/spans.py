@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Span,
     SpanContext,
     SpanKind,
@@ -34,6 +36,10 @@ MAX_SPANS = 512
 _MAX_EVENTS = 16
 _SCOPE = InstrumentationScope("cairn", schema_url=SCHEMA_URL)
 _UNSET = Status(StatusCode.UNSET)
+
+CURRENT: ContextVar[Span] = ContextVar("cairn_span", default=INVALID_SPAN)
+"""The span of the running task, set by `services.rpc.telemetry`. Not kept in the SDK's context: a
+change of that copies all it holds, for every span."""
 
 SERVER_FAULTS = frozenset(
     {

@@ -17,8 +17,6 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
-from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
@@ -42,7 +40,7 @@ from services.rpc.errors import Code, ServiceError
 from services.rpc.logs import get_logger, qualified_name, sample_successes
 from services.rpc.semconv import ERROR_REASON, ERROR_TYPE
 from services.rpc.settings import ServiceSettings
-from services.rpc.spans import SERVER_FAULTS, LocalTrace, RecordedSpan
+from services.rpc.spans import CURRENT, SERVER_FAULTS, LocalTrace, RecordedSpan
 from services.rpc.tail import RecentTraces, Tail
 
 EXPORT_TIMEOUT_SECONDS = 2.0
@@ -183,7 +181,7 @@ class Serving:
         self._span = started
 
     def __enter__(self) -> Span:
-        self._span_token = attach(trace.set_span_in_context(self._span, Context()))
+        self._span_token = CURRENT.set(self._span)
         self._telemetry_token = _request_telemetry.set(self._telemetry)
         return self._span
 
@@ -194,7 +192,7 @@ class Serving:
         traceback: TracebackType | None,
     ) -> None:
         _request_telemetry.reset(self._telemetry_token)
-        detach(self._span_token)
+        CURRENT.reset(self._span_token)
         self._span.end()
 
 
@@ -260,7 +258,7 @@ def start_span(
     attributes: Mapping[str, AttributeValue] | None = None,
 ) -> Span:
     """Returns a child of the current span, not yet current; the current one if none is recorded."""
-    current = trace.get_current_span()
+    current = CURRENT.get()
     telemetry = _request_telemetry.get() or _active
     if telemetry is None or not (telemetry.is_recording or current is INVALID_SPAN):
         return _Unended(current)
@@ -311,15 +309,13 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         self._begins_trace = begins_trace
 
     def __enter__(self) -> Span:
-        if not self._begins_trace and trace.get_current_span() is INVALID_SPAN:
+        if not self._begins_trace and CURRENT.get() is INVALID_SPAN:
             self._span = self._token = None
             return INVALID_SPAN
         self._span = started = start_span(self._name, kind=self._kind, attributes=self._attributes)
         if isinstance(started, RecordedSpan) and started.local.root is started:
             started.local.slow_seconds = self._slow_seconds
-        self._token = (
-            None if isinstance(started, _Unended) else attach(trace.set_span_in_context(started))
-        )
+        self._token = None if isinstance(started, _Unended) else CURRENT.set(started)
         return started
 
     def __exit__(
@@ -331,7 +327,7 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         started = self._span
         if self._token is None or started is None:
             return
-        detach(self._token)
+        CURRENT.reset(self._token)
         if exc is not None:
             mark_failed(started, exc)
         started.end()
@@ -369,9 +365,14 @@ def mark_failed(failed: Span, error: BaseException) -> None:
     failed.set_status(Status(StatusCode.ERROR, type(error).__name__))
 
 
+def current_span() -> Span:
+    """Returns the span of the running task; an invalid one outside of any."""
+    return CURRENT.get()
+
+
 def current_trace_id() -> str:
     """Returns the trace id of the running request as 32 hex digits; empty outside of any."""
-    current = trace.get_current_span()
+    current = CURRENT.get()
     trace_id = (
         current.local.trace_id
         if isinstance(current, RecordedSpan)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from opentelemetry import trace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from services.ingestion.tracing import continue_trace, current_traceparent
-from services.rpc.telemetry import span, start_telemetry
+from services.rpc.telemetry import current_span, span, start_telemetry
 from tests.kit.grpc_server import RpcTestSettings
 from tests.kit.ingestion_service import document, run_ingestion
 
@@ -39,4 +38,4 @@ def test_a_trace_goes_on_where_it_is_said_and_ends_there():
         assert current_traceparent() == traceparent
     assert current_traceparent() == ""
     with continue_trace("nonsense"):
-        assert not trace.get_current_span().get_span_context().is_valid
+        assert not current_span().get_span_context().is_valid
