@@ -7,7 +7,19 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event, func, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    event,
+    func,
+    select,
+)
 
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
@@ -18,6 +30,7 @@ from services.rpc.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from services.sql import bulk
 from services.sql.engine import WRITES, open_engine
 from services.sql.failures import is_constraint_violation
 from services.sql.reader import Reader
@@ -299,3 +312,42 @@ async def test_a_broken_connection_is_unavailable_to_the_whole_group(postgres_ur
     async with Reader(engine) as reader:
         assert await reader.run(count) == 1
     engine.dispose()
+
+
+def test_many_rows_of_every_type_go_in_together(engine: Engine):
+    table = Table(
+        "kinds",
+        MetaData(),
+        Column("name", String(32), primary_key=True),
+        Column("count", BigInteger, nullable=False),
+        Column("is_true", Boolean, nullable=False),
+        Column("note", String(64)),
+    )
+    table.metadata.create_all(engine)
+    rows = [(f"row {n:04}", n << 33, bool(n % 2), None if n % 3 else "ä") for n in range(700)]
+    statements: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    with engine.begin() as connection:
+        bulk.insert(connection, table, rows)
+    inserts = [each for each in statements if each.startswith("INSERT")]
+    assert len(inserts) < 12, "few statements: each one waits for the interpreter"
+    with engine.connect() as connection:
+        found = connection.execute(select(table).order_by(table.c.name)).all()
+    assert [tuple(each) for each in found] == rows
+
+
+async def test_a_lone_function_that_fails_leaves_nothing(engine: Engine):
+    async with GroupWriter(engine) as writer, Reader(engine) as reader:
+
+        def fail(connection):
+            insert(1)(connection)
+            raise InvalidArgumentError.for_field("x", "is wrong")
+
+        with pytest.raises(InvalidArgumentError):
+            await writer.run(fail)
+        assert await reader.run(count) == 0
+        assert await writer.run(insert(1)) == 1

@@ -13,7 +13,8 @@ import prometheus_client
 
 from services.gateway.audit.chain import AuditEvent
 from services.gateway.audit.trail import Trail, open_trail
-from services.rpc.errors import Reason, ServiceError, UnavailableError
+from services.rpc.deadline import remaining_seconds
+from services.rpc.errors import DeadlineExceededError, Reason, ServiceError, UnavailableError
 from services.rpc.logs import get_logger
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ killed loses those of this time; changes are on the disk before they are answere
 
 MAX_WAITING = 50_000
 """Entries that wait for a store that does not take them; then no request is served any more."""
+
+WAIT_SECONDS = 10.0
+"""Longest wait of a change for its entry."""
 
 _AT_ONCE = 5_000
 _PRUNE_SECONDS = 3_600.0
@@ -96,12 +100,22 @@ class AuditLog:
         """Waits until what was taken so far is on the disk; `running` is what writes it.
 
         Raises:
-            ServiceError: the store does not take it; nothing is lost.
+            ServiceError: the store does not take it, or not within the request's deadline; nothing
+                is lost.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(written)
         self._wake.set()
-        await written
+        left = remaining_seconds()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS if left is None else min(WAIT_SECONDS, left)):
+                await written
+        except TimeoutError:
+            raise DeadlineExceededError(
+                Reason.DEADLINE_EXCEEDED,
+                "what was done could not be noted in time; it is noted later",
+                metadata={"stage": "audit"},
+            ) from None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

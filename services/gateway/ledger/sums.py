@@ -19,6 +19,7 @@ from services.gateway.ledger.tables import (
     sums,
 )
 from services.gateway.usage import COST_VALUES, USAGE_VALUES, CostParts, Usage
+from services.sql import bulk
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -87,7 +88,7 @@ def add_events(
     fresh = tuple(each for each in batch if each.event_id not in known)
     if not fresh:
         return ()
-    connection.execute(events.insert(), [_event_row(each) for each in fresh])
+    bulk.insert(connection, events, [_event_row(each) for each in fresh])
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insert = dialect.insert(sums)
     added = {name: sums.c[name] + insert.excluded[name] for name in SUM_COLUMNS}
@@ -107,26 +108,25 @@ def _known(connection: Connection, batch: Sequence[UsageEvent]) -> frozenset[str
     return frozenset(found)
 
 
-def _event_row(event: UsageEvent) -> dict[str, Any]:
+def _event_row(event: UsageEvent) -> tuple[Any, ...]:
+    """Returns an event's values in the order of the table."""
     payer = event.payer
-    return {
-        "event_id": event.event_id,
-        "tenant": payer.tenant,
-        "user_id": payer.user,
-        "key_id": payer.key_id,
-        "day": event.day,
-        "collection": event.collection,
-        "operation": event.operation,
-        "outcome": event.outcome.value,
-        "model": event.model[:256],
-        "trace_id": event.trace_id,
-        "is_estimated": event.is_estimated,
-        "document_count": event.document_count,
-        "byte_count": event.byte_count,
-        "vector_count": event.vector_count,
-        **dict(zip(USAGE_COLUMNS, USAGE_VALUES(event.usage), strict=True)),
-        **dict(zip(COST_COLUMNS, COST_VALUES(event.cost), strict=True)),
-    }
+    return (
+        event.event_id,
+        payer.tenant,
+        payer.user,
+        payer.key_id,
+        event.day,
+        event.collection,
+        event.operation,
+        event.outcome.value,
+        event.model[:256],
+        event.trace_id,
+        event.is_estimated,
+        *(getattr(event, name) for name in AMOUNT_COLUMNS),
+        *USAGE_VALUES(event.usage),
+        *COST_VALUES(event.cost),
+    )
 
 
 def _sum_rows(batch: Iterable[UsageEvent]) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from services.gateway.audit.chain import (
 )
 from services.gateway.store.audit_tables import entries, heads
 from services.gateway.store.tables import time_text
+from services.sql import bulk
 from services.sql.engine import upserts
 
 if TYPE_CHECKING:
@@ -163,19 +164,10 @@ class AuditStore:
             seq += 1
             body = body_of(event, seq, self.keys)
             last = self.keys.link(self.keys.current_id, last, body)
-            rows.append(
-                {
-                    "tenant": tenant,
-                    "seq": seq,
-                    "at": time_text(event.at),
-                    "actor": event.actor,
-                    "action": event.action,
-                    "outcome": event.outcome,
-                    "body": body,
-                    "hash": last,
-                }
-            )
-        connection.execute(entries.insert(), rows)
+            at = time_text(event.at)
+            rows.append((tenant, seq, at, event.actor, event.action, event.outcome, body, last))
+        # Other replicas wait for the head's lock: each row by itself would hold it too long.
+        bulk.insert(connection, entries, rows)
         connection.execute(update(heads).where(heads.c.tenant == tenant).values(seq=seq, hash=last))
 
     def _prune(self, connection: Connection, tenant: str, before: str) -> int:

@@ -18,7 +18,9 @@ from services.gateway.identity import Caller, Operation, Role
 from services.gateway.store.audit_store import AuditStore
 from services.gateway.store.audit_tables import entries, heads
 from services.gateway.store.schemas import ensure_identity_tables
+from services.rpc.deadline import deadline_in
 from services.rpc.errors import (
+    DeadlineExceededError,
     InvalidArgumentError,
     PermissionDeniedError,
     UnavailableError,
@@ -265,6 +267,15 @@ async def test_a_change_is_on_the_disk_before_it_is_answered(parts: Parts) -> No
     (entry,) = (await parts.desk.list_entries(ACME, AuditAsk())).entries
     assert entry.content["action"] == "delete_collection"
     assert entry.content["collection"] == "docs"
+
+
+async def test_a_change_waits_for_its_entry_no_longer_than_its_deadline(parts: Parts) -> None:
+    log = parts.other()  # nobody writes, as when the store does not answer
+    with deadline_in(0.05), pytest.raises(DeadlineExceededError):
+        await log.commit(event(0))
+    async with log.running():
+        pass
+    assert len(await log.store.read("acme", 0, 10)) == 1, "what was done is noted later"
 
 
 async def test_an_access_is_noted_with_its_outcome(parts: Parts) -> None:
