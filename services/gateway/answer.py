@@ -87,6 +87,10 @@ class PassagesFound:
     """Event of a streamed answer: the passages it will be written from."""
 
     passages: tuple[ScoredPassage, ...]
+    cached: str = ""
+    """As in the answer that follows, like the two below."""
+    cached_age_seconds: float = 0.0
+    cached_similarity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,13 @@ class AnswerDelta:
     """Event of a streamed answer: more text."""
 
     text: str
+
+
+def passages_of(answer: Answer) -> PassagesFound:
+    """Returns the first event of an answer that is there already."""
+    return PassagesFound(
+        answer.passages, answer.cached, answer.cached_age_seconds, answer.cached_similarity
+    )
 
 
 AnswerEvent = PassagesFound | AnswerDelta | Answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prometheus_client import Counter
 
-from services.gateway.answer import Answer, AnswerDelta, PassagesFound, SearchResult
+from services.gateway.answer import Answer, AnswerDelta, PassagesFound, SearchResult, passages_of
 from services.gateway.caches import keys, sizes
 from services.gateway.caches.answers import AnswerStore, Asked
 from services.gateway.caches.flights import Flight, Flights, Publish
@@ -288,7 +288,8 @@ class CachedPipeline:
             nonlocal shown
             shown = True
             assert emit is not None
-            await emit(event)
+            is_first = isinstance(event, PassagesFound) and not event.cached
+            await emit(replace(event, cached="exact") if is_first else event)
 
         is_equal = flight.seconds >= seconds - 0.5
         if not is_equal and emit is not None:
@@ -363,6 +364,6 @@ def _publishing(emit: Publish | None) -> Publish:
 
 async def _show(answer: Answer, emit: Emit | None) -> None:
     if emit is not None:
-        await emit(PassagesFound(answer.passages))
+        await emit(passages_of(answer))
         if answer.answer:
             await emit(AnswerDelta(answer.answer))

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound
 from services.gateway.edge.bodies import QueryBody, RecommendBody, SearchBody
-from services.gateway.edge.cache_headers import cache_headers
+from services.gateway.edge.cache_headers import cache_headers, tell_cache
 from services.gateway.edge.own_deadline import own_deadline
 from services.gateway.edge.problem import problem
 from services.gateway.edge.render import (
@@ -77,16 +77,20 @@ def stream_answer(
     operations: Operations, caller: Caller, question: Question, timeout_ms: int | None
 ) -> Response:
     """Returns the answer as events."""
+    headers: dict[str, str] = {}
 
     async def work(write: SendData) -> None:
         async def emit(found: AnswerEvent) -> None:
+            tell_cache(headers, found)
             await write(_event(found))
 
         with own_deadline(timeout_ms, operations.query_seconds):
             answer = await operations.query(caller, question, emit)
         await write(_event(answer))
 
-    return EventStream(work, lambda error: event("error", problem(error, current_trace_id())))
+    return EventStream(
+        work, lambda error: event("error", problem(error, current_trace_id())), headers
+    )
 
 
 def _event(found: AnswerEvent) -> bytes:

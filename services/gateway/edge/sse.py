@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -43,6 +43,7 @@ class EventStream(Response):
     Args:
         work: Writes the events.
         render_error: Makes the last event of a stream that failed.
+        headers: Of the response, beside a stream's own; `work` may add to them until it writes.
     """
 
     media_type = MEDIA_TYPE
@@ -51,8 +52,10 @@ class EventStream(Response):
         self,
         work: Callable[[SendData], Awaitable[None]],
         render_error: Callable[[ServiceError], bytes],
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
+        self._told: Mapping[str, str] = {} if headers is None else headers
         self._work = work
         self._render_error = render_error
 
@@ -68,6 +71,7 @@ class EventStream(Response):
                     (b"content-type", b"text/event-stream; charset=utf-8"),
                     (b"cache-control", b"no-store"),
                     (b"x-accel-buffering", b"no"),
+                    *((name.encode(), value.encode()) for name, value in self._told.items()),
                 ]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": data, "more_body": True})

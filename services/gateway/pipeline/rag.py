@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Histogram
 
-from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
+from services.gateway.answer import (
+    Answer,
+    AnswerDelta,
+    AnswerEvent,
+    PassagesFound,
+    SearchResult,
+    passages_of,
+)
 from services.gateway.load_shedding import passages_found
 from services.gateway.pipeline.assemble import Assemble
 from services.gateway.pipeline.citations import CitationWriter
@@ -222,7 +229,7 @@ class RagPipeline:
     async def _tell(self, run: Run, known: Answer, emit: Emit | None) -> Answer:
         """Returns an answer that was known, with what this request took."""
         if emit is not None:
-            await emit(PassagesFound(known.passages))
+            await emit(passages_of(known))
             await emit(AnswerDelta(known.answer))
         return replace(
             known,

@@ -49,6 +49,49 @@ async def test_hits_say_so_in_body_and_headers(
     assert (await post(gw, path, body)).json()["cached"] == ""
 
 
+CHAT = {"model": "cairn", "messages": [{"role": "user", "content": QUERY["query"]}]}
+RESPONSE = {"model": "cairn", "input": QUERY["query"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/query", {**QUERY, "stream": True}),
+        ("/openai/v1/chat/completions", CHAT),
+        ("/openai/v1/chat/completions", {**CHAT, "stream": True}),
+        ("/openai/v1/responses", RESPONSE),
+        ("/openai/v1/responses", {**RESPONSE, "stream": True}),
+        ("/openai/v1/vector_stores/default/search", QUERY),
+    ],
+)
+async def test_streams_and_openais_routes_have_the_same_headers(
+    gw: RunningGateway, path: str, body: dict[str, Any]
+) -> None:
+    first, again = await post(gw, path, body), await post(gw, path, body)
+    assert first.headers["x-cairn-cache"] == "miss"
+    assert (again.headers["x-cairn-cache"], again.headers["age"]) == ("hit", "0")
+    off = await post(gw, path, body, **{"x-cairn-cache": "off"})
+    assert off.headers["x-cairn-cache"] == "off"
+    assert "age" not in off.headers
+    assert (await post(gw, path, body)).headers["x-cairn-cache"] == "hit"
+
+
+async def test_a_model_alone_is_not_cached_and_says_nothing_of_caches(gw: RunningGateway) -> None:
+    body = {**CHAT, "model": "tiny"}
+    for _ in range(2):
+        response = await post(gw, "/openai/v1/chat/completions", body)
+        assert "x-cairn-cache" not in response.headers
+
+
+async def test_openais_routes_tell_of_semantic_hits(gw: RunningGateway) -> None:
+    await post(gw, "/v1/query", QUERY)
+    for body in (CHAT, {**CHAT, "stream": True}):
+        asked = {**body, "messages": [{"role": "user", "content": "how does GRANITE form"}]}
+        response = await post(gw, "/openai/v1/chat/completions", asked)
+        assert response.headers["x-cairn-cache"] == "semantic"
+        assert 0.9 <= float(response.headers["x-cairn-cache-similarity"]) <= 1
+
+
 async def test_grpc_callers_see_and_say_the_same(gw: RunningGateway) -> None:
     credential = ("authorization", f"Bearer {gw.key}")
     async with grpc.aio.insecure_channel(gw.grpc_target) as channel:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent
 from services.gateway.chat_operations import ChatOperations, Completion
+from services.gateway.edge.cache_headers import cache_headers, tell_cache
 from services.gateway.edge.openai.bodies import (
     Conversation,
     Message,
@@ -148,9 +149,11 @@ def add_chat_routes(router: APIRouter, operations: Operations, chat: ChatOperati
             return _stream(operations, chat, caller, task, body)
         if isinstance(task, Prompt):
             written = _of_completion(await chat.complete(caller, task))
-        else:
-            written = _of_answer(await operations.query(caller, task))
-        return JsonResponse(_completion(written, body.model))
+            return JsonResponse(_completion(written, body.model))
+        answer = await operations.query(caller, task)
+        return JsonResponse(
+            _completion(_of_answer(answer), body.model), headers=cache_headers(answer)
+        )
 
 
 def _of_answer(answer: Answer) -> _Written:
@@ -256,6 +259,7 @@ def _stream(
     body: ChatBody,
 ) -> Response:
     chunks = _Chunks(body)
+    headers: dict[str, str] = {}
 
     async def work(write: SendData) -> None:
         has_begun = False
@@ -271,6 +275,7 @@ def _stream(
             await write(chunks.text(text))
 
         async def emit(found: AnswerEvent) -> None:
+            tell_cache(headers, found)
             if isinstance(found, AnswerDelta):
                 await emit_text(found.text)
             else:
@@ -288,5 +293,7 @@ def _stream(
         await write(_DONE)
 
     return EventStream(
-        work, lambda error: b"data: " + encode(openai_problem(error, current_trace_id())) + b"\n\n"
+        work,
+        lambda error: b"data: " + encode(openai_problem(error, current_trace_id())) + b"\n\n",
+        headers,
     )

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound
 from services.gateway.chat_operations import ChatOperations, Completion
+from services.gateway.edge.cache_headers import cache_headers, tell_cache
 from services.gateway.edge.openai.chat import extras_of
 from services.gateway.edge.openai.ranking import file_name_of, render_hit
 from services.gateway.edge.openai.response_bodies import ResponseBody
@@ -55,7 +56,8 @@ def add_response_routes(router: APIRouter, operations: Operations, chat: ChatOpe
         draft = _Draft(body, current_trace_id())
         if isinstance(task, Prompt):
             return JsonResponse(draft.of_completion(await chat.complete(caller, task)))
-        return JsonResponse(draft.of_answer(await operations.query(caller, task), task))
+        answer = await operations.query(caller, task)
+        return JsonResponse(draft.of_answer(answer, task), headers=cache_headers(answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,9 +292,11 @@ def _stream(
 ) -> Response:
     draft = _Draft(body, current_trace_id())
     events = _Events(draft)
+    headers: dict[str, str] = {}
 
     async def answer(write: SendData, question: Question) -> None:
         async def emit(found: AnswerEvent) -> None:
+            tell_cache(headers, found)
             match found:
                 case PassagesFound(passages=passages):
                     await write(events.begin() + events.searched(question, passages))
@@ -321,5 +325,5 @@ def _stream(
             await answer(write, task)
 
     return EventStream(
-        work, lambda error: events.one("response.failed", response=draft.failed(error))
+        work, lambda error: events.one("response.failed", response=draft.failed(error)), headers
     )

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
+from services.gateway.edge.cache_headers import cache_headers, least_cached
 from services.gateway.edge.openai.attribute_filters import attribute_filter
 from services.gateway.edge.openai.bodies import OpenAiBody
 from services.gateway.edge.openai.ranking import RankingOptions, render_hit, score_of
@@ -76,8 +77,9 @@ def add_store_search_route(router: APIRouter, operations: Operations) -> None:
         """Finds passages, best first; `score` lies between 0 and 1 and compares within a search."""
         best: dict[str, ScoredPassage] = {}
         asks = body.asks(store_name(store_id))
-        for ask in asks:
-            for each in (await operations.search(caller, ask)).passages:
+        results = [await operations.search(caller, ask) for ask in asks]
+        for result in results:
+            for each in result.passages:
                 before = best.get(each.passage.chunk_id)
                 if before is None or each.scores.final > before.scores.final:
                     best[each.passage.chunk_id] = each
@@ -96,5 +98,6 @@ def add_store_search_route(router: APIRouter, operations: Operations) -> None:
                 "data": hits,
                 "has_more": False,
                 "next_page": None,
-            }
+            },
+            headers=cache_headers(least_cached(results)),
         )
