@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from services.rpc.scope import Scope
 
 
+_FEW = 4
+"""Documents of a request that does not wait behind the large requests of others."""
 _GROUP = 64
 """Documents stored at once: they share a commit, in the order they were sent."""
 
@@ -98,18 +100,27 @@ class Intake:
         results: list[Accepted | ServiceError] = []
         for start in range(0, len(checked), _GROUP):
             group = checked[start : start + _GROUP]
-            results += await asyncio.gather(*(self._store_one(each, verified) for each in group))
+            results += await asyncio.gather(
+                *(self._store_one(each, verified, is_bulk=len(checked) > _FEW) for each in group)
+            )
         await self._wakeup.notify()
         return results
 
     async def _store_one(
-        self, document: _Checked | ServiceError, verified: Mapping[DocumentKey, str]
+        self,
+        document: _Checked | ServiceError,
+        verified: Mapping[DocumentKey, str],
+        *,
+        is_bulk: bool,
     ) -> Accepted | ServiceError:
         if isinstance(document, ServiceError):
             return document
         try:
             accepted = await self._store.submit(
-                document.new, document.content, verified.get(document.new.key, "")
+                document.new,
+                document.content,
+                verified.get(document.new.key, ""),
+                is_bulk=is_bulk,
             )
         except ServiceError as error:
             return error

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_URGENT_GROUPS_IN_A_ROW = 4
+"""Then one of the others, so that a stream of urgent functions starves nobody."""
+
 
 @dataclass(slots=True)
 class _Job:
@@ -90,6 +93,8 @@ class GroupWriter:
         self._max_group = max_group
         self._timeout_seconds = timeout_seconds
         self._queue: deque[_Job] = deque()
+        self._urgent: deque[_Job] = deque()
+        self._urgent_in_a_row = 0
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="sql-writer", daemon=True)
@@ -109,8 +114,8 @@ class GroupWriter:
                 run more than once (after a lock, or when another function broke a shared
                 transaction), and its savepoint is rolled back when it raises.
             frees_space: Whether the function deletes: it is also let through when the disk is full.
-            is_urgent: Whether the function goes before those that wait; only the transaction that
-                is under way is before it.
+            is_urgent: Whether the function goes before those that are not, in a transaction with
+                its like; only the transaction that is under way is before it.
 
         Raises:
             ServiceError: whatever `fn` raises; RESOURCE_EXHAUSTED when the queue or the disk is
@@ -164,30 +169,35 @@ class GroupWriter:
                 raise UnavailableError(Reason.NOT_READY, "the store is closing")
             if self._broken.done():
                 raise _disk_failed()
-            if len(self._queue) >= self._max_queue:
+            if len(self._queue) + len(self._urgent) >= self._max_queue:
                 raise ResourceExhaustedError(
                     Reason.OVERLOADED,
                     "too many writes are waiting",
                     metadata={"limit": str(self._max_queue)},
                     retry_after_seconds=0.5,
                 )
-            if is_urgent:
-                self._queue.appendleft(job)
-            else:
-                self._queue.append(job)
+            (self._urgent if is_urgent else self._queue).append(job)
             self._wake.notify()
 
     def _work(self) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._closed:
+                while not self._queue and not self._urgent and not self._closed:
                     self._wake.wait()
-                if not self._queue:
+                if not self._queue and not self._urgent:
                     return
-                count = min(len(self._queue), self._max_group)
-                jobs = [self._queue.popleft() for _ in range(count)]
+                jobs = self._take()
             # Cancelled callers' functions have not begun and never will.
             self._finish([job for job in jobs if job.future.set_running_or_notify_cancel()])
+
+    def _take(self) -> list[_Job]:
+        """Returns the next group, all of it urgent or none; the rest has a turn now and then."""
+        is_urgent = bool(self._urgent) and (
+            not self._queue or self._urgent_in_a_row < _URGENT_GROUPS_IN_A_ROW
+        )
+        self._urgent_in_a_row = self._urgent_in_a_row + 1 if is_urgent else 0
+        queue = self._urgent if is_urgent else self._queue
+        return [queue.popleft() for _ in range(min(len(queue), self._max_group))]
 
     def _finish(self, jobs: list[_Job]) -> None:
         """Runs the jobs until each has an answer."""

@@ -82,7 +82,7 @@ class JobStore:
         self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE)
         self._reader = Reader(engine, threads=4)
         self._room = room.KnownRoom()
-        self._submitting = SharedCalls[str, submission.Submission, "Accepted"](
+        self._submitting = SharedCalls[bool, submission.Submission, "Accepted"](
             self._accept,
             most=_SUBMITTED_BYTES_AT_ONCE,
             weigh=_weight,
@@ -188,23 +188,26 @@ class JobStore:
         )
         self._room.set(tenant, left)
 
-    async def submit(self, new: NewJob, content: Content, verified_job_id: str = "") -> Accepted:
+    async def submit(
+        self, new: NewJob, content: Content, verified_job_id: str = "", *, is_bulk: bool = False
+    ) -> Accepted:
         """Stores a document and its job, together with those that come meanwhile.
 
         Args:
             new: The document.
             content: Its bytes.
             verified_job_id: Job whose result retrieval is known to hold (see `Submission`).
+            is_bulk: Whether it comes with many others: those that come alone do not wait for them.
 
         Raises:
             AlreadyExistsError: the idempotency key was used with other content.
         """
         self._room.take(new.key.tenant, 1)
         each = submission.Submission(new, content, verified_job_id)
-        return await self._submitting.ask("", each)
+        return await self._submitting.ask(is_bulk, each)
 
     async def _accept(
-        self, _: str, submissions: Sequence[submission.Submission]
+        self, _: bool, submissions: Sequence[submission.Submission]
     ) -> Sequence[Accepted | Exception]:
         run = functools.partial(submission.accept, submissions=submissions, now_us=self._clock())
         try:
@@ -392,7 +395,8 @@ class JobStore:
         return await self._writer.run(
             functools.partial(
                 claims.extend, tokens=tokens, now_us=self._clock(), lease_us=self._lease_us
-            )
+            ),
+            is_urgent=True,
         )
 
     async def save_artifact(self, lease: Lease, kind: str, part: int, data: bytes) -> None:

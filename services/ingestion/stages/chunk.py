@@ -64,6 +64,9 @@ class ChunkStage:
         self._settings = settings
         self._with_codes = with_codes
         self._models: dict[tuple[str, str], tuple[ModelInfo, float]] = {}
+        self._resolving = SharedCalls[tuple[str, str], "Work", "ModelInfo"](
+            self._resolve_shared, most=_MAX_KNOWN
+        )
         self._counting = SharedCalls[tuple[Scope, str, bool], Sequence[str], list[int]](
             self._count_shared,
             most=_COUNT_BATCH,
@@ -117,14 +120,22 @@ class ChunkStage:
     async def _model(self, work: Work) -> ModelInfo:
         """Returns the collection's model, asked for once a moment and not for every document."""
         key = (work.lease.job.key.tenant, work.lease.job.key.collection)
-        known = self._models.get(key)
-        if known is not None and known[1] > time.monotonic():
-            return known[0]
-        _, model = await resolve_model(work, self._embedder, self._index)
-        if len(self._models) >= _MAX_KNOWN:
-            self._models.clear()
-        self._models[key] = (model, time.monotonic() + _KNOWN_SECONDS)
-        return model
+        return self._known_model(key) or await self._resolving.ask(key, work)
+
+    async def _resolve_shared(
+        self, key: tuple[str, str], works: Sequence[Work]
+    ) -> Sequence[ModelInfo]:
+        model = self._known_model(key)
+        if model is None:
+            _, model = await resolve_model(works[0], self._embedder, self._index)
+            if len(self._models) >= _MAX_KNOWN:
+                self._models.clear()
+            self._models[key] = (model, time.monotonic() + _KNOWN_SECONDS)
+        return [model] * len(works)
+
+    def _known_model(self, key: tuple[str, str]) -> ModelInfo | None:
+        model, until = self._models.get(key, (None, 0.0))
+        return model if until > time.monotonic() else None
 
     async def _fit(
         self, work: Work, model: ModelInfo, chunks: Sequence[Chunk], prefix_limit: int
