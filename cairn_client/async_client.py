@@ -204,6 +204,14 @@ class AsyncClient:
             if not token:
                 return
 
+    async def update_collection(
+        self, name: str, *, index_type: str | None = None, description: str | None = None
+    ) -> Collection:
+        """Changes a collection's settings; None leaves them."""
+        return await self._send(
+            calls.update_collection(name, index_type=index_type, description=description)
+        )
+
     async def delete_collection(self, name: str) -> None:
         """Deletes a collection with everything in it."""
         await self._send(calls.delete_collection(name))

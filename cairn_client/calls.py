@@ -194,6 +194,7 @@ def create_collection(
     is_acl_required: bool = False,
     language: str = "",
     description: str = "",
+    index_type: str = "auto",
 ) -> Call[Collection]:
     """Creates a collection; creating an equal one again succeeds."""
     body = {
@@ -203,8 +204,18 @@ def create_collection(
         "is_acl_required": is_acl_required,
         "language": language,
         "description": description,
+        "index_type": index_type,
     }
     return Call("POST", "/v1/collections", _one_collection, body)
+
+
+def update_collection(
+    name: str, *, index_type: str | None = None, description: str | None = None
+) -> Call[Collection]:
+    """Changes a collection's settings; None leaves them."""
+    given = {"index_type": index_type, "description": description}
+    body = {key: value for key, value in given.items() if value is not None}
+    return Call("PATCH", f"/v1/collections/{_quoted(name)}", _one_collection, body)
 
 
 def get_collection(name: str) -> Call[Collection]:

@@ -196,6 +196,14 @@ class Client:
             if not token:
                 return
 
+    def update_collection(
+        self, name: str, *, index_type: str | None = None, description: str | None = None
+    ) -> Collection:
+        """Changes a collection's settings; None leaves them."""
+        return self._send(
+            calls.update_collection(name, index_type=index_type, description=description)
+        )
+
     def delete_collection(self, name: str) -> None:
         """Deletes a collection with everything in it."""
         self._send(calls.delete_collection(name))

@@ -76,3 +76,4 @@ class CollectionOptions(TypedDict, total=False):
     is_acl_required: bool
     language: str
     description: str
+    index_type: str

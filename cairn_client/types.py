@@ -237,6 +237,11 @@ class Collection:
     document_count: int = 0
     chunk_count: int = 0
     index_description: str = ""
+    index_type: str = "auto"
+    """Kind asked for: "auto", "flat", "hnsw", "hnsw_sq8", "ivf_flat", "ivf_sq8", "ivf_pq" or
+    "rabitq"."""
+    index: Mapping[str, Any] | None = None
+    """The index in use: its kind, bytes per vector, measured loss of recall, sizes."""
 
 
 @dataclass(frozen=True, slots=True)

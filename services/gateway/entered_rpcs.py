@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     import grpc
 
@@ -21,3 +23,12 @@ class EnteredRpcs(rpc.GatewayServiceServicer, ABC):
     @abstractmethod
     def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
         """Runs the block for the caller, within its limits and deadline."""
+
+
+def time_to_proto(moment: datetime | None) -> Timestamp | None:
+    """Returns a time as it is sent; None where there is none."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cairn.gateway.v1 import identity_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.audit.desk import AuditAsk
 from services.gateway.edge.identity_views import render_caller
-from services.gateway.entered_rpcs import EnteredRpcs
+from services.gateway.entered_rpcs import EnteredRpcs, time_to_proto
 from services.gateway.identity import Operation
 from services.gateway.identity.directory import RoleGrant
 from services.gateway.key_desk import OVERLAP_SECONDS, NewKey
@@ -297,20 +296,20 @@ def _key(key: ApiKey) -> pb.ApiKey:
         name=key.name,
         role=key.role.label,
         principals=key.principals,
-        created_at=_time(key.created_at),
-        expires_at=_time(key.expires_at),
-        revoked_at=_time(key.revoked_at),
-        last_used_at=_time(key.last_used_at),
+        created_at=time_to_proto(key.created_at),
+        expires_at=time_to_proto(key.expires_at),
+        revoked_at=time_to_proto(key.revoked_at),
+        last_used_at=time_to_proto(key.last_used_at),
         user_id=key.user_id,
         kind=key.kind.value,
         grants=_given(key.grants),
         secrets=[
             pb.KeySecret(
                 secret_id=each.secret_id,
-                created_at=_time(each.created_at),
-                expires_at=_time(each.expires_at),
-                revoked_at=_time(each.revoked_at),
-                last_used_at=_time(each.last_used_at),
+                created_at=time_to_proto(each.created_at),
+                expires_at=time_to_proto(each.expires_at),
+                revoked_at=time_to_proto(each.revoked_at),
+                last_used_at=time_to_proto(each.last_used_at),
             )
             for each in key.secrets
         ],
@@ -323,8 +322,8 @@ def _tenant(tenant: Tenant) -> pb.Tenant:
         name=tenant.name,
         tenant_class=tenant.tenant_class.name.lower(),
         is_disabled=tenant.is_disabled,
-        created_at=_time(tenant.created_at),
-        updated_at=_time(tenant.updated_at),
+        created_at=time_to_proto(tenant.created_at),
+        updated_at=time_to_proto(tenant.updated_at),
     )
 
 
@@ -336,8 +335,8 @@ def _user(user: User) -> pb.User:
         groups=user.groups,
         grants=_given(user.grants),
         is_disabled=user.is_disabled,
-        created_at=_time(user.created_at),
-        updated_at=_time(user.updated_at),
+        created_at=time_to_proto(user.created_at),
+        updated_at=time_to_proto(user.updated_at),
     )
 
 
@@ -348,8 +347,8 @@ def _group(group: Group) -> pb.Group:
         description=group.description,
         grants=_given(group.grants),
         member_count=group.member_count,
-        created_at=_time(group.created_at),
-        updated_at=_time(group.updated_at),
+        created_at=time_to_proto(group.created_at),
+        updated_at=time_to_proto(group.updated_at),
     )
 
 
@@ -368,7 +367,7 @@ def _entry(entry: AuditEntry) -> pb.AuditEntry:
     return pb.AuditEntry(
         seq=entry.seq,
         tenant=content["tenant"],
-        at=_time(datetime.fromisoformat(content["at"])),
+        at=time_to_proto(datetime.fromisoformat(content["at"])),
         actor=content["actor"],
         action=content["action"],
         collection=content["collection"],
@@ -393,11 +392,3 @@ def _moment(request: Any, field: str) -> datetime | None:
         return getattr(request, field).ToDatetime(UTC)
     except (ValueError, OverflowError):
         raise InvalidArgumentError.for_field(field, "is out of range") from None
-
-
-def _time(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message

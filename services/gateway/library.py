@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,6 +88,40 @@ class Submission:
     error_message: str = ""
 
 
+class IndexKind(enum.IntEnum):
+    """Kind of a collection's vector index, numbered as in the contracts."""
+
+    AUTO = 0
+    """Chosen by size."""
+    FLAT = 1
+    HNSW = 2
+    HNSW_SQ8 = 3
+    IVF_FLAT = 4
+    IVF_SQ8 = 5
+    IVF_PQ = 6
+    RABITQ = 7
+
+    @property
+    def label(self) -> str:
+        """Its name in requests and answers."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionIndex:
+    """Figures of a collection's index; fields as in `cairn.gateway.v1.CollectionIndex`."""
+
+    kind: IndexKind
+    """In use."""
+    bytes_per_vector: float
+    """Bytes in memory, codes and graph included; 0: it is not in memory."""
+    recall_loss: float | None
+    """1 - recall@10 as measured when it was built; None: not measured."""
+    view_bytes: int
+    disk_bytes: int
+    segment_count: int
+
+
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A collection; fields as in `cairn.gateway.v1.Collection`."""
@@ -102,6 +137,38 @@ class Collection:
     document_count: int
     chunk_count: int
     index_description: str
+    index_kind: IndexKind = IndexKind.AUTO
+    """As asked for."""
+    index: CollectionIndex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionChange:
+    """What changes of a collection; None stays as it is."""
+
+    index_kind: IndexKind | None = None
+    description: str | None = None
+
+    def check(self) -> None:
+        """Passes a change that retrieval may judge.
+
+        Raises:
+            InvalidArgumentError: it changes nothing, or a field is wrong.
+        """
+        if self.index_kind is None and self.description is None:
+            raise InvalidArgumentError.for_field("index_type", "say what to change")
+        check_text("description", self.description or "", limit=2_000)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeProgress:
+    """How far an index that is built anew has come."""
+
+    fraction: float
+    """Part that is done, 0..1."""
+    message: str
+    collection: Collection | None = None
+    """With the last step: what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +182,7 @@ class NewCollection:
     is_acl_required: bool = False
     language: str = ""
     description: str = ""
+    index_kind: IndexKind = IndexKind.AUTO
 
     def check(self) -> None:
         """Passes a collection that retrieval may judge.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from services.gateway.arrivals import CountedBytes, arrived, arriving
 from services.gateway.audit.trail import note_subjects
+from services.gateway.collection_operations import CollectionOperations
 from services.gateway.identity import Caller, Operation
-from services.gateway.library import STATES, Chunk, Collection, Document, Submission
+from services.gateway.library import STATES, Chunk, Document, Submission
 from services.gateway.metering import tokens_of
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     )
     from services.gateway.clients.ingestion_client import IngestionClient
     from services.gateway.clients.retrieval_client import RetrievalClient
-    from services.gateway.library import NewCollection, StoredDocument
+    from services.gateway.library import StoredDocument
     from services.gateway.limits.desk import LimitDesk
     from services.gateway.metering import Metering
     from services.gateway.passages import ScoredPassage
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from services.gateway.store.feedback import Feedback, FeedbackStore
     from services.gateway.usage_desk import UsageDesk
 
-_COLLECTION_CALLS = 8
 _MAX_EMBED_TEXTS = 256
 _MAX_ORDINAL_DIGITS = 9
 
@@ -89,6 +89,7 @@ class Operations:
         self.limits = limits
         self._feedback = feedback
         self.sources = sources
+        self.collections = CollectionOperations(retrieval, embedding, ingestion)
 
     async def query(self, caller: Caller, question: Question, emit: Emit | None = None) -> Answer:
         """Answers a question; see `RagPipeline.answer`."""
@@ -325,51 +326,6 @@ class Operations:
             raise _no_document()
         return await self._ingestion.retry(caller.scope, job.job_id) or job
 
-    async def create_collection(self, caller: Caller, new: NewCollection) -> Collection:
-        """Creates a collection for the vectors of a model."""
-        caller.require(Operation.CREATE_COLLECTION, new.name)
-        new.check()
-        model = await self._embedding.model(caller.scope, new.embedding_model)
-        return await self._retrieval.create_collection(
-            caller.scope, new, model.name, model.revision, model.dimensions
-        )
-
-    async def get_collection(self, caller: Caller, name: str) -> Collection:
-        """Returns a collection with its figures."""
-        name = _collection_name(name)
-        caller.require(Operation.READ_COLLECTIONS, name)
-        return await self._retrieval.get_collection(caller.scope, name)
-
-    async def list_collections(
-        self, caller: Caller, page_size: int = 0, page_token: str = ""
-    ) -> Page[Collection]:
-        """Returns a page of collections with their figures."""
-        caller.require(Operation.READ_COLLECTIONS)
-        check_text("page_token", page_token, limit=2_048)
-        found, token = await self._retrieval.list_collections(
-            caller.scope, page_size_of(page_size), page_token
-        )
-        gate = asyncio.Semaphore(_COLLECTION_CALLS)
-
-        async def with_figures(each: Collection) -> Collection | None:
-            async with gate:
-                try:
-                    return await self._retrieval.get_collection(caller.scope, each.name)
-                except NotFoundError:  # deleted since
-                    return None
-
-        visible = (each for each in found if caller.may(Operation.READ_COLLECTIONS, each.name))
-        figures = await asyncio.gather(*(with_figures(each) for each in visible))
-        return Page(tuple(each for each in figures if each is not None), token)
-
-    async def delete_collection(self, caller: Caller, name: str) -> None:
-        """Deletes a collection with everything in it, the documents on their way included."""
-        name = _collection_name(name)
-        caller.require(Operation.DELETE_COLLECTION, name)
-        await self._retrieval.get_collection(caller.scope, name)
-        await self._ingestion.delete_all(caller.scope, name)
-        await self._retrieval.delete_collection(caller.scope, name)
-
     async def submit_feedback(self, caller: Caller, given: Feedback) -> str:
         """Stores a rating and returns its identifier."""
         caller.require(Operation.FEEDBACK)
@@ -454,12 +410,6 @@ def _ordinal(page_token: str) -> int:
     if not page_token.isdecimal() or len(page_token) > _MAX_ORDINAL_DIGITS:
         raise InvalidArgumentError.for_field("page_token", "is not one that was given out")
     return int(page_token)
-
-
-def _collection_name(name: str) -> str:
-    if not name:
-        raise InvalidArgumentError.for_field("name", "must not be empty")
-    return check_collection(name, "name")
 
 
 def _log_asked(event: str, query: str, collection: str, answer: Answer | SearchResult) -> None:

@@ -6,14 +6,10 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
-from opentelemetry.trace import get_current_span
 
-from services.filters.values import FieldType
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
 from services.gateway.caches.policy import enter_policy, policy_of
 from services.gateway.clients.passages_proto import (
@@ -22,8 +18,10 @@ from services.gateway.clients.passages_proto import (
     passages_to_proto,
     usage_to_proto,
 )
+from services.gateway.collection_rpcs import CollectionRpcs
+from services.gateway.entered_rpcs import time_to_proto
 from services.gateway.identity_rpcs import IdentityRpcs
-from services.gateway.library import Collection, Document, NewCollection, Submission
+from services.gateway.library import Document, Submission
 from services.gateway.requests import (
     Mode,
     NewDocument,
@@ -40,7 +38,7 @@ from services.gateway.store.feedback import Feedback
 from services.gateway.usage_rpcs import UsageRpcs
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError, Reason, ServiceError
-from services.rpc.telemetry import current_trace_id
+from services.rpc.telemetry import current_span, current_trace_id
 
 if TYPE_CHECKING:
     import grpc
@@ -70,7 +68,7 @@ _MAX_EVENTS = 64
 T = TypeVar("T")
 
 
-class GatewayServicer(SourceRpcs, IdentityRpcs, UsageRpcs):
+class GatewayServicer(CollectionRpcs, SourceRpcs, IdentityRpcs, UsageRpcs):
     """Serves the contract.
 
     Args:
@@ -275,53 +273,6 @@ class GatewayServicer(SourceRpcs, IdentityRpcs, UsageRpcs):
             )
             return pb.RetryDocumentResponse(document=_document(document))
 
-    async def CreateCollection(  # noqa: N802 - the contract's name
-        self, request: pb.CreateCollectionRequest, context: grpc.aio.ServicerContext
-    ) -> pb.CreateCollectionResponse:
-        """Creates a collection."""
-        async with self._entered(context) as caller:
-            new = NewCollection(
-                name=request.name,
-                embedding_model=request.embedding_model,
-                fields={
-                    name: _field_type(kind, f"fields.{name}")
-                    for name, kind in request.fields.items()
-                },
-                is_acl_required=request.is_acl_required,
-                language=request.language,
-                description=request.description,
-            )
-            collection = await self._operations.create_collection(caller, new)
-            return pb.CreateCollectionResponse(collection=_collection(collection))
-
-    async def GetCollection(  # noqa: N802 - the contract's name
-        self, request: pb.GetCollectionRequest, context: grpc.aio.ServicerContext
-    ) -> pb.GetCollectionResponse:
-        """Returns a collection with its figures."""
-        async with self._entered(context) as caller:
-            collection = await self._operations.get_collection(caller, request.name)
-            return pb.GetCollectionResponse(collection=_collection(collection))
-
-    async def ListCollections(  # noqa: N802 - the contract's name
-        self, request: pb.ListCollectionsRequest, context: grpc.aio.ServicerContext
-    ) -> pb.ListCollectionsResponse:
-        """Lists collections."""
-        async with self._entered(context) as caller:
-            page = await self._operations.list_collections(
-                caller, request.page_size, request.page_token
-            )
-            return pb.ListCollectionsResponse(
-                collections=map(_collection, page.entries), next_page_token=page.next_page_token
-            )
-
-    async def DeleteCollection(  # noqa: N802 - the contract's name
-        self, request: pb.DeleteCollectionRequest, context: grpc.aio.ServicerContext
-    ) -> pb.DeleteCollectionResponse:
-        """Deletes a collection with everything in it."""
-        async with self._entered(context) as caller:
-            await self._operations.delete_collection(caller, request.name)
-            return pb.DeleteCollectionResponse()
-
     async def SubmitFeedback(  # noqa: N802 - the contract's name
         self, request: pb.SubmitFeedbackRequest, context: grpc.aio.ServicerContext
     ) -> pb.SubmitFeedbackResponse:
@@ -346,7 +297,7 @@ class GatewayServicer(SourceRpcs, IdentityRpcs, UsageRpcs):
                 authorization = value
         enter_policy(policy_of(metadata))
         admitted = await self._door.admit(authorization)
-        get_current_span().set_attribute("cairn.tenant", admitted.caller.scope.tenant)
+        current_span().set_attribute("cairn.tenant", admitted.caller.scope.tenant)
         admitted.allowance.check()
         trace_id = current_trace_id()
         if trace_id:
@@ -407,10 +358,6 @@ def _known(table: Mapping[Any, T], number: Any, field: str) -> T:
     if number not in table:
         raise InvalidArgumentError.for_field(field, f"{number} is not a known value")
     return table[number]
-
-
-def _field_type(number: int, field: str) -> FieldType:
-    return _known({int(kind): kind for kind in FieldType}, number, field)
 
 
 def _question(request: pb.QueryRequest, path: str = "") -> Question:
@@ -552,36 +499,12 @@ def _document(document: Document) -> pb.Document:
         attempt_count=document.attempt_count,
         failure_reason=document.failure_reason,
         failure_message=document.failure_message,
-        created_at=_time(document.created_at),
-        updated_at=_time(document.updated_at),
+        created_at=time_to_proto(document.created_at),
+        updated_at=time_to_proto(document.updated_at),
         version=document.version,
         text=document.text,
         warnings=document.warnings,
     )
     for name, value in metadata_to_proto(document.metadata).items():
         message.metadata[name].CopyFrom(cast("Any", value))
-    return message
-
-
-def _collection(collection: Collection) -> pb.Collection:
-    return pb.Collection(
-        name=collection.name,
-        embedding_model=collection.embedding_model,
-        dimensions=collection.dimensions,
-        fields={name: cast("Any", int(kind)) for name, kind in collection.fields.items()},
-        is_acl_required=collection.is_acl_required,
-        language=collection.language,
-        description=collection.description,
-        created_at=_time(collection.created_at),
-        document_count=collection.document_count,
-        chunk_count=collection.chunk_count,
-        index_description=collection.index_description,
-    )
-
-
-def _time(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(moment)
     return message

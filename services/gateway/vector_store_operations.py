@@ -87,7 +87,7 @@ class VectorStoreOperations:
     ) -> VectorStore:
         """Creates an empty vector store."""
         label = _label(name, metadata)
-        collection = await self._operations.create_collection(
+        collection = await self._operations.collections.create(
             caller,
             NewCollection(name=f"vs_{secrets.token_hex(12)}", description=description or name),
         )
@@ -100,7 +100,7 @@ class VectorStoreOperations:
         Raises:
             NotFoundError: there is none.
         """
-        collection = await self._operations.get_collection(caller, store_name(store_id))
+        collection = await self._operations.collections.get(caller, store_name(store_id))
         labels = await self._labels.of(caller.scope.tenant, [collection.name])
         return VectorStore(
             collection,
@@ -113,7 +113,7 @@ class VectorStoreOperations:
         found: list[Collection] = []
         token = ""
         for _ in range(_MAX_WALK_PAGES):
-            page = await self._operations.list_collections(caller, _WALK_PAGE, token)
+            page = await self._operations.collections.list(caller, _WALK_PAGE, token)
             found.extend(page.entries)
             token = page.next_page_token
             if not token:
@@ -148,7 +148,7 @@ class VectorStoreOperations:
 
     async def delete(self, caller: Caller, store_id: str) -> None:
         """Deletes a vector store with what was made of its files; the files stay."""
-        await self._operations.delete_collection(caller, store_name(store_id))
+        await self._operations.collections.delete(caller, store_name(store_id))
         await self._labels.forget(caller.scope.tenant, store_id)
 
     async def add_file(self, caller: Caller, store_id: str, link: FileLink) -> Document:
@@ -160,7 +160,7 @@ class VectorStoreOperations:
         name = store_name(store_id)
         caller.require(Operation.INGEST, name)
         document = await self._new_document(caller, link)
-        await self._operations.get_collection(caller, name)
+        await self._operations.collections.get(caller, name)
         (submission,) = await self._operations.submit(caller, name, [document])
         assert submission.document is not None  # a lone refusal is an error already
         return replace(submission.document, metadata=link.attributes)
@@ -189,7 +189,7 @@ class VectorStoreOperations:
     ) -> tuple[list[Document], bool]:
         """Returns files of a vector store in order of their times, and whether there are more."""
         name = store_name(store_id)
-        await self._operations.get_collection(caller, name)
+        await self._operations.collections.get(caller, name)
         if is_ascending:
             return await self._oldest_first(caller, name, states, limit, after)
         scope = caller.scope
@@ -219,7 +219,7 @@ class VectorStoreOperations:
         check_range("file_ids (entries)", len(links), 1, MAX_BATCH_FILES)
         name = store_name(store_id)
         caller.require(Operation.INGEST, name)
-        await self._operations.get_collection(caller, name)
+        await self._operations.collections.get(caller, name)
         gate = asyncio.Semaphore(_AT_ONCE)
 
         async def add(link: FileLink) -> tuple[str, str] | None:

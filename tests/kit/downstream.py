@@ -7,7 +7,7 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.embedding.v1 import embedding_service_pb2_grpc as embedding_rpc
@@ -147,6 +147,8 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
         self.position = Fault()
         self.is_empty = False
         self.collections = {"default": MODEL}
+        self.kinds: dict[str, int] = {}
+        self.updates: list[Any] = []
         self.generation = 1
         self.is_kept = False
         """Whether results may be kept by caches; not unless a test is about them."""
@@ -204,7 +206,26 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
         self._check(request.name)
         return retrieval.GetCollectionResponse(
             collection=self._collection(request.name),
-            stats=retrieval.CollectionStats(document_count=1, chunk_count=2),
+            stats=self._stats(request.name),
+        )
+
+    async def UpdateCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._check(request.name)
+        self.updates.append(request)
+        if "index_type" in request.update_mask.paths:
+            self.kinds[request.name] = request.settings.index_type
+        return retrieval.UpdateCollectionResponse(collection=self._collection(request.name))
+
+    async def OptimizeCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._check(request.name)
+        yield retrieval.OptimizeCollectionResponse(
+            stage=retrieval.OPTIMIZE_STAGE_BUILDING, fraction=0.5, message="building over 2 vectors"
+        )
+        await self.search.meet("OptimizeCollection", request)
+        if request.index_type:
+            self.kinds[request.name] = request.index_type
+        yield retrieval.OptimizeCollectionResponse(
+            stage=retrieval.OPTIMIZE_STAGE_DONE, fraction=1, message="built"
         )
 
     async def GetQuota(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -222,6 +243,7 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
     async def CreateCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("CreateCollection", request)
         self.collections[request.name] = request.settings.embedding_model
+        self.kinds[request.name] = request.settings.index_type
         return retrieval.CreateCollectionResponse(collection=self._collection(request.name))
 
     async def DeleteCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -238,8 +260,21 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
             dimensions=DIMENSIONS,
             embedding_model=self.collections[name],
             fields={"year": metadata_pb2.FIELD_TYPE_INTEGER},
+            index_type=cast("Any", self.kinds.get(name, 0)),
         )
         return retrieval.Collection(name=name, settings=settings)
+
+    def _stats(self, name: str) -> Any:
+        kind = self.kinds.get(name, 0) or retrieval.INDEX_TYPE_FLAT
+        return retrieval.CollectionStats(
+            document_count=1,
+            chunk_count=2,
+            index_type=cast("Any", kind),
+            bytes_per_vector=48.0,
+            recall_loss=None if kind == retrieval.INDEX_TYPE_FLAT else 0.0125,
+            view_bytes=4_000,
+            segment_count=1,
+        )
 
     def _document(self, omit_text: bool) -> Any:
         return retrieval.Document(

@@ -45,6 +45,10 @@ REST: dict[str, Rule] = {
     "list_collections": Rule("read_collections", "viewer", "anywhere"),
     "create_collection": Rule("create_collection", "editor", "collection", {"name": "default"}),
     "get_collection": Rule("read_collections", "viewer", "collection"),
+    "update_collection": Rule(
+        "update_collection", "operator", "collection", {"description": "rocks"}
+    ),
+    "optimize_collection": Rule("update_collection", "operator", "collection", {}),
     "delete_collection": Rule("delete_collection", "operator", "collection"),
     "get_enrichment": Rule("read_collections", "viewer", "collection"),
     "set_enrichment": Rule("manage_sources", "operator", "collection", {}),
@@ -161,6 +165,8 @@ GRPC: dict[str, str] = {
     "CreateCollection": "create_collection",
     "GetCollection": "get_collection",
     "ListCollections": "list_collections",
+    "UpdateCollection": "update_collection",
+    "OptimizeCollection": "optimize_collection",
     "DeleteCollection": "delete_collection",
     "SubmitFeedback": "submit_feedback",
     "GetUsage": "get_usage",

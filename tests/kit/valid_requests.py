@@ -347,7 +347,10 @@ def gateway_requests() -> dict[str, Message]:
     )
     return {
         "CreateCollection": gateway.CreateCollectionRequest(
-            name=COLLECTION, language="english", description="rocks"
+            name=COLLECTION,
+            language="english",
+            description="rocks",
+            index_type=gateway.INDEX_TYPE_FLAT,
         ),
         "SubmitDocuments": gateway.SubmitDocumentsRequest(
             collection=COLLECTION,
@@ -375,6 +378,12 @@ def gateway_requests() -> dict[str, Message]:
         ),
         "RetryDocument": gateway.RetryDocumentRequest(collection=COLLECTION, document_id="granite"),
         "GetCollection": gateway.GetCollectionRequest(name=COLLECTION),
+        "UpdateCollection": gateway.UpdateCollectionRequest(
+            name=COLLECTION, index_type=gateway.INDEX_TYPE_FLAT, description="rocks"
+        ),
+        "OptimizeCollection": gateway.OptimizeCollectionRequest(
+            name=COLLECTION, index_type=gateway.INDEX_TYPE_FLAT
+        ),
         "ListCollections": gateway.ListCollectionsRequest(page_size=10),
         "SubmitFeedback": gateway.SubmitFeedbackRequest(
             trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"

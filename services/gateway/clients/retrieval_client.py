@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 from cairn.types.v1 import vector_pb2
 
 from services.filters.proto import to_proto
-from services.filters.values import FieldType
 from services.gateway.caches.positions import Position
+from services.gateway.clients.collection_client import TIMEOUT_SECONDS, CollectionClient
 from services.gateway.clients.passages_proto import (
     metadata_from_proto,
     passages_from_proto,
     usage_from_proto,
 )
-from services.gateway.library import Chunk, Collection, NewCollection, StoredDocument
+from services.gateway.library import Chunk, StoredDocument
 from services.gateway.limits.stock import Stored
 from services.gateway.pipeline.ports import Retrieved, SearchPlan, Vector
 from services.gateway.requests import Mode
@@ -26,12 +25,9 @@ from services.rpc.errors import NotFoundError
 from services.rpc.scope_proto import scope_to_proto
 
 if TYPE_CHECKING:
-    import grpc
-
     from services.gateway.requests import RecommendAsk
     from services.rpc.scope import Scope
 
-_TIMEOUT_SECONDS = 10.0
 _MODES = {
     Mode.HYBRID: pb.SEARCH_MODE_HYBRID,
     Mode.DENSE: pb.SEARCH_MODE_DENSE,
@@ -39,15 +35,12 @@ _MODES = {
 }
 
 
-class RetrievalClient:
+class RetrievalClient(CollectionClient):
     """Calls `cairn.retrieval.v1.RetrievalService`.
 
     Args:
         channel: To its replicas.
     """
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = rpc.RetrievalServiceStub(channel)
 
     async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
         """Returns passages, best first.
@@ -62,7 +55,7 @@ class RetrievalClient:
                 query=_query(plan),
                 options=_options(plan),
             ),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return Retrieved(
             passages=passages_from_proto(response.passages),
@@ -93,7 +86,7 @@ class RetrievalClient:
                     include_metadata=True,
                 ),
             ),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return Retrieved(
             passages_from_proto(response.passages),
@@ -111,7 +104,7 @@ class RetrievalClient:
         """
         response = await self._stub.GetPosition(
             pb.GetPositionRequest(scope=scope_to_proto(scope), collection=collection),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return Position(response.collection, response.generation)
 
@@ -139,7 +132,7 @@ class RetrievalClient:
                 include_chunks=with_text,
                 omit_text=not with_text,
             ),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return {each.document_id: _document(each) for each in response.documents}
 
@@ -158,7 +151,7 @@ class RetrievalClient:
                 document_ids=[document_id],
                 include_chunks=True,
             ),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return _chunks(response.documents[0]) if response.documents else None
 
@@ -178,70 +171,9 @@ class RetrievalClient:
                 page_size=page_size,
                 page_token=page_token,
             ),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
         return tuple(_document(each) for each in response.documents), response.next_page_token
-
-    async def create_collection(
-        self, scope: Scope, new: NewCollection, model: str, revision: str, dimensions: int
-    ) -> Collection:
-        """Creates a collection for vectors of a model.
-
-        Raises:
-            ServiceError: it exists with other settings, or the service does not answer.
-        """
-        response = await self._stub.CreateCollection(
-            pb.CreateCollectionRequest(
-                scope=scope_to_proto(scope),
-                name=new.name,
-                settings=pb.CollectionSettings(
-                    dimensions=dimensions,
-                    embedding_model=model,
-                    embedding_model_revision=revision,
-                    fields={name: cast("Any", int(kind)) for name, kind in new.fields.items()},
-                    acl_policy=(
-                        pb.ACL_POLICY_REQUIRED
-                        if new.is_acl_required
-                        else pb.ACL_POLICY_EVERYONE_BY_DEFAULT
-                    ),
-                    language=new.language,
-                    description=new.description,
-                ),
-            ),
-            timeout=_TIMEOUT_SECONDS,
-        )
-        return _collection(response.collection, None)
-
-    async def get_collection(self, scope: Scope, name: str) -> Collection:
-        """Returns a collection with its figures.
-
-        Raises:
-            ServiceError: there is none, or the service does not answer.
-        """
-        response = await self._stub.GetCollection(
-            pb.GetCollectionRequest(scope=scope_to_proto(scope), name=name),
-            timeout=_TIMEOUT_SECONDS,
-        )
-        return _collection(response.collection, response.stats)
-
-    async def list_collections(
-        self, scope: Scope, page_size: int, page_token: str
-    ) -> tuple[tuple[Collection, ...], str]:
-        """Returns a page of collections, without figures, and the next token.
-
-        Raises:
-            ServiceError: the service does not answer.
-        """
-        response = await self._stub.ListCollections(
-            pb.ListCollectionsRequest(
-                scope=scope_to_proto(scope), page_size=page_size, page_token=page_token
-            ),
-            timeout=_TIMEOUT_SECONDS,
-        )
-        return (
-            tuple(_collection(each, None) for each in response.collections),
-            response.next_page_token,
-        )
 
     async def stored(self, scope: Scope) -> Stored:
         """Returns what the scope's tenant has stored.
@@ -250,7 +182,7 @@ class RetrievalClient:
             ServiceError: the service does not answer.
         """
         quota = await self._stub.GetQuota(
-            pb.GetQuotaRequest(scope=scope_to_proto(scope)), timeout=_TIMEOUT_SECONDS
+            pb.GetQuotaRequest(scope=scope_to_proto(scope)), timeout=TIMEOUT_SECONDS
         )
         documents, token = 0, ""
         while True:
@@ -260,17 +192,6 @@ class RetrievalClient:
                     documents += (await self.get_collection(scope, each.name)).document_count
             if not token:
                 return Stored(documents, quota.vector_count, quota.stored_bytes)
-
-    async def delete_collection(self, scope: Scope, name: str) -> None:
-        """Deletes a collection with everything in it.
-
-        Raises:
-            ServiceError: there is none, or the service does not answer.
-        """
-        await self._stub.DeleteCollection(
-            pb.DeleteCollectionRequest(scope=scope_to_proto(scope), name=name),
-            timeout=_TIMEOUT_SECONDS,
-        )
 
 
 def _valid_until(response: pb.SearchResponse | pb.RecommendResponse) -> float | None:
@@ -364,25 +285,4 @@ def _chunks(message: pb.Document) -> tuple[Chunk, ...]:
             page=each.page,
         )
         for ordinal, each in enumerate(message.chunks)
-    )
-
-
-def _collection(message: pb.Collection, stats: pb.CollectionStats | None) -> Collection:
-    settings = message.settings
-    return Collection(
-        name=message.name,
-        embedding_model=settings.embedding_model,
-        dimensions=settings.dimensions,
-        fields={
-            name: FieldType(kind)
-            for name, kind in settings.fields.items()
-            if kind in FieldType.__members__.values()
-        },
-        is_acl_required=settings.acl_policy == pb.ACL_POLICY_REQUIRED,
-        language=settings.language,
-        description=settings.description,
-        created_at=message.created_at.ToDatetime() if message.HasField("created_at") else None,
-        document_count=stats.document_count if stats is not None else 0,
-        chunk_count=stats.chunk_count if stats is not None else 0,
-        index_description=stats.index_description if stats is not None else "",
     )

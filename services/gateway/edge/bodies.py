@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.filters.values import INT64_MAX, INT64_MIN, FieldType, Value, parse_timestamp
-from services.gateway.library import NewCollection
+from services.gateway.library import CollectionChange, IndexKind, NewCollection
 from services.gateway.requests import (
     Mode,
     NewDocument,
@@ -22,6 +22,9 @@ from services.gateway.requests import (
 )
 from services.gateway.store.feedback import Feedback
 from services.rpc.errors import InvalidArgumentError, Reason
+
+IndexType = Literal["auto", "flat", "hnsw", "hnsw_sq8", "ivf_flat", "ivf_sq8", "ivf_pq", "rabitq"]
+"""Kinds of vector indexes."""
 
 
 class Body(BaseModel):
@@ -239,6 +242,8 @@ class CollectionBody(Body):
     language: str = ""
     """Snowball language of the keyword index; empty: "english"."""
     description: str = ""
+    index_type: IndexType = "auto"
+    """Kind of the vector index; "auto": chosen by size."""
 
     def collection(self) -> NewCollection:
         """Returns the collection."""
@@ -249,7 +254,34 @@ class CollectionBody(Body):
             is_acl_required=self.is_acl_required,
             language=self.language,
             description=self.description,
+            index_kind=IndexKind[self.index_type.upper()],
         )
+
+
+class CollectionChangeBody(Body):
+    """What to change of a collection; what is absent stays."""
+
+    index_type: IndexType | None = None
+    """Kind of the vector index from now on; what is built keeps its own until it is merged or
+    optimized."""
+    description: str | None = None
+
+    def change(self) -> CollectionChange:
+        """Returns the change."""
+        kind = None if self.index_type is None else IndexKind[self.index_type.upper()]
+        return CollectionChange(kind, self.description)
+
+
+class OptimizeBody(Body):
+    """How an index is built anew."""
+
+    index_type: IndexType = "auto"
+    """Kind from now on; "auto": as it is set."""
+
+    @property
+    def kind(self) -> IndexKind:
+        """The kind."""
+        return IndexKind[self.index_type.upper()]
 
 
 class FeedbackBody(Body):

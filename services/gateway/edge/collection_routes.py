@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from services.gateway.edge.bodies import CollectionBody
+from services.gateway.edge.bodies import CollectionBody, CollectionChangeBody, OptimizeBody
+from services.gateway.edge.problem import problem
 from services.gateway.edge.render import render_collection
 from services.gateway.edge.routing import (
     CallerDependency,
@@ -18,8 +20,18 @@ from services.gateway.edge.routing import (
 )
 from services.gateway.edge.source_bodies import EnrichmentBody
 from services.gateway.edge.source_views import EnrichmentView, render_enrichment
+from services.gateway.edge.sse import EVENTS, EventStream, SendData, event
 from services.gateway.edge.views import CollectionsView, OneCollectionView
+from services.gateway.identity import Caller
 from services.gateway.operations import Operations
+from services.rpc.telemetry import current_trace_id
+
+_PROGRESS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The events progress, then response or error.",
+        "content": EVENTS,
+    }
+}
 
 
 def collection_routes(operations: Operations) -> APIRouter:
@@ -37,7 +49,7 @@ def collection_routes(operations: Operations) -> APIRouter:
         caller: CallerDependency, parameters: Annotated[ListParameters, Query()]
     ) -> Response:
         """Lists the tenant's collections."""
-        page = await operations.list_collections(
+        page = await operations.collections.list(
             caller, parameters.page_size, parameters.page_token
         )
         return JsonResponse(
@@ -55,7 +67,7 @@ def collection_routes(operations: Operations) -> APIRouter:
     )
     async def create(body: CollectionBody, caller: CallerDependency) -> Response:
         """Creates a collection; creating an equal one again succeeds."""
-        collection = await operations.create_collection(caller, body.collection())
+        collection = await operations.collections.create(caller, body.collection())
         return JsonResponse({"collection": render_collection(collection)}, status_code=201)
 
     @router.get(
@@ -65,18 +77,51 @@ def collection_routes(operations: Operations) -> APIRouter:
     )
     async def get(name: str, caller: CallerDependency) -> Response:
         """Returns a collection with its figures."""
-        collection = await operations.get_collection(caller, name)
+        collection = await operations.collections.get(caller, name)
         return JsonResponse({"collection": render_collection(collection)})
+
+    @router.patch(
+        "/collections/{name}",
+        operation_id="update_collection",
+        responses={200: {"model": OneCollectionView}},
+    )
+    async def update(name: str, body: CollectionChangeBody, caller: CallerDependency) -> Response:
+        """Changes a collection's settings."""
+        collection = await operations.collections.update(caller, name, body.change())
+        return JsonResponse({"collection": render_collection(collection)})
+
+    @router.post(
+        "/collections/{name}/optimize", operation_id="optimize_collection", responses=_PROGRESS
+    )
+    async def optimize(name: str, body: OptimizeBody, caller: CallerDependency) -> Response:
+        """Builds the index anew, with another kind if one is given; searches go on meanwhile."""
+        return _optimize(operations, caller, name, body)
 
     _add_enrichment_routes(router, operations)
 
     @router.delete("/collections/{name}", operation_id="delete_collection", status_code=204)
     async def delete(name: str, caller: CallerDependency) -> Response:
         """Deletes a collection with everything in it."""
-        await operations.delete_collection(caller, name)
+        await operations.collections.delete(caller, name)
         return Response(status_code=204)
 
     return router
+
+
+def _optimize(operations: Operations, caller: Caller, name: str, body: OptimizeBody) -> Response:
+    async def work(write: SendData) -> None:
+        async with contextlib.aclosing(
+            operations.collections.optimize(caller, name, body.kind)
+        ) as steps:
+            async for each in steps:
+                if each.collection is None:
+                    told = {"fraction": round(each.fraction, 4), "message": each.message}
+                    await write(event("progress", told))
+                else:
+                    whole = {"collection": render_collection(each.collection)}
+                    await write(event("response", whole))
+
+    return EventStream(work, lambda error: event("error", problem(error, current_trace_id())))
 
 
 def _add_enrichment_routes(router: APIRouter, operations: Operations) -> None:

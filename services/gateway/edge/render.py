@@ -11,7 +11,7 @@ from services.gateway.usage import USAGE_VALUES, Usage
 if TYPE_CHECKING:
     from services.filters.values import Value
     from services.gateway.answer import Answer, Citation, SearchResult, StageExplanation
-    from services.gateway.library import Chunk, Collection, Document, Submission
+    from services.gateway.library import Chunk, Collection, CollectionIndex, Document, Submission
     from services.gateway.passages import Metadata, ScoredPassage
 
 Json = dict[str, Any]
@@ -181,6 +181,19 @@ def render_submission(submission: Submission) -> Json:
     }
 
 
+def _index(index: CollectionIndex | None) -> Json | None:
+    if index is None:
+        return None
+    return {
+        "index_type": index.kind.label,
+        "bytes_per_vector": round(index.bytes_per_vector, 1),
+        "recall_loss": None if index.recall_loss is None else round(index.recall_loss, 4),
+        "view_bytes": index.view_bytes,
+        "disk_bytes": index.disk_bytes,
+        "segment_count": index.segment_count,
+    }
+
+
 def render_collection(collection: Collection) -> Json:
     """Returns a `Collection`."""
     return {
@@ -195,6 +208,8 @@ def render_collection(collection: Collection) -> Json:
         "document_count": collection.document_count,
         "chunk_count": collection.chunk_count,
         "index_description": collection.index_description,
+        "index_type": collection.index_kind.label,
+        "index": _index(collection.index),
     }
 
 

@@ -243,6 +243,21 @@ class SubmissionsView(View):
     submissions: list[SubmissionView]
 
 
+class CollectionIndexView(View):
+    """The index in use."""
+
+    index_type: str
+    bytes_per_vector: float
+    """Bytes in memory, codes and graph included; 0: it is not in memory."""
+    recall_loss: float | None
+    """1 - recall@10 against the exact answer, measured when it was built; null: not measured, as
+    exact search loses nothing."""
+    view_bytes: int
+    """Bytes in memory of all that is searched."""
+    disk_bytes: int
+    segment_count: int
+
+
 class CollectionView(View):
     """A collection."""
 
@@ -257,6 +272,10 @@ class CollectionView(View):
     document_count: int
     chunk_count: int
     index_description: str
+    index_type: str
+    """As asked for; "auto": chosen by size."""
+    index: CollectionIndexView | None
+    """Null right after the collection was created or changed."""
 
 
 class OneCollectionView(View):

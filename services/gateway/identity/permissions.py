@@ -16,8 +16,8 @@ class Role(enum.IntEnum):
     EDITOR = 2
     """Also brings documents in and takes them out."""
     OPERATOR = 3
-    """Also deletes collections and many documents at once, manages sources, and sees usage and
-    every document's state."""
+    """Also changes and deletes collections, deletes many documents at once, manages sources, and
+    sees usage and every document's state."""
     ADMIN = 4
     """Also manages tenants, users, groups, roles and keys, and reads the audit log."""
 
@@ -62,6 +62,7 @@ class Operation(enum.Enum):
     MANAGE_SOURCES = ("manage_sources", Role.OPERATOR)
     READ_COLLECTIONS = ("read_collections", Role.VIEWER, True)
     CREATE_COLLECTION = ("create_collection", Role.EDITOR)
+    UPDATE_COLLECTION = ("update_collection", Role.OPERATOR)
     DELETE_COLLECTION = ("delete_collection", Role.OPERATOR)
     READ_USAGE = ("read_usage", Role.OPERATOR)
     READ_OPERATIONS = ("read_operations", Role.OPERATOR)
@@ -103,6 +104,7 @@ _CHANGES = frozenset(
         Operation.SYNC_SOURCE,
         Operation.MANAGE_SOURCES,
         Operation.CREATE_COLLECTION,
+        Operation.UPDATE_COLLECTION,
         Operation.DELETE_COLLECTION,
         Operation.MANAGE_LIMITS,
         Operation.MANAGE_KEYS,

@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from opentelemetry.trace import get_current_span
 from prometheus_client import Counter, Histogram
 
 from services.gateway.answer import StageExplanation
@@ -23,7 +22,7 @@ from services.rpc.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from services.rpc.telemetry import span
+from services.rpc.telemetry import current_span, span
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -156,7 +155,7 @@ class Run:
         """Notes that the answer is less than asked for."""
         if step not in self.degraded:
             self.degraded.append(step)
-            get_current_span().set_attribute("cairn.degraded", tuple(self.degraded))
+            current_span().set_attribute("cairn.degraded", tuple(self.degraded))
             _DEGRADED.labels(step if step in _KNOWN_STEPS else "other").inc()
 
     def explain_stage(self, explanation: StageExplanation) -> None:

@@ -21,6 +21,7 @@ EXAMPLES: list[tuple[str, str, Any, type[BaseModel]]] = [
     ("GET", "/v1/documents/rocks/granite.md", None, views.OneDocumentView),
     ("POST", "/v1/collections", {"name": "fresh"}, views.OneCollectionView),
     ("GET", "/v1/collections/default", None, views.OneCollectionView),
+    ("PATCH", "/v1/collections/default", {"index_type": "flat"}, views.OneCollectionView),
     ("GET", "/v1/collections", None, views.CollectionsView),
     ("POST", "/v1/feedback", {"trace_id": "0" * 32, "rating": "up"}, views.FeedbackView),
     ("GET", "/v1/usage", None, usage_views.UsageRowsView),

@@ -65,12 +65,17 @@ export class Api {
     return response.blob();
   }
 
+  /** Asks with `stream: true`; see `follow`. */
+  stream(path, body, on, signal) {
+    return this.follow(path, { ...body, stream: true }, on, signal);
+  }
+
   /**
-   * Asks with `stream: true` and calls `on[name](data)` for each event until the stream ends.
+   * Posts and calls `on[name](data)` for each event until the stream ends.
    * @param {Object<string, (data: any) => void>} on
    */
-  async stream(path, body, on, signal) {
-    const response = await this.#fetch(path, { method: "POST", ...this.#body({ ...body, stream: true }), signal });
+  async follow(path, body, on, signal) {
+    const response = await this.#fetch(path, { method: "POST", ...this.#body(body), signal });
     for await (const event of serverSentEvents(response.body)) {
       const data = JSON.parse(event.data);
       if (event.name === "error") throw new ApiError(response.status, data);

@@ -227,7 +227,7 @@ class Tools:
         return Outcome({"document": render_document(document)}, _document_text(document))
 
     async def _list_collections(self, caller: Caller, given: ListArguments) -> Outcome:
-        page = await self._operations.list_collections(caller, given.page_size, given.page_token)
+        page = await self._operations.collections.list(caller, given.page_size, given.page_token)
         value = {
             "collections": [render_collection(each) for each in page.entries],
             "next_page_token": page.next_page_token,

@@ -99,7 +99,7 @@ async def _names(operations: Operations, chat: ChatOperations, caller: Caller) -
             return []
 
     page, embedding, writing = await asyncio.gather(
-        operations.list_collections(caller, page_size=1_000),
+        operations.collections.list(caller, page_size=1_000),
         operations.embedding_models(caller),
         generation(),
     )

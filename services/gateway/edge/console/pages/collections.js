@@ -1,7 +1,7 @@
 // The page of collections: what each holds and how, making and deleting them.
 
 import { fill, make } from "../dom.js";
-import { counted, formatCount, formatTime } from "../format.js";
+import { counted, formatCount, formatShare, formatTime } from "../format.js";
 import { button, check, chip, facts, field, select } from "../parts/controls.js";
 import { askForm, askSure, toast } from "../parts/dialog.js";
 import { empty, loading, ProblemPlace } from "../parts/states.js";
@@ -11,6 +11,16 @@ const languages = [
   "english", "arabic", "danish", "dutch", "finnish", "french", "german", "greek", "hungarian", "italian", "norwegian",
   "portuguese", "romanian", "russian", "spanish", "swedish", "tamil", "turkish", "none",
 ].map((name) => [name, name]);
+const indexKinds = [
+  ["auto", "chosen by size"],
+  ["flat", "flat: exact scan"],
+  ["hnsw", "hnsw: graph over full vectors"],
+  ["hnsw_sq8", "hnsw_sq8: graph over 8-bit vectors"],
+  ["ivf_flat", "ivf_flat: lists of full vectors"],
+  ["ivf_sq8", "ivf_sq8: lists of 8-bit vectors"],
+  ["ivf_pq", "ivf_pq: lists of product codes"],
+  ["rabitq", "rabitq: lists of bit codes"],
+];
 
 export class CollectionsPage {
   title = "Collections";
@@ -77,6 +87,9 @@ export class CollectionsPage {
       facts([
         ["Model", each.embedding_model],
         ["Index", each.index_description || "none yet"],
+        ["Kind asked for", kindName(each.index_type)],
+        ["Vectors", each.index?.bytes_per_vector ? `${formatCount(Math.round(each.index.bytes_per_vector))} bytes each in memory` : ""],
+        ["Recall lost", each.index && each.index.recall_loss !== null ? `${formatShare(each.index.recall_loss, 1)} of the best ten, measured when it was built` : ""],
         ["Language", each.language || "english"],
         ["Access", each.is_acl_required ? "every document names its readers" : "everyone reads what names no readers"],
         ["Created", each.created_at ? formatTime(each.created_at) : ""],
@@ -95,6 +108,7 @@ export class CollectionsPage {
         isChosen ? null : button("Use", { kind: "quiet small", name: `Use ${each.name}`, onclick: use }),
         make("a", { class: "hint", href: "#documents", onclick: () => this.#session.choose(each.name) }, "Documents"),
         make("span", { class: "grow" }),
+        this.#session.may("update_collection") ? button("Index", { kind: "quiet small", name: `Index of ${each.name}`, onclick: () => this.#changeIndex(each) }) : null,
         this.#session.may("delete_collection") ? button("", { kind: "bare small", icon: "trash", name: `Delete ${each.name}`, onclick: () => this.#delete(each) }) : null,
       ),
     );
@@ -114,11 +128,39 @@ export class CollectionsPage {
     await this.#refresh();
   }
 
+  async #changeIndex(each) {
+    const { api } = this.#session;
+    const path = `/v1/collections/${encodeURIComponent(each.name)}`;
+    const kind = select(indexKinds, each.index_type);
+    const build = check("Build it anew now; searches go on meanwhile", true);
+    const progress = make("p", { class: "hint", role: "status" });
+    const tell = ({ fraction, message }) => {
+      progress.textContent = `${formatShare(fraction)}: ${message}`;
+    };
+    const isDone = await askForm({
+      title: `Index of ${each.name}`,
+      body: [
+        field("Kind", kind, "What is not built anew keeps its kind until its parts are merged."),
+        build.element,
+        progress,
+      ],
+      action: "Apply",
+      submit: async () => {
+        if (kind.value !== each.index_type) await api.patch(path, { index_type: kind.value });
+        if (build.box.checked) await api.follow(`${path}/optimize`, {}, { progress: tell });
+      },
+    });
+    if (!isDone) return;
+    await this.#refresh();
+    toast(`Index of ${each.name}: ${kindName(kind.value)}`);
+  }
+
   async #create() {
     const name = make("input", { required: true, maxLength: 128, autocomplete: "off", spellcheck: false, pattern: "[A-Za-z0-9][A-Za-z0-9_.\\-]*" });
     const description = make("input", { maxLength: 2000, autocomplete: "off" });
     const model = make("input", { placeholder: "the default one", autocomplete: "off", spellcheck: false });
     const language = select(languages, "english");
+    const kind = select(indexKinds, "auto");
     const acl = check("Refuse documents that do not say who may read them");
     const schema = new SchemaFields();
     const isDone = await askForm({
@@ -127,6 +169,7 @@ export class CollectionsPage {
         field("Name", name, "Letters, digits, “_”, “-” and “.”."),
         field("What it is for", description),
         make("div", { class: "fields" }, field("Language of the texts", language, "For the word index."), field("Embedding model", model)),
+        field("Index of the vectors", kind, "By size is right for most; the others trade memory, speed and recall."),
         schema.element,
         acl.element,
       ],
@@ -137,6 +180,7 @@ export class CollectionsPage {
           description: description.value.trim(),
           embedding_model: model.value.trim(),
           language: language.value,
+          index_type: kind.value,
           is_acl_required: acl.box.checked,
           fields: schema.values,
         }),
@@ -145,6 +189,11 @@ export class CollectionsPage {
     await this.#refresh();
     toast(`Collection ${name.value.trim()} created`);
   }
+}
+
+/** What a kind of index is called where it is shown. */
+function kindName(kind) {
+  return indexKinds.find(([name]) => name === kind)?.[1] ?? kind;
 }
 
 /** Rows of name and type. */
