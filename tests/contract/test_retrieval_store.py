@@ -359,6 +359,31 @@ async def test_token_codes_are_read_for_a_few_chunks_of_the_right_version(store)
     assert (await store.read(lambda c: counts.usage(c, "t"))).code_bytes == 0
 
 
+async def test_reading_token_codes_looks_at_no_others(store):
+    many = [
+        Document(f"d{n}", text="xy", chunks=(Chunk("c", 0, 1, VECTOR, token_codes=b"x" * 99),))
+        for n in range(600)
+    ]
+    await put(store, *many)
+    collection = await store.resolve("t", "docs")
+    wanted = [Wanted(f"d{n}", 1, 0) for n in range(0, 600, 30)]
+
+    def read(connection):
+        if connection.dialect.name != "sqlite":
+            return token_codes(connection, collection.id, wanted), 0
+        # SQLite's planner, left to itself, would go through the whole collection.
+        driver, hundreds = connection.connection.driver_connection, []
+        driver.set_progress_handler(lambda: hundreds.append(1), 100)
+        try:
+            return token_codes(connection, collection.id, wanted), len(hundreds)
+        finally:
+            driver.set_progress_handler(None, 0)
+
+    codes, hundreds_of_steps = await store.read(read)
+    assert codes == [b"x" * 99] * 20
+    assert hundreds_of_steps < 40
+
+
 async def test_passages_of_long_and_of_short_texts_are_cut_alike(store):
     body = "".join(f"été {n:06} " for n in range(20_000))
     spans = [(0, 4), (100_000, 100_011), (len(body) - 5, len(body))]
