@@ -108,8 +108,8 @@ def token_codes(
         # that is not asked for is 8 kB read for nothing.
         text(
             "SELECT d.document_id, d.version, c.ordinal, c.codes "  # noqa: S608 - see above
-            # SQLite keeps the order of tables in a CROSS JOIN; by its own choice it would go through
-            # all codes of the collection, seconds for some thousand chunks.
+            # SQLite keeps the order of tables in a CROSS JOIN; by its own choice it would go
+            # through all codes of the collection, seconds for some thousand chunks.
             f"FROM {bulk.pair_table(connection, 'wanted')} "
             "CROSS JOIN retrieval_documents d CROSS JOIN retrieval_token_codes c "
             "WHERE d.collection_id = :collection AND d.document_id = wanted.first "
