@@ -50,10 +50,12 @@ from services.gateway.metering import Metering
 from services.gateway.operations import Operations
 from services.gateway.overview import LedgerToday, OverviewDesk, Process
 from services.gateway.pipeline.rag import RagPipeline
+from services.gateway.quality_desk import QualityDesk
 from services.gateway.servicer import GatewayServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.source_operations import SourceOperations
-from services.gateway.store import openai_tables
+from services.gateway.store import openai_tables, quality_tables
+from services.gateway.store.calibrations import Calibrations
 from services.gateway.store.directory import Directory
 from services.gateway.store.feedback import FeedbackStore
 from services.gateway.store.file_store import FileStore
@@ -106,6 +108,7 @@ class _Stores:
     rules: RuleStore
     classes: TenantClasses
     feedback: FeedbackStore
+    calibrations: Calibrations
     files: FileStore
     labels: VectorStoreLabels
 
@@ -266,6 +269,13 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
         await asyncio.to_thread(
             ensure_schema,
             engine,
+            quality_tables.metadata,
+            quality_tables.VERSION,
+            component=quality_tables.COMPONENT,
+        )
+        await asyncio.to_thread(
+            ensure_schema,
+            engine,
             openai_tables.metadata,
             openai_tables.VERSION,
             component=openai_tables.COMPONENT,
@@ -293,6 +303,7 @@ async def _stores(settings: GatewaySettings, prices: PriceTable) -> AsyncIterato
                 rules=RuleStore(reader, writer),
                 classes=TenantClasses(Directory(reader, writer)),
                 feedback=FeedbackStore(writer),
+                calibrations=Calibrations(reader, writer),
                 files=FileStore(reader, writer),
                 labels=VectorStoreLabels(reader, writer),
             )
@@ -343,6 +354,7 @@ def _operations(
     pipeline = RagPipeline(
         embedder=embedding,
         reranker=embedding,
+        encoder=embedding,
         retriever=retrieval,
         generator=generation,
         prices=prices,
@@ -370,6 +382,13 @@ def _operations(
         limits=LimitDesk(gate, stores.rules, stores.classes),
         feedback=stores.feedback,
         sources=SourceOperations(SourceClient(channels["ingestion"]), metering),
+        quality=QualityDesk(
+            embedding,
+            stores.calibrations,
+            retrieval,
+            metering,
+            settings.query_timeout_seconds,
+        ),
     )
 
 

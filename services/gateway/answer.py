@@ -65,6 +65,8 @@ class Answer:
     """Since a cached answer was written."""
     cached_similarity: float = 0.0
     """Cosine to the question that a semantic hit was written for."""
+    support: float | None = None
+    """How well the best text that was found answers, 0..1, refused or not; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True)

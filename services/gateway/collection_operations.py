@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from services.gateway.clients.embedding_client import EmbeddingClient
     from services.gateway.clients.ingestion_client import IngestionClient
     from services.gateway.library import CollectionChange, NewCollection
+    from services.gateway.quality_desk import QualityDesk
 
 _CALLS_AT_ONCE = 8
 
@@ -28,14 +29,20 @@ class CollectionOperations:
         retrieval: Has them.
         embedding: Knows the models whose vectors they hold.
         ingestion: Has the documents on their way into them.
+        quality: Has their refusal thresholds.
     """
 
     def __init__(
-        self, retrieval: CollectionClient, embedding: EmbeddingClient, ingestion: IngestionClient
+        self,
+        retrieval: CollectionClient,
+        embedding: EmbeddingClient,
+        ingestion: IngestionClient,
+        quality: QualityDesk,
     ) -> None:
         self._retrieval = retrieval
         self._embedding = embedding
         self._ingestion = ingestion
+        self._quality = quality
 
     async def create(self, caller: Caller, new: NewCollection) -> Collection:
         """Creates a collection for the vectors of a model."""
@@ -106,6 +113,7 @@ class CollectionOperations:
         await self._retrieval.get_collection(caller.scope, name)
         await self._ingestion.delete_all(caller.scope, name)
         await self._retrieval.delete_collection(caller.scope, name)
+        await self._quality.forget(caller, name)
 
 
 def _name(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from services.gateway.answer_figures import note_answer, note_search
 from services.gateway.arrivals import CountedBytes, arrived, arriving
 from services.gateway.audit.trail import note_subjects
 from services.gateway.collection_operations import CollectionOperations
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from services.gateway.metering import Metering
     from services.gateway.passages import ScoredPassage
     from services.gateway.pipeline.rag import Emit
+    from services.gateway.quality_desk import QualityDesk
     from services.gateway.requests import NewDocument, Question, RecommendAsk, SearchAsk
     from services.gateway.source_operations import SourceOperations
     from services.gateway.store.feedback import Feedback, FeedbackStore
@@ -62,6 +64,7 @@ class Operations:
         limits: What callers may see of limits.
         feedback: Keeps ratings.
         sources: What callers may do with sources.
+        quality: Checks of answers and refusal thresholds.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Operations:
         limits: LimitDesk,
         feedback: FeedbackStore,
         sources: SourceOperations,
+        quality: QualityDesk,
     ) -> None:
         self._pipeline = pipeline
         self.caches = pipeline
@@ -89,16 +93,19 @@ class Operations:
         self.limits = limits
         self._feedback = feedback
         self.sources = sources
-        self.collections = CollectionOperations(retrieval, embedding, ingestion)
+        self.collections = CollectionOperations(retrieval, embedding, ingestion, quality)
+        self.quality = quality
 
     async def query(self, caller: Caller, question: Question, emit: Emit | None = None) -> Answer:
         """Answers a question; see `RagPipeline.answer`."""
         caller.require(Operation.QUERY, question.collection)
         note_subjects("query", (question.query,))
+        question = await self.quality.calibrated(caller, question)
         expected = self._metering.asking(question, is_stream=emit is not None)
         async with self._metering.request(caller, Operation.QUERY, question.collection, expected):
             answer = await self._pipeline.answer(caller.scope, question, emit)
         note_subjects("document", dict.fromkeys(_documents(answer.passages)))
+        note_answer(answer)
         _log_asked("question answered", question.query, question.collection, answer)
         return answer
 
@@ -110,16 +117,19 @@ class Operations:
         async with self._metering.request(caller, Operation.SEARCH, ask.collection, expected):
             result = await self._pipeline.search(caller.scope, ask)
         note_subjects("document", dict.fromkeys(_documents(result.passages)))
+        note_search(result)
         _log_asked("search answered", ask.query, ask.collection, result)
         return result
 
     async def recommend(self, caller: Caller, ask: RecommendAsk) -> SearchResult:
         """Finds documents like others; see `RagPipeline.recommend`."""
         caller.require(Operation.RECOMMEND, ask.collection)
-        note_subjects("document", (*ask.positive_ids, *ask.negative_ids))
+        named = (*ask.positive_ids, *ask.negative_ids, *ask.liked_ids, *ask.disliked_ids)
+        note_subjects("document", named)
         async with self._metering.request(caller, Operation.RECOMMEND, ask.collection):
             result = await self._pipeline.recommend(caller.scope, ask)
         note_subjects("document", dict.fromkeys(_documents(result.passages)))
+        note_search(result)
         return result
 
     async def embed(

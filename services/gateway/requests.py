@@ -22,6 +22,8 @@ MAX_TURN_CHARACTERS = 32_000
 MAX_QUERY_PASSAGES = 50
 MAX_SEARCH_PASSAGES = 1_000
 MAX_RECOMMEND_IDS = 100
+MAX_HISTORY_IDS = 500
+HISTORY_WEIGHT = 0.3
 MAX_ID_CHARACTERS = 512
 MAX_TOKENS = 32_768
 MAX_TEMPERATURE = 2.0
@@ -80,6 +82,8 @@ class Question:
     bypass_cache: bool = False
     instructions: str = ""
     """Further instructions of the operator, from a system message."""
+    min_support: float | None = None
+    """Least support of an answer that is copied, as calibrated; None: as the engine is set up."""
 
     @classmethod
     def checked(
@@ -204,6 +208,22 @@ class RecommendAsk:
     negative_ids: tuple[str, ...] = ()
     filter: Filter | None = None
     top_k: int = 10
+    liked_ids: tuple[str, ...] = ()
+    """Documents a person liked before: candidates are ordered by their likeness to them."""
+    disliked_ids: tuple[str, ...] = ()
+    history_weight: float = HISTORY_WEIGHT
+    """Share of the history in the order, 0..1."""
+    diversity: float = 0.0
+    """Variety against relevance, 0..1."""
+    candidates: int = 0
+    """Documents that are put in a new order; 0: the default."""
+    with_vectors: bool = False
+    """Whether the passages' vectors are needed."""
+
+    @property
+    def has_history(self) -> bool:
+        """Whether there is something to put candidates in a new order by."""
+        return bool(self.liked_ids or self.disliked_ids)
 
     @classmethod
     def checked(
@@ -214,16 +234,29 @@ class RecommendAsk:
         negative_ids: Sequence[str] = (),
         filter_text: str = "",
         top_k: int = 0,
+        liked_ids: Sequence[str] = (),
+        disliked_ids: Sequence[str] = (),
+        history_weight: float | None = None,
+        diversity: float = 0.0,
+        candidates: int = 0,
     ) -> RecommendAsk:
         """Returns the request; 0 and empty mean the default.
 
         Raises:
             InvalidArgumentError: a field is wrong; the violation names it.
         """
-        if not positive_ids:
-            raise InvalidArgumentError.for_field("positive_ids", "name at least one document")
-        for name, ids in (("positive_ids", positive_ids), ("negative_ids", negative_ids)):
-            check_range(f"{name} (entries)", len(ids), 0, MAX_RECOMMEND_IDS)
+        if not positive_ids and not liked_ids:
+            raise InvalidArgumentError.for_field(
+                "positive_ids", "name at least one document here or in liked_ids"
+            )
+        for name, ids, most in (
+            ("positive_ids", positive_ids, MAX_RECOMMEND_IDS),
+            ("negative_ids", negative_ids, MAX_RECOMMEND_IDS),
+            # Without a document to start from, candidates are looked for by the liked ones.
+            ("liked_ids", liked_ids, MAX_HISTORY_IDS if positive_ids else MAX_RECOMMEND_IDS),
+            ("disliked_ids", disliked_ids, MAX_HISTORY_IDS),
+        ):
+            check_range(f"{name} (entries)", len(ids), 0, most)
             for index, document_id in enumerate(ids):
                 check_document_id(document_id, f"{name}[{index}]")
         return cls(
@@ -232,6 +265,13 @@ class RecommendAsk:
             negative_ids=tuple(negative_ids),
             filter=parse_filter(filter_text),
             top_k=check_range("top_k", top_k, 0, MAX_SEARCH_PASSAGES) or 10,
+            liked_ids=tuple(liked_ids),
+            disliked_ids=tuple(disliked_ids),
+            history_weight=_share(
+                "history_weight", HISTORY_WEIGHT if history_weight is None else history_weight
+            ),
+            diversity=_share("diversity", diversity),
+            candidates=check_range("candidates", candidates, 0, MAX_SEARCH_PASSAGES),
         )
 
 
@@ -315,6 +355,12 @@ def check_document_id(document_id: str, path: str = "document_id") -> str:
         InvalidArgumentError: it is empty, too long or not plain text.
     """
     return check_text(path, document_id, limit=MAX_ID_CHARACTERS, required=True)
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value <= 1:  # NaN is not either
+        raise InvalidArgumentError.for_field(name, "must be between 0 and 1")
+    return value
 
 
 def parse_filter(text: str) -> Filter | None:

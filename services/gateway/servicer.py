@@ -22,6 +22,7 @@ from services.gateway.collection_rpcs import CollectionRpcs
 from services.gateway.entered_rpcs import time_to_proto
 from services.gateway.identity_rpcs import IdentityRpcs
 from services.gateway.library import Document, Submission
+from services.gateway.quality_rpcs import QualityRpcs
 from services.gateway.requests import (
     Mode,
     NewDocument,
@@ -68,7 +69,7 @@ _MAX_EVENTS = 64
 T = TypeVar("T")
 
 
-class GatewayServicer(CollectionRpcs, SourceRpcs, IdentityRpcs, UsageRpcs):
+class GatewayServicer(CollectionRpcs, SourceRpcs, IdentityRpcs, UsageRpcs, QualityRpcs):
     """Serves the contract.
 
     Args:
@@ -160,6 +161,13 @@ class GatewayServicer(CollectionRpcs, SourceRpcs, IdentityRpcs, UsageRpcs):
                 negative_ids=request.negative_ids,
                 filter_text=request.filter,
                 top_k=request.top_k,
+                liked_ids=request.liked_ids,
+                disliked_ids=request.disliked_ids,
+                history_weight=(
+                    request.history_weight if request.HasField("history_weight") else None
+                ),
+                diversity=request.diversity,
+                candidates=request.candidates,
             )
             result = await self._operations.recommend(caller, ask)
             return pb.RecommendResponse(
@@ -167,6 +175,8 @@ class GatewayServicer(CollectionRpcs, SourceRpcs, IdentityRpcs, UsageRpcs):
                 trace_id=result.trace_id,
                 cached=result.cached,
                 cached_age_seconds=result.cached_age_seconds,
+                degraded=result.degraded,
+                timings_ms=result.timings_ms,
             )
 
     async def SubmitDocuments(  # noqa: N802 - the contract's name
@@ -442,6 +452,7 @@ def _answer(answer: Answer) -> pb.QueryResponse:
         cached=answer.cached,
         cached_age_seconds=answer.cached_age_seconds,
         cached_similarity=answer.cached_similarity,
+        support=answer.support,
         engine=answer.engine,
         model=answer.model,
         explanation=_explanations(answer.explanation),

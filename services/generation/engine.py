@@ -122,6 +122,8 @@ class GenerationRequest:
     prompt_template: str = ""
     """Full name with version, such as "answer@1"."""
     stream: bool = False
+    min_support: float | None = None
+    """Least support of an answer that is copied, 0..1; None: as the engine is set up."""
     may_fail_over: bool = True
     """Whether another engine could step in: then the engine tells when it has its first text."""
 
@@ -214,6 +216,8 @@ class Outcome:
     """What the engine had to do without, such as "embedding_unavailable"; empty: nothing."""
     cost: Cost | None = None
     """What the tokens cost, where the engine has prices."""
+    support: float | None = None
+    """How well the best span that was found answers, 0..1; None: the engine does not copy."""
 
 
 @dataclass(frozen=True, slots=True)

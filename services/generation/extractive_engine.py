@@ -146,7 +146,10 @@ class ExtractiveEngine:
         supports, threshold, tokens, degraded = await self._supports(request, weights, shortlist)
         picked = _pick(shortlist, supports) if shortlist else []
         scored = time.monotonic()
-        if not picked or picked[0][1] < threshold:
+        best = picked[0][1] if picked else 0.0
+        if request.min_support is not None and not degraded:
+            threshold = request.min_support  # it was found with the scorer
+        if not picked or best < threshold:
             pieces, spans, reason = [REFUSAL], (), FinishReason.REFUSED
         else:
             pieces, spans, reason = _answer(picked, request)
@@ -166,6 +169,7 @@ class ExtractiveEngine:
             spans,
             Timings(0.0, scored - began, time.monotonic() - scored),
             degraded,
+            support=min(1.0, best),
         )
 
     async def _supports(

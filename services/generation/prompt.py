@@ -34,7 +34,7 @@ _CHAT_1 = "You are a helpful assistant. If you do not know something, say so."
 
 BAND_PASSAGES = 10
 """Passages of about the same relevance, whose order may follow the cache instead."""
-_LAYOUT = 2
+_LAYOUT = 3
 """Raised whenever a prompt's layout changes, the order of passages included."""
 
 
@@ -205,10 +205,25 @@ _SPECIAL_TOKEN = re.compile(
 )
 
 
+# What a model could copy into its answer and a reader's program would fetch: images and links.
+_IMAGE_SIGN = re.compile(r"!(?=\[)")
+_LINK_TARGET = re.compile(
+    r"\]\(\s*<?(?:[a-z][a-z0-9+.-]{1,20}:|//)[^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)", re.IGNORECASE
+)
+_ACTIVE_TAG = re.compile(
+    r"<(?=/?(?:img|image|iframe|script|object|embed|video|audio|form|link|svg|style|meta|base)(?![\w-]))",
+    re.IGNORECASE,
+)
+
+
 def clean(text: str) -> str:
-    """Returns retrieved text fit for a prompt: nothing invisible, no way out of the fence."""
+    """Returns retrieved text fit for a prompt: nothing invisible, no way out of the fence.
+
+    Images and links are words only: what has no address carries nothing away.
+    """
     visible = _LATIN_JOINER.sub("", _INVISIBLE.sub("", text))
-    return _FENCE_TAG.sub("‹", visible)
+    inert = _LINK_TARGET.sub("]", _IMAGE_SIGN.sub("", _ACTIVE_TAG.sub("‹", visible)))
+    return _FENCE_TAG.sub("‹", inert)
 
 
 def without_special_tokens(text: str) -> str:

@@ -63,6 +63,8 @@ def check_request(request: GenerationRequest) -> None:
     if request.adapter:
         check_name("adapter", request.adapter)
     find_template(request.prompt_template)
+    if request.min_support is not None and not 0 <= request.min_support <= 1:
+        raise _invalid("min_support", "must be between 0 and 1")
 
 
 def check_name(field: str, name: str) -> None:

@@ -215,6 +215,7 @@ def _request(request: pb.GenerateRequest) -> GenerationRequest:
         prompt_template=request.prompt_template
         or default_template(has_passages=bool(request.passages)),
         stream=request.stream,
+        min_support=request.min_support if request.HasField("min_support") else None,
     )
 
 
@@ -320,6 +321,8 @@ def _finished(event: Finished) -> pb.Finished:
             decode_ms=outcome.timings.decode_seconds * 1000,
             admission_ms=outcome.timings.admission_seconds * 1000,
         ),
+        support=outcome.support,
+        logprobs=[_logprob(each) for each in event.logprobs],
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import struct
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -70,12 +72,30 @@ class Fault:
         return [request for name, request in self.calls if name == method]
 
 
+def _token_vectors(text: str) -> Any:
+    """A vector a word; equal words are equal, others are unlike."""
+    words = list(re.finditer(r"\w+", text.lower()))
+    places = [zlib.crc32(word.group().encode()) % 64 for word in words]
+    rows = [struct.pack("<64f", *(float(each == place) for each in range(64))) for place in places]
+    return embedding.TokenVectors(
+        vectors=vector_pb2.VectorBatch(
+            data=b"".join(rows),
+            element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
+            dimensions=64,
+            count=len(rows),
+        ),
+        starts=[word.start() for word in words],
+        ends=[word.end() for word in words],
+    )
+
+
 class FakeEmbedding(embedding_rpc.EmbeddingServiceServicer):
     """Vectors of text lengths."""
 
     def __init__(self) -> None:
         self.embed = Fault()
         self.rerank = Fault()
+        self.tokens = Fault()
 
     async def Embed(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.embed.meet("Embed", request)
@@ -99,6 +119,14 @@ class FakeEmbedding(embedding_rpc.EmbeddingServiceServicer):
         words = set(request.query.lower().split())
         scores = [float(len(words & set(p.lower().split()))) for p in request.passages]
         return embedding.RerankResponse(scores=scores, usage=usage_pb2.Usage(rerank_tokens=7))
+
+    async def EncodeTokens(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.tokens.meet("EncodeTokens", request)
+        return embedding.EncodeTokensResponse(
+            texts=[_token_vectors(text) for text in request.texts],
+            model=MODEL,
+            usage=usage_pb2.Usage(embedding_tokens=sum(len(t.split()) for t in request.texts)),
+        )
 
     async def ListModels(self, request: Any, context: Any) -> Any:  # noqa: N802
         return embedding.ListModelsResponse(

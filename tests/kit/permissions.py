@@ -64,6 +64,10 @@ REST: dict[str, Rule] = {
     "delete_source": Rule("manage_sources", "operator", "tenant"),
     "list_source_items": Rule("manage_sources", "operator", "tenant"),
     "sync_source": Rule("sync_source", "editor", "tenant", {}),
+    "verify_answer": Rule("verify", "viewer", "anywhere", {"answer": "Granite is hard."}),
+    "get_calibration": Rule("read_collections", "viewer", "collection"),
+    "set_calibration": Rule("calibrate", "operator", "collection", {"min_support": 0.5}),
+    "reset_calibration": Rule("calibrate", "operator", "collection"),
     "submit_feedback": Rule(
         "feedback", "viewer", "anywhere", {"trace_id": "0" * 32, "rating": "up"}
     ),
@@ -169,6 +173,9 @@ GRPC: dict[str, str] = {
     "OptimizeCollection": "optimize_collection",
     "DeleteCollection": "delete_collection",
     "SubmitFeedback": "submit_feedback",
+    "VerifyAnswer": "verify_answer",
+    "GetCalibration": "get_calibration",
+    "SetCalibration": "set_calibration",
     "GetUsage": "get_usage",
     "GetCaller": "get_caller",
     "CreateKey": "create_key",

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
+import zlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
+
+import numpy as np
 
 from services.gateway.caches.positions import Position
 from services.gateway.passages import Passage, ScoredPassage, Scores
 from services.gateway.pipeline.ports import (
     Embedded,
+    EncodedTokens,
     Finished,
     Prompt,
     Quote,
@@ -46,6 +51,18 @@ def passage(text: str, name: str = "a", *, start: int = 0, final: float = 1.0) -
     )
 
 
+def _vector(row: Sequence[float]) -> Vector:
+    return Vector(struct.pack(f"<{len(row)}f", *row), 1, len(row))
+
+
+def _word_rows(text: str) -> np.ndarray:
+    words = re.findall(r"\w+", text.lower())
+    rows = np.zeros((len(words), 256), np.float32)
+    for row, word in zip(rows, words, strict=True):
+        row[zlib.crc32(word.encode()) % 256] = 1
+    return rows
+
+
 class FakeServices:
     """Embedder, reranker, retriever and generator in one."""
 
@@ -64,6 +81,7 @@ class FakeServices:
         self.generation = 1
         self.answers_as = "tiny"
         self.vectors: dict[str, tuple[float, ...]] = {}
+        self.history: dict[str, tuple[float, ...]] = {}
 
     async def _meet(self, name: str, what: Any) -> None:
         self.calls.append((name, what))
@@ -75,8 +93,9 @@ class FakeServices:
     async def embed_queries(self, scope: Scope, texts: Sequence[str], model: str) -> Embedded:
         await self._meet("embed", list(texts))
         rows = [self.vectors.get(text, (1.0,)) for text in texts]
-        vectors = tuple(Vector(struct.pack(f"<{len(r)}f", *r), 1, len(r)) for r in rows)
-        return Embedded(vectors, model or "fake", Usage(embedding_tokens=len(texts)))
+        return Embedded(
+            tuple(map(_vector, rows)), model or "fake", Usage(embedding_tokens=len(texts))
+        )
 
     async def rerank(
         self,
@@ -94,6 +113,11 @@ class FakeServices:
         scores = self.late_scores or [0.0] * len(passages)
         read = sum(not code for code in codes) if codes else len(passages)
         return Reranked(tuple(scores[: len(passages)]), Usage(rerank_tokens=1), read)
+
+    async def encode_tokens(self, scope: Scope, texts: Sequence[str]) -> EncodedTokens:
+        """A token's vector stands for its letters: equal words are equal, others are unlike."""
+        await self._meet("ground", list(texts))
+        return EncodedTokens(tuple(map(_word_rows, texts)), Usage(embedding_tokens=len(texts)))
 
     async def search(self, scope: Scope, plan: SearchPlan) -> Retrieved:
         await self._meet("search", plan)
@@ -118,7 +142,25 @@ class FakeServices:
 
     async def recommend(self, scope: Scope, ask: Any) -> Retrieved:
         await self._meet("recommend", ask)
-        return Retrieved(self.passages, generation=self.generation, is_current=True)
+        vectors = {
+            each.passage.chunk_id: _vector(self.vectors[each.passage.document_id])
+            for each in self.passages
+            if ask.with_vectors and each.passage.document_id in self.vectors
+        }
+        return Retrieved(
+            self.passages[: ask.top_k],
+            generation=self.generation,
+            is_current=True,
+            vectors=vectors,
+        )
+
+    async def document_vectors(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> dict[str, tuple[Vector, ...]]:
+        await self._meet("history", list(document_ids))
+        return {
+            each: (_vector(self.history[each]),) for each in document_ids if each in self.history
+        }
 
     async def generate(
         self, scope: Scope, prompt: Prompt, timeout_seconds: float

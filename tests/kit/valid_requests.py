@@ -10,6 +10,7 @@ from cairn.embedding.v1 import embedding_service_pb2 as embedding
 from cairn.gateway.v1 import gateway_service_pb2 as gateway
 from cairn.gateway.v1 import identity_pb2 as identity
 from cairn.gateway.v1 import limits_pb2 as limits
+from cairn.gateway.v1 import quality_pb2 as quality
 from cairn.gateway.v1 import sources_pb2 as sources
 from cairn.generation.v1 import generation_service_pb2 as generation
 from cairn.ingestion.v1 import ingestion_service_pb2 as ingestion
@@ -370,7 +371,13 @@ def gateway_requests() -> dict[str, Message]:
             query="igneous", collection=COLLECTION, filter='kind = "rock"', top_k=3, rerank=True
         ),
         "Recommend": gateway.RecommendRequest(
-            collection=COLLECTION, positive_ids=["granite"], filter='kind = "rock"', top_k=3
+            collection=COLLECTION,
+            positive_ids=["granite"],
+            filter='kind = "rock"',
+            top_k=3,
+            liked_ids=["granite"],
+            history_weight=0.4,
+            diversity=0.2,
         ),
         "GetDocument": gateway.GetDocumentRequest(collection=COLLECTION, document_id="granite"),
         "ListDocuments": gateway.ListDocumentsRequest(
@@ -388,6 +395,14 @@ def gateway_requests() -> dict[str, Message]:
         "SubmitFeedback": gateway.SubmitFeedbackRequest(
             trace_id="0af7651916cd43dd8448eb211c80319c", rating=gateway.RATING_UP, comment="good"
         ),
+        "VerifyAnswer": quality.VerifyAnswerRequest(
+            answer="Granite is hard [1].", sources=["Granite is an igneous rock."]
+        ),
+        "SetCalibration": quality.SetCalibrationRequest(
+            collection=COLLECTION,
+            calibration=quality.Calibration(min_support=0.5, question_count=20, auroc=0.9),
+        ),
+        "GetCalibration": quality.GetCalibrationRequest(collection=COLLECTION),
         "GetUsage": gateway.GetUsageRequest(from_day="2026-01-01", to_day="2026-01-31"),
         "ListUsageEvents": gateway.ListUsageEventsRequest(
             usage=gateway.GetUsageRequest(from_day="2026-01-01", collection="rocks"), page_size=10

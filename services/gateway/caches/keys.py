@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from services.gateway.requests import Question, RecommendAsk, SearchAsk
     from services.rpc.scope import Scope
 
-PIPELINE_VERSION = "1"
+PIPELINE_VERSION = "2"
 """Rises when the stages between question and answer change what comes out of them."""
 
 
@@ -64,6 +64,7 @@ def partition_key(scope: Scope, position: Position, question: Question, identity
         str(question.temperature),
         question.verification.value,
         question.instructions,
+        str(question.min_support),
     )
 
 
@@ -97,8 +98,13 @@ def recommend_key(scope: Scope, position: Position, ask: RecommendAsk) -> str:
         "|",
         *ask.negative_ids,
         "|",
+        *ask.liked_ids,
+        "|",
+        *ask.disliked_ids,
+        "|",
         repr(ask.filter),
         str(ask.top_k),
+        repr((ask.history_weight, ask.diversity, ask.candidates)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -145,7 +145,7 @@ class CachedPipeline:
             return await self._write(scope, question, asked, publish, policy)
 
         answer = await self._shared(self._answer_flights, asked.key, work, emit, policy, "exact")
-        return replace(answer, timings_ms={"cache": round(looked_ms, 3), **answer.timings_ms})
+        return replace(answer, timings_ms=_with_look(answer.timings_ms, looked_ms))
 
     async def search(self, scope: Scope, ask: SearchAsk) -> SearchResult:
         """Returns passages, best first; see `RagPipeline.search`."""
@@ -247,7 +247,7 @@ class CachedPipeline:
             return result
 
         result = await self._shared(self._result_flights, key, work, None, policy, "retrieval")
-        return replace(result, timings_ms={"cache": round(looked_ms, 3), **result.timings_ms})
+        return replace(result, timings_ms=_with_look(result.timings_ms, looked_ms))
 
     async def _shared(
         self,
@@ -352,6 +352,12 @@ class CachedPipeline:
         _LOOKUPS.labels(name, outcome).inc()
         counts = self._counts.setdefault(name, {})
         counts[outcome] = counts.get(outcome, 0) + 1
+
+
+def _with_look(timings_ms: Mapping[str, float], looked_ms: float) -> dict[str, float]:
+    """Returns the timings with the look into the cache, which the total is to hold too."""
+    total = timings_ms.get("total", 0.0) + looked_ms
+    return {"cache": round(looked_ms, 3), **timings_ms, "total": round(total, 3)}
 
 
 def _publishing(emit: Publish | None) -> Publish:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from cairn.embedding.v1 import embedding_service_pb2 as pb
 from cairn.embedding.v1 import embedding_service_pb2_grpc as rpc
+from cairn.types.v1 import vector_pb2
 
 from services.gateway.clients.passages_proto import usage_from_proto
-from services.gateway.pipeline.ports import Embedded, Reranked, Vector
+from services.gateway.pipeline.ports import Embedded, EncodedTokens, Reranked, Vector
 from services.rpc.errors import InternalError, InvalidArgumentError, NotFoundError, Reason
 from services.rpc.scope_proto import scope_to_proto
 
 if TYPE_CHECKING:
     import grpc
+    import numpy as np
+    from numpy.typing import NDArray
 
     from services.rpc.scope import Scope
 
@@ -143,6 +146,33 @@ class EmbeddingClient:
             response.unusable_codes,
         )
 
+    async def encode_tokens(self, scope: Scope, texts: Sequence[str]) -> EncodedTokens:
+        """Returns the token vectors of each text, as the default model has them.
+
+        Raises:
+            ServiceError: the service does not answer, or refuses a text.
+        """
+        response = await self._stub.EncodeTokens(
+            pb.EncodeTokensRequest(
+                scope=scope_to_proto(scope),
+                options=pb.EmbedOptions(
+                    kind=pb.INPUT_KIND_DOCUMENT,
+                    lane=pb.LANE_INTERACTIVE,
+                    element_type=vector_pb2.ELEMENT_TYPE_FLOAT16,
+                ),
+                texts=texts,
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        if len(response.texts) != len(texts):
+            raise InternalError(
+                Reason.INTERNAL, "the embedding service sent another count of texts"
+            )
+        return EncodedTokens(
+            tuple(map(_word_rows, response.texts, texts)),
+            usage_from_proto(response.usage),
+        )
+
     async def models(self, scope: Scope) -> tuple[EmbeddingModel, ...]:
         """Returns the loaded models, the default one first.
 
@@ -171,6 +201,21 @@ class EmbeddingClient:
             Reason.MODEL_NOT_FOUND,
             f"no embedding model {name!r} is loaded" if name else "no embedding model is loaded",
         )
+
+
+def _word_rows(message: pb.TokenVectors, text: str) -> NDArray[np.float32]:
+    """Returns the vectors of a text's tokens, punctuation left out."""
+    import numpy as np  # noqa: PLC0415 - most requests do without it
+
+    batch = message.vectors
+    form = "<f2" if batch.element_type == vector_pb2.ELEMENT_TYPE_FLOAT16 else "<f4"
+    if len(batch.data) != batch.count * batch.dimensions * int(form[-1]):
+        raise InternalError(Reason.INTERNAL, "the embedding service sent vectors of another size")
+    rows = np.frombuffer(batch.data, form).astype(np.float32)
+    rows = rows.reshape(batch.count, batch.dimensions)
+    spans = zip(message.starts, message.ends, strict=True)
+    is_word = [any(map(str.isalnum, text[start:end])) for start, end in spans]
+    return rows[np.array(is_word, bool)] if len(is_word) == len(rows) else rows
 
 
 def _rows(response: pb.EmbedResponse, count: int) -> list[bytes]:

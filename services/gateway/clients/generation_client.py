@@ -221,6 +221,7 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
             else None
         ),
         stream=True,
+        min_support=prompt.min_support,
     )
 
 
@@ -249,4 +250,5 @@ def _finished(message: pb.Finished) -> Finished:
             Quote(span.marker, span.passage_index, span.start, span.end, span.support)
             for span in message.quoted_spans
         ),
+        support=message.support if message.HasField("support") else None,
     )

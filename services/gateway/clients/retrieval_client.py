@@ -84,6 +84,12 @@ class RetrievalClient(CollectionClient):
                     top_k=ask.top_k,
                     filter=to_proto(ask.filter) if ask.filter is not None else None,
                     include_metadata=True,
+                    include_vectors=ask.with_vectors,
+                    diversity=(
+                        pb.Diversity(strength=ask.diversity)
+                        if ask.diversity and not ask.has_history
+                        else None
+                    ),
                 ),
             ),
             timeout=TIMEOUT_SECONDS,
@@ -94,7 +100,38 @@ class RetrievalClient(CollectionClient):
             generation=response.generation,
             is_current=response.is_current,
             valid_until=_valid_until(response),
+            vectors={
+                each.passage.chunk_id: _from_message(each.passage.vector)
+                for each in response.passages
+                if each.passage.HasField("vector")
+            },
         )
+
+    async def document_vectors(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> dict[str, tuple[Vector, ...]]:
+        """Returns the vectors of the documents that may be read, by document.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.GetDocuments(
+            pb.GetDocumentsRequest(
+                scope=scope_to_proto(scope),
+                collection=collection,
+                document_ids=document_ids,
+                include_chunks=True,
+                include_vectors=True,
+                omit_text=True,
+            ),
+            timeout=TIMEOUT_SECONDS,
+        )
+        return {
+            each.document_id: tuple(
+                _from_message(chunk.vector) for chunk in each.chunks if chunk.HasField("vector")
+            )
+            for each in response.documents
+        }
 
     async def position(self, scope: Scope, collection: str) -> Position:
         """Returns where a collection's log stands in the store now.
@@ -235,6 +272,10 @@ def _token_codes(response: pb.SearchResponse, count: int) -> tuple[bytes, ...]:
     """Returns the token codes of the first passages; nothing where none has any."""
     codes = tuple(each.passage.token_codes for each in response.passages[:count])
     return codes if any(codes) else ()
+
+
+def _from_message(message: vector_pb2.Vector) -> Vector:
+    return Vector(message.data, message.element_type, message.dimensions, message.scale)
 
 
 def _vector(vector: Vector | None) -> vector_pb2.Vector | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.filters.values import INT64_MAX, INT64_MIN, FieldType, Value, parse_timestamp
 from services.gateway.library import CollectionChange, IndexKind, NewCollection
 from services.gateway.requests import (
+    HISTORY_WEIGHT,
     Mode,
     NewDocument,
     Question,
@@ -132,14 +133,24 @@ class SearchBody(Body):
 
 
 class RecommendBody(Body):
-    """Documents liked and disliked."""
+    """Documents to be like and unlike, and what a person liked and disliked before."""
 
-    positive_ids: list[str]
+    positive_ids: list[str] = Field(default_factory=list)
+    """May be empty where liked_ids is not."""
     collection: str = ""
     negative_ids: list[str] = Field(default_factory=list)
     filter: str = ""
     top_k: int = Field(default=0, ge=0, le=1_000)
     """Documents at most; 0: 10."""
+    liked_ids: list[str] = Field(default_factory=list)
+    """History: candidates are put in a new order by their likeness to these."""
+    disliked_ids: list[str] = Field(default_factory=list)
+    history_weight: float = Field(default=HISTORY_WEIGHT, ge=0, le=1)
+    """Share of the history in the new order."""
+    diversity: float = Field(default=0.0, ge=0, le=1)
+    """Variety against relevance; 0: relevance only."""
+    candidates: int = Field(default=0, ge=0, le=1_000)
+    """Candidates that are put in a new order; 0: 50, or top_k where that is more."""
     timeout_ms: TimeoutMs = None
 
     def ask(self) -> RecommendAsk:
@@ -154,6 +165,11 @@ class RecommendBody(Body):
             negative_ids=self.negative_ids,
             filter_text=self.filter,
             top_k=self.top_k,
+            liked_ids=self.liked_ids,
+            disliked_ids=self.disliked_ids,
+            history_weight=self.history_weight,
+            diversity=self.diversity,
+            candidates=self.candidates,
         )
 
 

@@ -24,6 +24,7 @@ from services.gateway.edge.key_routes import key_routes
 from services.gateway.edge.openai.routes import OpenAiOperations, openai_routes
 from services.gateway.edge.operations_routes import operations_routes
 from services.gateway.edge.problem import HttpError, body_for, headers_of, status_of
+from services.gateway.edge.quality_routes import quality_routes
 from services.gateway.edge.query_routes import query_routes
 from services.gateway.edge.routing import JsonResponse, ServiceHttpException
 from services.gateway.edge.source_routes import source_routes
@@ -69,6 +70,7 @@ def http_app(
         query_routes(operations),
         document_routes(operations),
         collection_routes(operations),
+        quality_routes(operations),
         source_routes(operations),
         account_routes(operations),
         key_routes(identity.key_desk),

@@ -37,6 +37,7 @@ def render_answer(answer: Answer) -> Json:
         "model": answer.model,
         "explanation": [_explanation(each) for each in answer.explanation],
         "finish_reason": answer.finish_reason,
+        "support": answer.support,
     }
 
 
@@ -58,6 +59,8 @@ def render_recommendations(result: SearchResult) -> Json:
     """Returns a `RecommendResponse`."""
     return {
         "passages": [render_passage(each) for each in result.passages],
+        "degraded": list(result.degraded),
+        "timings_ms": dict(result.timings_ms),
         "trace_id": result.trace_id,
         "cached": result.cached,
         "cached_age_seconds": result.cached_age_seconds,

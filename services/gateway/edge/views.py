@@ -147,6 +147,7 @@ class QueryView(View):
     model: str
     explanation: list[StageView]
     finish_reason: str
+    support: float | None
 
 
 class SearchView(View):
@@ -166,6 +167,8 @@ class RecommendView(View):
     """Best passage of each document."""
 
     passages: list[ScoredPassageView]
+    degraded: list[str]
+    timings_ms: dict[str, float]
     trace_id: str
     cached: Literal["", "exact"]
     cached_age_seconds: float

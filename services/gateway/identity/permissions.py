@@ -52,6 +52,7 @@ class Operation(enum.Enum):
     SEARCH = ("search", Role.VIEWER)
     RECOMMEND = ("recommend", Role.VIEWER)
     EMBED = ("embed", Role.VIEWER, True)
+    VERIFY = ("verify", Role.VIEWER, True)
     FEEDBACK = ("feedback", Role.VIEWER, True)
     READ_DOCUMENTS = ("read_documents", Role.VIEWER)
     INGEST = ("ingest", Role.EDITOR)
@@ -62,6 +63,7 @@ class Operation(enum.Enum):
     MANAGE_SOURCES = ("manage_sources", Role.OPERATOR)
     READ_COLLECTIONS = ("read_collections", Role.VIEWER, True)
     CREATE_COLLECTION = ("create_collection", Role.EDITOR)
+    CALIBRATE = ("calibrate", Role.OPERATOR)
     UPDATE_COLLECTION = ("update_collection", Role.OPERATOR)
     DELETE_COLLECTION = ("delete_collection", Role.OPERATOR)
     READ_USAGE = ("read_usage", Role.OPERATOR)
@@ -104,6 +106,7 @@ _CHANGES = frozenset(
         Operation.SYNC_SOURCE,
         Operation.MANAGE_SOURCES,
         Operation.CREATE_COLLECTION,
+        Operation.CALIBRATE,
         Operation.UPDATE_COLLECTION,
         Operation.DELETE_COLLECTION,
         Operation.MANAGE_LIMITS,

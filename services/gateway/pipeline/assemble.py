@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.gateway.answer import StageExplanation
+from services.gateway.pipeline.untrusted import count_signals
 from services.gateway.pipeline.words import content_words
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Assemble:
         kept: list[ScoredPassage] = []
         kept_words: list[frozenset[str]] = []
         dropped: dict[str, str] = {}
-        async with run.stage(self.name):
+        async with run.stage(self.name) as stage:
             for candidate in candidates:
                 passage = candidate.passage
                 if len(kept) == top_k:
@@ -53,7 +54,11 @@ class Assemble:
                     continue
                 kept.append(candidate)
                 kept_words.append(words)
-        run.explain_stage(StageExplanation(self.name, tuple(kept), dropped))
+            # Whatever a passage says, it is data; who looks after the documents wants to know.
+            flagged = count_signals((each.passage.chunk_id, each.passage.text) for each in kept)
+            stage.set_attribute("cairn.passage.flagged_count", len(flagged))
+        notes = tuple(f"flagged {name}: {', '.join(found)}" for name, found in flagged.items())
+        run.explain_stage(StageExplanation(self.name, tuple(kept), dropped, notes))
         return tuple(kept)
 
 

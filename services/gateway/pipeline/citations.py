@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from services.gateway.answer import Citation
-from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
+from services.gateway.pipeline.links import LinkGuard
+from services.gateway.pipeline.support import MIN_SUPPORT, best_span, mean_support, support
 from services.gateway.pipeline.words import sentence_spans
 from services.gateway.requests import Verification
 
@@ -21,6 +23,9 @@ _TRAILING_SPACE = re.compile(r"\s+\Z")
 _MOVED_MARKERS = re.compile(r"([.!?…。！？])\s*((?:\[\d+\]\s*)+)")
 _LOOKBACK_CHARACTERS = 2_000
 
+Judge = Callable[[str, str], float]
+"""How well the second text carries the first, 0..1."""
+
 
 class CitationWriter:
     """Copies an answer and resolves its markers.
@@ -33,6 +38,8 @@ class CitationWriter:
         verification: Whether unsupported markers stay.
         query: What was asked, for markers that stand before any sentence.
         quotes: Spans of an engine that copies; then only its markers count.
+        judge: Says how well a passage carries a sentence; by words where nothing else is given.
+        allowed: Further texts whose addresses may stand in the answer.
     """
 
     def __init__(
@@ -41,7 +48,14 @@ class CitationWriter:
         verification: Verification,
         query: str = "",
         quotes: Sequence[Quote] = (),
+        judge: Judge = support,
+        allowed: Sequence[str] = (),
     ) -> None:
+        self._judge = judge
+        self._links = LinkGuard(
+            (query, *allowed, *(f"{each.passage.text} {each.passage.uri}" for each in passages)),
+            (each.passage.uri for each in passages),
+        )
         self._passages = passages
         self._verification = verification
         self._query = query
@@ -58,24 +72,68 @@ class CitationWriter:
 
     def feed(self, text: str) -> str:
         """Takes more of the engine's text; returns what can be shown of it already."""
-        self._pending += text
+        self._pending += self._links.feed(text)
         return self._drain(is_last=False)
 
     def finish(self) -> str:
         """Returns what was held back."""
+        self._pending += self._links.finish()
         return self._drain(is_last=True)
+
+    @property
+    def links_removed(self) -> int:
+        """Images, links, tags and addresses that were left out of the answer."""
+        return self._links.removed
+
+    def quote_whole(self, text: str) -> None:
+        """Takes a passage as the answer: its own brackets are no markers, only the last one is."""
+        self.text = self._links.feed(text) + self._links.finish()
+        self.feed(" [1]")
+        self.finish()
+
+    def claims_in(self, text: str, *, is_last: bool = False) -> list[tuple[str, str]]:
+        """Returns what `feed(text)` would have judged: sentences with the passages they cite.
+
+        Args:
+            text: What comes next.
+            is_last: Whether `finish` follows.
+        """
+        if "]" not in text and not self._links.holds("]"):
+            return []
+        claims: list[tuple[str, str]] = []
+
+        def note(sentence: str, source: str) -> float:
+            claims.append((sentence, source))
+            return 1.0
+
+        probe = copy.copy(self)
+        vars(probe).update(
+            _judge=note,
+            _links=copy.copy(self._links),
+            _numbers=dict(self._numbers),
+            citations=list(self.citations),
+            removed=dict(self.removed),
+        )
+        probe.feed(text)
+        if is_last:
+            probe.finish()
+        return claims
 
     def grounded(self) -> float:
         """Returns the mean support of the sentences by what each cites, 0..1."""
-        scores = self.sentence_support()
-        return sum(scores) / len(scores) if scores else 0.0
+        sentences = (sentence for sentence, _ in self.sentence_claims())
+        return mean_support(zip(sentences, self.sentence_support(), strict=True))
 
     def sentence_support(self) -> list[float]:
         """Returns how well each sentence of the answer is supported by what it cites."""
+        return [self._judge(*claim) if claim[1] else 0.0 for claim in self.sentence_claims()]
+
+    def sentence_claims(self) -> list[tuple[str, str]]:
+        """Returns each sentence of the answer with the text it cites; empty: it cites nothing."""
         # A marker behind the full stop belongs to the sentence before it.
         text = _MOVED_MARKERS.sub(lambda m: m.group(2).strip() + m.group(1) + " ", self.text)
         source = {citation.marker: citation.text for citation in self.citations}
-        scores: list[float] = []
+        claims: list[tuple[str, str]] = []
         cited: list[str] = []
         # Backwards: a sentence without a marker may rest on the next one's ("A. B. [1]").
         for start, end in reversed(sentence_spans(text)):
@@ -84,8 +142,8 @@ class CitationWriter:
             cited = own or cited
             bare = " ".join(re.sub(r"\s*\[\d+\]", "", sentence).split())
             if any(character.isalnum() for character in bare):
-                scores.append(support(bare, " ".join(cited)))
-        return scores[::-1]
+                claims.append((bare, " ".join(cited)))
+        return claims[::-1]
 
     def _drain(self, *, is_last: bool) -> str:
         before = len(self.text)
@@ -130,7 +188,7 @@ class CitationWriter:
             return self._drop("unknown")
         sentence = self._sentence()
         source = self._passages[number - 1].passage.text
-        carried = support(sentence or self._query, source)
+        carried = self._judge(sentence or self._query, source)
         if sentence and carried < MIN_SUPPORT and self._verification is Verification.DROP:
             return self._drop("unsupported")
         start, end = best_span(sentence or self._query, source)

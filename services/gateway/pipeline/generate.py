@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.gateway.pipeline.citations import CitationWriter
+from services.gateway.pipeline.grounding import Grounding
 from services.gateway.pipeline.ports import Finished, Quote, Started, Wrote
 from services.gateway.pipeline.run import OUTAGES
 from services.gateway.requests import Verification
@@ -15,7 +16,7 @@ from services.rpc import semconv
 from services.rpc.errors import DeadlineExceededError, Reason, ServiceError, UnavailableError
 
 if TYPE_CHECKING:
-    from services.gateway.pipeline.ports import Generator, Prompt
+    from services.gateway.pipeline.ports import Generator, Prompt, TokenEncoder
     from services.gateway.pipeline.run import Run
 
 COPYING_ENGINES = frozenset({"extractive"})
@@ -29,9 +30,13 @@ class Draft:
     """What the engine wrote, with its markers resolved."""
 
     writer: CitationWriter
+    grounding: Grounding
+    """Compares its sentences with what they cite."""
     finish_reason: str = "stop"
     engine: str = ""
     model: str = ""
+    support: float | None = None
+    """As in `Finished`."""
 
 
 class Generate:
@@ -39,12 +44,14 @@ class Generate:
 
     Args:
         generator: The generation service.
+        encoder: Compares sentences with what they cite by meaning; None: by words.
     """
 
     name = "generate"
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, encoder: TokenEncoder | None = None) -> None:
         self._generator = generator
+        self._encoder = encoder
 
     async def run(
         self, run: Run, prompt: Prompt, verification: Verification, show: ShowText | None
@@ -57,7 +64,8 @@ class Generate:
             verification: What becomes of unsupported markers.
             show: Takes text that will not change any more.
         """
-        draft = Draft(CitationWriter(prompt.passages, verification, prompt.query))
+        grounding = Grounding(self._encoder, run)
+        draft = Draft(_writer(prompt, verification, grounding), grounding)
         # What may still be refused as a whole is not shown before it is verified.
         live = None if verification is Verification.REFUSE else show
         try:
@@ -66,7 +74,7 @@ class Generate:
             run.meter.keep_written()
             if not draft.writer.text.strip():
                 run.degrade("generation_unavailable")
-                return _verbatim(prompt, verification)
+                return _verbatim(prompt, verification, grounding)
             run.degrade("generation_truncated")
             is_late = isinstance(error, DeadlineExceededError)
             draft.finish_reason = "deadline" if is_late else "interrupted"
@@ -104,6 +112,7 @@ class Generate:
                         is_shown = show is not None and engine not in COPYING_ENGINES
                     case Wrote(text=text) if engine_streams(draft.engine):
                         run.meter.wrote(text, event.completion_tokens)
+                        await draft.grounding.learn(draft.writer.claims_in(text))
                         shown = draft.writer.feed(text)
                         if is_shown and show is not None and shown:
                             await show(shown)
@@ -113,10 +122,16 @@ class Generate:
                         pass
             if finished is None:
                 raise _broken_off()
+            if finished.quotes or not draft.writer.text:
+                draft.writer = _writer(prompt, verification, draft.grounding, finished.quotes)
+                await draft.grounding.learn(draft.writer.claims_in(finished.text, is_last=True))
+                draft.writer.feed(finished.text)
+            else:
+                await draft.grounding.learn(draft.writer.claims_in("", is_last=True))
             span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, finished.model)
             span.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, (finished.finish_reason,))
             span.set_attribute(semconv.GEN_AI_USAGE_OUTPUT_TOKENS, finished.usage.completion_tokens)
-        _close(run, prompt, verification, draft, finished)
+        _close(run, draft, finished)
 
 
 def engine_streams(engine: str) -> bool:
@@ -124,36 +139,42 @@ def engine_streams(engine: str) -> bool:
     return engine not in COPYING_ENGINES
 
 
-def _close(
-    run: Run, prompt: Prompt, verification: Verification, draft: Draft, finished: Finished
-) -> None:
+def _close(run: Run, draft: Draft, finished: Finished) -> None:
     """Takes over what the engine said at its end."""
     run.meter.end_writing(finished.usage)
     run.meter.model = finished.model
     draft.engine, draft.model = finished.engine, finished.model
     draft.finish_reason = finished.finish_reason
+    draft.support = finished.support
     if finished.fallback_reason:
         run.degrade("generation_fallback")
     if finished.finish_reason == "deadline":
         run.degrade("generation_truncated")
-    if finished.quotes or not draft.writer.text:
-        draft.writer = CitationWriter(prompt.passages, verification, prompt.query, finished.quotes)
-        draft.writer.feed(finished.text)
     draft.writer.finish()
 
 
-def _verbatim(prompt: Prompt, verification: Verification) -> Draft:
+def _writer(
+    prompt: Prompt, verification: Verification, grounding: Grounding, quotes: Sequence[Quote] = ()
+) -> CitationWriter:
+    return CitationWriter(
+        prompt.passages,
+        verification,
+        prompt.query,
+        quotes,
+        judge=grounding.support,
+        allowed=(prompt.instructions, *(turn.text for turn in prompt.history)),
+    )
+
+
+def _verbatim(prompt: Prompt, verification: Verification, grounding: Grounding) -> Draft:
     """Returns the best passage as the answer."""
     source = prompt.passages[0].passage.text
     text = source.strip()
     start = source.find(text)
     quote = Quote(1, 0, start, start + len(text), 1.0)
-    writer = CitationWriter(prompt.passages, verification, prompt.query, (quote,))
-    # The passage's own brackets must not be read as markers: only the last one is ours.
-    writer.text = text
-    writer.feed(" [1]")
-    writer.finish()
-    return Draft(writer, "stop", "passage", "passage")
+    writer = _writer(prompt, verification, grounding, (quote,))
+    writer.quote_whole(text)
+    return Draft(writer, grounding, "stop", "passage", "passage")
 
 
 def _broken_off() -> ServiceError:

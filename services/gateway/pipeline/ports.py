@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.usage import Usage
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from services.filters.ast import Filter
     from services.gateway.passages import ScoredPassage
     from services.gateway.requests import Mode, RecommendAsk, Turn
@@ -79,6 +81,23 @@ class Reranker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedTokens:
+    """Token vectors of texts, in order."""
+
+    rows: tuple[NDArray, ...]
+    """(tokens, dimensions) each, rows of length 1, float32."""
+    usage: Usage
+
+
+class TokenEncoder(Protocol):
+    """Gives the vector of each token of texts, in their context."""
+
+    async def encode_tokens(self, scope: Scope, texts: Sequence[str]) -> EncodedTokens:
+        """Returns the token vectors of each text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class WeightedQuery:
     """One reading of the question and its share of the score."""
 
@@ -120,6 +139,8 @@ class Retrieved:
     """Seconds since 1970 when a document of the collection ends; None: none does."""
     vector: Vector | None = None
     """Of the question as it was asked; None: it was searched for by words only."""
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    """Of the passages, by chunk, where they were asked for."""
     token_codes: tuple[bytes, ...] = ()
     """Of the first passages, in order, empty for one that has none; they go no further than the
     reranker."""
@@ -140,6 +161,12 @@ class Retriever(Protocol):
 
     async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
         """Returns the best passage of each document, the given ones left out."""
+        ...
+
+    async def document_vectors(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> Mapping[str, tuple[Vector, ...]]:
+        """Returns the vectors of the documents that may be read, by document."""
         ...
 
 
@@ -169,6 +196,8 @@ class Prompt:
     temperature: float | None
     request_id: str
     sampling: Sampling = field(default_factory=Sampling)
+    min_support: float | None = None
+    """Least support of an answer that copies, 0..1; None: what the engine is set up to ask for."""
     is_live: bool = True
     """Whether somebody reads the text while it is written: then it cannot be begun anew."""
 
@@ -222,6 +251,9 @@ class Finished:
     usage: Usage
     fallback_reason: str = ""
     quotes: tuple[Quote, ...] = ()
+    support: float | None = None
+    """How well the best that an engine that copies found answers the question, 0..1, refused or
+    not; None: the engine does not say."""
 
 
 class Generator(Protocol):

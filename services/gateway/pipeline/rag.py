@@ -15,6 +15,7 @@ from services.gateway.answer import (
     AnswerEvent,
     PassagesFound,
     SearchResult,
+    StageExplanation,
     passages_of,
 )
 from services.gateway.load_shedding import passages_found
@@ -22,7 +23,9 @@ from services.gateway.pipeline.assemble import Assemble
 from services.gateway.pipeline.citations import CitationWriter
 from services.gateway.pipeline.embed import Embed
 from services.gateway.pipeline.generate import Draft, Generate
+from services.gateway.pipeline.grounding import Grounding
 from services.gateway.pipeline.ports import Prompt, SearchPlan
+from services.gateway.pipeline.recommend import Recommend
 from services.gateway.pipeline.rerank import DEPTH, Rerank
 from services.gateway.pipeline.retrieve import Retrieve
 from services.gateway.pipeline.run import Run
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
         Reranker,
         Retrieved,
         Retriever,
+        TokenEncoder,
         WeightedQuery,
     )
     from services.gateway.requests import Question, RecommendAsk, SearchAsk
@@ -75,6 +79,7 @@ class RagPipeline:
         reranker: Scores candidates.
         retriever: Finds candidates.
         generator: Writes.
+        encoder: Compares sentences with what they cite by meaning; None: by words.
         prices: What usage costs.
         seconds: Deadline of a request that has none or a later one.
     """
@@ -87,15 +92,16 @@ class RagPipeline:
         retriever: Retriever,
         generator: Generator,
         prices: PriceTable,
+        encoder: TokenEncoder | None = None,
         seconds: float = 10.0,
     ) -> None:
         self._understand = Understand()
         self._retrieve = Retrieve(retriever, Embed(embedder))
         self._rerank = Rerank(reranker)
         self._assemble = Assemble()
-        self._generate = Generate(generator)
+        self._generate = Generate(generator, encoder)
         self._verify = Verify()
-        self._retriever = retriever
+        self._recommend = Recommend(retriever)
         self._prices = prices
         self._seconds = seconds
 
@@ -164,7 +170,7 @@ class RagPipeline:
                 note(found)
             passages = found.passages
             if ask.rerank:
-                passages = (await self._rerank.run(run, ask.query, found))[: ask.top_k]
+                passages = _first(run, await self._rerank.run(run, ask.query, found), ask.top_k)
         _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
         return SearchResult(
             passages=passages,
@@ -189,16 +195,14 @@ class RagPipeline:
             ServiceError: the request is wrong, or retrieval does not answer.
         """
         run = Run(scope, "recommend", self._seconds)
-        async with run.stage("retrieve", share=1.0):
-            found = await self._retriever.recommend(scope, ask)
-            run.usage += found.usage
+        found = await self._recommend.run(run, ask)
         if note is not None:
             note(found)
         return SearchResult(
             passages=found.passages,
-            degraded=found.degraded,
+            degraded=(*found.degraded, *run.degraded),
             timings_ms=run.finish(),
-            usage=found.usage,
+            usage=run.usage,
             trace_id=current_trace_id(),
             explanation=(),
         )
@@ -264,11 +268,14 @@ class RagPipeline:
                 max_tokens=question.max_tokens,
                 temperature=question.temperature,
                 request_id=current_trace_id(),
+                min_support=question.min_support,
                 is_live=emit is not None,
             )
             draft = await self._generate.run(run, prompt, question.verification, show)
         else:
-            draft = Draft(CitationWriter((), question.verification), "refused", "none", "")
+            draft = Draft(
+                CitationWriter((), question.verification), Grounding(None, run), "refused", "none"
+            )
             draft.writer.feed(REFUSAL)
             draft.writer.finish()
         verified = await self._verify.run(run, draft, question.verification)
@@ -291,4 +298,14 @@ class RagPipeline:
             model=draft.model,
             explanation=tuple(run.explanations),
             finish_reason=verified.finish_reason,
+            support=draft.support,
         )
+
+
+def _first(run: Run, passages: tuple[ScoredPassage, ...], count: int) -> tuple[ScoredPassage, ...]:
+    """Returns the first passages and explains where the others went."""
+    kept, rest = passages[:count], passages[count:]
+    if rest:
+        dropped = {each.passage.chunk_id: "beyond top_k" for each in rest}
+        run.explain_stage(StageExplanation("select", kept, dropped))
+    return kept

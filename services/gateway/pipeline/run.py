@@ -60,6 +60,8 @@ _KNOWN_STEPS = frozenset(
         "generation_unavailable",
         "generation_truncated",
         "generation_fallback",
+        "grounding_by_words",
+        "history_unavailable",
     }
 )
 
@@ -137,19 +139,31 @@ class Run:
         seconds = None if share is None else self.share_seconds(share)
         started = time.perf_counter()
         try:
-            with span(name, attributes=dict(attributes or {})) as current, deadline_in(seconds):
-                async with asyncio.timeout(seconds):
+            with span(name, attributes=dict(attributes or {})) as current:
+                async with self.within(seconds, name):
                     yield current
+        finally:
+            took = time.perf_counter() - started
+            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took * 1e3
+            _STAGE_SECONDS.labels(name).observe(took)
+
+    @contextlib.asynccontextmanager
+    async def within(self, seconds: float | None, name: str) -> AsyncIterator[None]:
+        """Runs the block under a deadline of its own.
+
+        Raises:
+            DeadlineExceededError: it did not end within `seconds`.
+        """
+        try:
+            with deadline_in(seconds):
+                async with asyncio.timeout(seconds):
+                    yield
         except TimeoutError:
             raise DeadlineExceededError(
                 Reason.DEADLINE_EXCEEDED,
                 f"{name} did not end within its time",
                 metadata={"stage": name},
             ) from None
-        finally:
-            took = time.perf_counter() - started
-            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took * 1e3
-            _STAGE_SECONDS.labels(name).observe(took)
 
     def degrade(self, step: str) -> None:
         """Notes that the answer is less than asked for."""

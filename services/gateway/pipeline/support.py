@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from services.gateway.pipeline.words import content_words, numbers, sentence_spans
 
 MIN_SUPPORT = 0.35
 """Below it a sentence does not count as supported: two words of three are not in the source."""
 
-_INVENTED_NUMBER_SUPPORT = 0.2
+INVENTED_NUMBER_SUPPORT = 0.2
+"""The most that a sentence has whose numbers its source does not have."""
+
 _PAIR_GAIN = 0.1
 """What a second sentence must add to be quoted along."""
+
+
+def is_copied(sentence: str, source: str) -> bool:
+    """Whether the sentence stands in the source as it is, but for case and white space."""
+    folded = " ".join(sentence.split()).casefold().rstrip(".!?…。！？ ")
+    return bool(folded) and folded in " ".join(source.split()).casefold()
 
 
 def support(sentence: str, source: str) -> float:
@@ -18,10 +28,7 @@ def support(sentence: str, source: str) -> float:
     1 for a verbatim copy; else the share of its words that the source has. A number that is not in
     the source counts more than any words: unsupported numbers are the commonest invention.
     """
-    folded = " ".join(sentence.split()).casefold().rstrip(".!?…。！？ ")
-    if not folded:
-        return 0.0
-    if folded in " ".join(source.split()).casefold():
+    if is_copied(sentence, source):
         return 1.0
     words = content_words(sentence)
     if not words:
@@ -29,8 +36,18 @@ def support(sentence: str, source: str) -> float:
     known = set(content_words(source))
     share = sum(word in known for word in words) / len(words)
     if numbers(sentence) - numbers(source):
-        return min(share, _INVENTED_NUMBER_SUPPORT)
+        return min(share, INVENTED_NUMBER_SUPPORT)
     return share
+
+
+def mean_support(scored: Iterable[tuple[str, float]]) -> float:
+    """Returns the mean support of sentences, 0..1, each as important as it is long."""
+    total = weights = 0.0
+    for sentence, score in scored:
+        weight = sum(map(str.isalnum, sentence))
+        total += weight * score
+        weights += weight
+    return total / weights if weights else 0.0
 
 
 def best_span(sentence: str, source: str) -> tuple[int, int]:

@@ -20,6 +20,10 @@ REFUSAL = "The documents do not answer this question."
 _REMOVED = Counter(
     "cairn_gateway_citations_removed_total", "Markers removed from answers.", ["reason"]
 )
+_LINKS_REMOVED = Counter(
+    "cairn_gateway_links_removed_total",
+    "Images, links, tags and addresses left out of answers, for nobody gave them.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Verified:
 
 
 class Verify:
-    """Scores and, where asked to, refuses. Needs no other service."""
+    """Scores and, where asked to, refuses. Rung below: sentences are compared by words."""
 
     name = "verify"
 
@@ -44,13 +48,15 @@ class Verify:
         async with run.stage(self.name) as span:
             for reason, count in writer.removed.items():
                 _REMOVED.labels(reason).inc(count)
+            _LINKS_REMOVED.inc(writer.links_removed)
             span.set_attribute("cairn.citation.count", len(writer.citations))
             span.set_attribute("cairn.citation.removed_count", sum(writer.removed.values()))
             if draft.finish_reason == "refused" or not writer.text.strip():
                 text = writer.text.strip() or REFUSAL
                 return Verified(text, (), 0.0, refused=True, finish_reason="refused")
+            await draft.grounding.learn(claim for claim in writer.sentence_claims() if claim[1])
             scores = writer.sentence_support()
-            grounded = round(sum(scores) / len(scores), 4) if scores else 0.0
+            grounded = round(writer.grounded(), 4)
             if verification is Verification.REFUSE and (not scores or min(scores) < MIN_SUPPORT):
                 return Verified(REFUSAL, (), grounded, refused=True, finish_reason="refused")
             return Verified(

@@ -114,7 +114,7 @@ def test_passage_whose_offsets_do_not_fit_its_text_is_not_cited() -> None:
 
 
 def test_grounded_counts_sentences_without_citation_as_unsupported() -> None:
-    assert write("Granite is hard [1]. The moon is far away.").grounded() == 0.5
+    assert write("Granite is hard [1]. Cats are far off.").grounded() == 0.5
     assert write("Granite is hard. [1] Basalt cools quickly. [2]").grounded() == 1.0
 
 

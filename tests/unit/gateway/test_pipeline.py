@@ -53,13 +53,16 @@ GRANITE = passage("Granite is hard. It forms when magma cools slowly.", "granite
 BASALT = passage("Basalt cools quickly at the surface.", "basalt", final=1.0)
 
 
-def pipeline(services: FakeServices, seconds: float = 10.0) -> RagPipeline:
+def pipeline(
+    services: FakeServices, seconds: float = 10.0, encoder: FakeServices | None = None
+) -> RagPipeline:
     prices = PriceTable(completion=2_000_000.0, currency="EUR")
     return RagPipeline(
         embedder=services,
         reranker=services,
         retriever=services,
         generator=services,
+        encoder=encoder,
         prices=prices,
         seconds=seconds,
     )
@@ -215,7 +218,7 @@ async def test_search_and_recommend() -> None:
     ask = SearchAsk.checked("x", rerank=True, top_k=1, explain=True)
     result = await pipeline(fake).search(SCOPE, ask)
     assert len(result.passages) == 1
-    assert [each.stage for each in result.explanation] == ["retrieve", "rerank"]
+    assert [each.stage for each in result.explanation] == ["retrieve", "rerank", "select"]
     like = await pipeline(fake).recommend(SCOPE, RecommendAsk.checked(positive_ids=["a"]))
     assert like.passages == (GRANITE, BASALT)
 
