@@ -166,11 +166,18 @@ class AuditLog:
                 each.set_exception(failure)
 
     async def _write(self) -> None:
+        """Writes what waits now.
+
+        What comes meanwhile is not waited for: under load it never ends, and neither changes that
+        wait for their entries nor other gateways would get a turn.
+        """
         self._count_refused()
-        while self._waiting:
-            taken = self._waiting[:_AT_ONCE]
+        left = len(self._waiting)
+        while left:
+            taken = self._waiting[: min(left, _AT_ONCE)]
             await self.store.append(taken)
             del self._waiting[: len(taken)]
+            left -= len(taken)
             for surface, count in Counter(each.surface for each in taken).items():
                 _ENTRIES.labels(surface or "none").inc(count)
 

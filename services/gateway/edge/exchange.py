@@ -142,6 +142,7 @@ class Exchange:
                 answer.followed = self._audit.follow(admitted.caller, "http", answer.trace_id)
             with deadline_in(self._deadline_seconds(scope)):
                 await self._work(scope, receive, answer)
+            answer.check_noted()
         except ServiceError as error:
             await answer.refuse(scope["path"], error)
         except ExceptionGroup as group:
@@ -217,12 +218,30 @@ class _Answer:
         self.is_body_read = False
         self.followed: Followed | None = None
         """Writes down what the request did, once it is known whose it is."""
+        self._unnoted: ServiceError | None = None
+
+    def check_noted(self) -> None:
+        """Passes when the entry of a change was written, or there was none to write.
+
+        Raises:
+            ServiceError: it was not; what the application answered was held back.
+        """
+        error, self._unnoted = self._unnoted, None
+        if error is not None:
+            raise error
 
     async def send(self, message: Message) -> None:
         """Passes a message of the application on."""
+        if self._unnoted is not None:
+            return
         if message["type"] == "http.response.start":
             if self.followed is not None:
-                await self.followed.before_answer(_outcome(message["status"]))
+                try:
+                    await self.followed.before_answer(_outcome(message["status"]))
+                except ServiceError as error:
+                    # Not raised here: to the framework the response has begun.
+                    self._unnoted = error
+                    return
             self.status = message["status"]
             headers = list(message.get("headers", ()))
             names = {name for name, _ in headers}

@@ -7,10 +7,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import pytest
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from sqlalchemy import text
 
+from services.gateway.store.audit_store import AuditStore
+from services.rpc.errors import Reason, UnavailableError
 from services.sql.engine import open_engine, sqlite_url
 from tests.integration.gateway.test_permissions import Holder, ask, call, home
 from tests.kit.gateway import RunningGateway
@@ -50,6 +53,26 @@ async def test_every_route_and_method_leaves_an_entry(gw: RunningGateway) -> Non
     async with gw.client() as client:
         report = (await client.get("/v1/audit/verify")).json()
     assert (report["is_intact"], report["is_complete"]) == (True, True)
+
+
+async def test_a_change_that_cannot_be_noted_is_answered_with_the_reason(
+    gw: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_store: AuditStore, _events: object) -> None:
+        raise UnavailableError(Reason.DEPENDENCY_UNAVAILABLE, "the database does not answer")
+
+    async with gw.client() as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(AuditStore, "append", fail)
+            for path in ("/v1/collections", "/v1/keys"):
+                response = await client.post(path, json={"name": "fresh"})
+                assert (response.status_code, response.json()["reason"]) == (
+                    503,
+                    "DEPENDENCY_UNAVAILABLE",
+                )
+        assert (await client.post("/v1/collections", json={"name": "fresh"})).status_code == 201
+    done = [each["action"] for each in await all_entries(gw)]
+    assert done.count("create_collection") == 2, "what was done is noted later"
 
 
 async def test_refusals_are_noted_with_their_reason(gw: RunningGateway) -> None:

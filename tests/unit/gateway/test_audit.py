@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -276,6 +276,21 @@ async def test_a_change_waits_for_its_entry_no_longer_than_its_deadline(parts: P
     async with log.running():
         pass
     assert len(await log.store.read("acme", 0, 10)) == 1, "what was done is noted later"
+
+
+async def test_a_change_does_not_wait_for_accesses_that_never_end(parts: Parts) -> None:
+    log = parts.other()
+
+    class Busy(AuditStore):
+        """While one batch is written, the next access comes."""
+
+        async def append(self, events: Sequence[AuditEvent]) -> None:
+            await super().append(events)
+            log.record(event(0))
+
+    log.store = Busy(parts.reader, parts.writer, AuditKeys((PEPPER,)))
+    async with log.running(), asyncio.timeout(5):
+        await log.commit(event(1))
 
 
 async def test_an_access_is_noted_with_its_outcome(parts: Parts) -> None:
