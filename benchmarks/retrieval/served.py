@@ -42,6 +42,9 @@ async def measure(
     case = f"service, {folder.rows} rows"
     async with running(scratch) as service:
         await kit.create(service, data.vectors.shape[1])
+        # Somebody searches: from here on every write has to be in the view when it is acknowledged.
+        await service.stub.Search(kit.search(data.queries[0]))
+        await service.settled(20)
         empty = service.memory()
         yield await _writes(service, data, case)
         for row in await _visibility(service, data, case):

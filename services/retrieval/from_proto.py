@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +11,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import metadata_pb2, vector_pb2
 
 from services.filters.proto import from_proto as filter_from_proto
-from services.filters.proto import timestamp_from_proto, value_from_proto
-from services.filters.values import Value
-from services.retrieval import checks, limits, settings_proto
-from services.retrieval.documents import Chunk, Document
+from services.retrieval import checks, limits
 from services.retrieval.queries import (
     FusionMethod,
     Query,
@@ -34,35 +30,6 @@ if TYPE_CHECKING:
 _REMEMBERED_BYTES = 4096
 """Options up to this size are remembered as they were read."""
 _FLOAT32 = {vector_pb2.ELEMENT_TYPE_UNSPECIFIED, vector_pb2.ELEMENT_TYPE_FLOAT32}
-
-
-def expected_versions(request: pb.UpsertRequest) -> Sequence[int]:
-    """Returns the version that each document must have, or nothing."""
-    versions = request.expected_versions
-    if not versions:
-        return ()
-    if request.expected_version:
-        raise InvalidArgumentError.for_field(
-            "expected_versions", "give either expected_version or expected_versions"
-        )
-    if len(versions) != len(request.documents):
-        raise InvalidArgumentError.for_field(
-            "expected_versions",
-            f"has {len(versions)} entries for {len(request.documents)} documents",
-        )
-    return tuple(versions)
-
-
-def documents(messages: Sequence[pb.Document]) -> list[Document]:
-    """Returns the documents of a write; vectors are held against the collection later."""
-    if not messages:
-        raise InvalidArgumentError.for_field("documents", "must hold at least one document")
-    checks.size(len(messages), limits.MAX_DOCUMENTS_PER_BATCH, "documents", "documents")
-    chunk_count = sum(len(message.chunks) for message in messages)
-    checks.size(chunk_count, limits.MAX_CHUNKS_PER_BATCH, "documents", "chunks")
-    found = [_document(message, f"documents[{i}]") for i, message in enumerate(messages)]
-    checks.unique([each.document_id for each in found], "documents[{index}].document_id", "id")
-    return found
 
 
 def document_ids(ids: Sequence[str], path: str, *, is_required: bool = True) -> list[str]:
@@ -276,97 +243,3 @@ def _weights(weights: Sequence[float], path: str) -> list[float]:
         raise InvalidArgumentError.for_field(path, "the weights add up to more than 1")
     scale = min(1.0, 1.0 / sum(weights)) if any(weights) else 1.0
     return [weight * scale for weight in weights]
-
-
-def _document(message: pb.Document, path: str) -> Document:
-    title = checks.text(message.title, f"{path}.title", limits.MAX_TITLE_CHARACTERS)
-    body = checks.text(message.text, f"{path}.text", limits.MAX_TEXT_CHARACTERS)
-    expires = None
-    if message.HasField("expires_at"):
-        expires = timestamp_from_proto(message.expires_at, f"{path}.expires_at").micros
-    if message.HasField("time_to_live"):
-        at = f"{path}.time_to_live"
-        if expires is not None:
-            raise InvalidArgumentError.for_field(at, "give either expires_at or time_to_live")
-        expires = time.time_ns() // 1000 + round(
-            settings_proto.duration(message.time_to_live, at) * 1e6
-        )
-    chunks = tuple(
-        _chunk(each, f"{path}.chunks[{i}]", len(body)) for i, each in enumerate(message.chunks)
-    )
-    checks.unique(
-        [each.chunk_id for each in chunks], f"{path}.chunks[{{index}}].chunk_id", "chunk id"
-    )
-    return Document(
-        document_id=checks.text(
-            message.document_id,
-            f"{path}.document_id",
-            limits.MAX_DOCUMENT_ID_CHARACTERS,
-            is_required=True,
-        ),
-        title=title,
-        uri=checks.text(message.uri, f"{path}.uri", limits.MAX_URI_CHARACTERS),
-        text=body,
-        metadata=_metadata(message, f"{path}.metadata"),
-        acl=_acl(message.acl, f"{path}.acl"),
-        chunks=chunks,
-        content_hash=checks.text(
-            message.content_hash, f"{path}.content_hash", limits.MAX_CONTENT_HASH_CHARACTERS
-        ),
-        expires_micros=expires,
-    )
-
-
-def _chunk(message: pb.Chunk, path: str, text_length: int) -> Chunk:
-    if not 0 <= message.start <= message.end <= text_length:
-        raise InvalidArgumentError.for_field(
-            f"{path}.end",
-            f"the chunk [{message.start}, {message.end}) must lie in the document's text of "
-            f"{text_length} characters",
-        )
-    if message.page < 0:
-        raise InvalidArgumentError.for_field(f"{path}.page", "must not be negative")
-    checks.size(len(message.heading_path), limits.MAX_HEADINGS, f"{path}.heading_path", "headings")
-    codes_path = f"{path}.token_codes"
-    checks.size(len(message.token_codes), limits.MAX_TOKEN_CODES_BYTES, codes_path, "bytes")
-    return Chunk(
-        chunk_id=checks.text(
-            message.chunk_id,
-            f"{path}.chunk_id",
-            limits.MAX_CHUNK_ID_CHARACTERS,
-            is_required=True,
-        ),
-        start=message.start,
-        end=message.end,
-        vector=vector(message.vector, f"{path}.vector").astype("<f4", copy=False).tobytes(),
-        heading_path=tuple(
-            checks.text(each, f"{path}.heading_path[{i}]", limits.MAX_HEADING_CHARACTERS)
-            for i, each in enumerate(message.heading_path)
-        ),
-        page=message.page,
-        token_codes=message.token_codes,
-    )
-
-
-def _metadata(message: pb.Document, path: str) -> dict[str, Value | None]:
-    checks.size(len(message.metadata), limits.MAX_METADATA_FIELDS, path, "fields")
-    found: dict[str, Value | None] = {}
-    for name, each in message.metadata.items():
-        at = f"{path}[{name!r}]"
-        value = value_from_proto(each, at)
-        if isinstance(value, str):
-            checks.size(len(value), limits.MAX_KEYWORD_CHARACTERS, at, "characters")
-        elif isinstance(value, frozenset):
-            checks.size(len(value), limits.MAX_TAGS, at, "tags")
-            longest = max(map(len, value), default=0)
-            checks.size(longest, limits.MAX_KEYWORD_CHARACTERS, at, "characters in a tag")
-        found[settings_proto.field_name(name, path)] = value
-    return found
-
-
-def _acl(principals: Sequence[str], path: str) -> tuple[str, ...]:
-    checks.size(len(principals), limits.MAX_ACL_ENTRIES, path, "principals")
-    return tuple(
-        checks.text(each, f"{path}[{i}]", limits.MAX_PRINCIPAL_CHARACTERS, is_required=True)
-        for i, each in enumerate(dict.fromkeys(principals))
-    )

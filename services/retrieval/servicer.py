@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,21 @@ from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import usage_pb2
 
 from services.filters.proto import value_to_proto
-from services.retrieval import checks, from_proto, limits, to_proto, wire
+from services.retrieval import (
+    checks,
+    documents_from_proto,
+    from_proto,
+    limits,
+    to_proto,
+    wire,
+)
 from services.retrieval.collection_calls import CollectionCalls
 from services.retrieval.metrics import QUERIES_EMPTY, QUERIES_FOUND
 from services.retrieval.queries import SearchMode
 from services.retrieval.search import Likeness, Reach, check_query
 from services.retrieval.transfer_calls import TransferCalls
 from services.retrieval.vectors import unit
+from services.retrieval.write_stream import Write, in_order
 from services.rpc.errors import InvalidArgumentError
 from services.rpc.scope_proto import scope_from_proto
 from services.rpc.telemetry import span
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from services.filters.ast import Filter
     from services.retrieval.administration import Administration
     from services.retrieval.backend import CollectionSearcher
+    from services.retrieval.documents import Document
     from services.retrieval.library import Library
     from services.retrieval.queries import Answer, SearchOptions
     from services.retrieval.snapshots.archive import Archive
@@ -35,8 +44,6 @@ if TYPE_CHECKING:
 
 SLOW_SECONDS = 0.15
 """A search that takes longer misses its objective: its trace is kept whatever the share."""
-_THREAD_BYTES = 65_536
-"""Writes larger than this are read in a thread, so that searches do not wait for it."""
 
 
 class RetrievalServicer(CollectionCalls, TransferCalls):
@@ -78,9 +85,21 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         self, request_iterator: AsyncIterator[pb.UpsertStreamRequest], context: Any
     ) -> AsyncIterator[pb.UpsertStreamResponse]:
         """Writes a flow of documents; one acknowledgement per message, in order."""
-        async for message in request_iterator:
-            response = await self._upsert(message.request)
-            yield pb.UpsertStreamResponse(batch_id=message.batch_id, response=response)
+
+        async def begin(
+            message: pb.UpsertStreamRequest, nbytes: int
+        ) -> Write[pb.UpsertStreamResponse]:
+            new, write = await self._begin_upsert(message.request, nbytes)
+
+            async def work() -> pb.UpsertStreamResponse:
+                return pb.UpsertStreamResponse(batch_id=message.batch_id, response=await write())
+
+            return Write(frozenset(each.document_id for each in new), work)
+
+        writes = in_order(request_iterator, begin, lambda message: message.ByteSize(), self._writes)
+        async with contextlib.aclosing(writes) as answers:
+            async for answer in answers:
+                yield answer
 
     async def Delete(self, request: pb.DeleteRequest, context: Any) -> Any:
         """Deletes documents by id or by filter."""
@@ -247,23 +266,28 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
         return wire.passages(answer, options) + rest.SerializeToString()
 
     async def _upsert(self, request: pb.UpsertRequest) -> pb.UpsertResponse:
+        nbytes = request.ByteSize()
+        async with self._writes.admit(nbytes):
+            _, write = await self._begin_upsert(request, nbytes)
+            return await write()
+
+    async def _begin_upsert(
+        self, request: pb.UpsertRequest, nbytes: int
+    ) -> tuple[list[Document], Callable[[], Awaitable[pb.UpsertResponse]]]:
+        """Reads and checks a write; returns its documents, and what writes them."""
         scope = scope_from_proto(request.scope)
         name = checks.collection_name(request.collection, "collection")
-        size = request.ByteSize()
-        async with self._writes.admit(size):
-            if size > _THREAD_BYTES:
-                new = await asyncio.to_thread(from_proto.documents, request.documents)
-            else:
-                new = from_proto.documents(request.documents)
+        new = await self._read_documents(request.documents, nbytes)
+        versions = documents_from_proto.expected_versions(request)
+
+        async def write() -> pb.UpsertResponse:
             with span("store.upsert", attributes={"cairn.documents": len(new)}):
                 written = await self._library.upsert(
-                    scope.tenant,
-                    name,
-                    new,
-                    request.expected_version,
-                    from_proto.expected_versions(request),
+                    scope.tenant, name, new, request.expected_version, versions
                 )
-        return pb.UpsertResponse(seq=written.seq, versions=written.versions)
+            return pb.UpsertResponse(seq=written.seq, versions=written.versions)
+
+        return new, write
 
     async def _one(self, request: pb.SearchRequest) -> bytes:
         options, answers = await self._search(request, [request.query], "query")

@@ -3,21 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 
-from services.retrieval import checks, from_proto, limits, settings_proto, to_proto
+from services.retrieval import (
+    checks,
+    documents_from_proto,
+    from_proto,
+    limits,
+    settings_proto,
+    to_proto,
+)
 from services.retrieval.search import Reach
 from services.retrieval.transfer import Export
+from services.retrieval.write_stream import Write, in_order
 from services.rpc.scope_proto import scope_from_proto
 
 if TYPE_CHECKING:
+    from services.retrieval.documents import Document
     from services.retrieval.library import Library
     from services.retrieval.transfer import Exporter
     from services.rpc.admission import Admission
+
+_THREAD_BYTES = 65_536
+"""Writes larger than this are read in a thread, so that searches do not wait for it."""
 
 
 class TransferCalls(rpc.RetrievalServiceServicer):
@@ -68,7 +82,9 @@ class TransferCalls(rpc.RetrievalServiceServicer):
         """Writes a flow of exported documents; one acknowledgement per message, in order."""
         tenant = name = ""
         total = 0
-        async for message in request_iterator:
+
+        async def begin(message: pb.ImportCollectionRequest, nbytes: int) -> Write[tuple[int, int]]:
+            nonlocal tenant, name
             if not name or message.HasField("scope"):
                 tenant = scope_from_proto(message.scope).tenant
                 name = checks.collection_name(message.collection, "collection")
@@ -76,13 +92,28 @@ class TransferCalls(rpc.RetrievalServiceServicer):
                     await self._library.create(
                         tenant, name, settings_proto.settings(message.settings)
                     )
-            seq = 0
-            if message.documents:
-                new = from_proto.documents(message.documents)
-                async with self._writes.admit(message.ByteSize()):
-                    written = await self._library.upsert(tenant, name, new)
-                seq = written.seq
-                total += len(new)
-            else:
+            if not message.documents:
                 await self._library.describe(tenant, name)
-            yield pb.ImportCollectionResponse(seq=seq, document_count=total)
+                return Write(frozenset(), _nothing)
+            new = await self._read_documents(message.documents, nbytes)
+
+            async def work(tenant: str = tenant, name: str = name) -> tuple[int, int]:
+                return (await self._library.upsert(tenant, name, new)).seq, len(new)
+
+            return Write(frozenset(each.document_id for each in new), work)
+
+        writes = in_order(request_iterator, begin, lambda message: message.ByteSize(), self._writes)
+        async with contextlib.aclosing(writes) as done:
+            async for seq, count in done:
+                total += count
+                yield pb.ImportCollectionResponse(seq=seq, document_count=total)
+
+    async def _read_documents(self, messages: Sequence[pb.Document], nbytes: int) -> list[Document]:
+        """Returns the documents of a write; in a thread if they are large."""
+        if nbytes > _THREAD_BYTES:
+            return await asyncio.to_thread(documents_from_proto.documents, messages)
+        return documents_from_proto.documents(messages)
+
+
+async def _nothing() -> tuple[int, int]:
+    return 0, 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tantivy
@@ -38,6 +39,8 @@ _UNSPACED = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u1000-\u109f\u1780-\u17d3"  # Thai, Lao, Burmese, Khmer
 )
 _MAX_TERM_CHARACTERS = 64
+_REMEMBERED_STEMS = 32_768
+"""Words of a language whose stems are kept at hand, some 6 MB at most."""
 
 
 @functools.cache
@@ -95,6 +98,8 @@ class Analyzer:
     def __init__(self, language: str) -> None:
         self._stem = None
         self._drop = None
+        self._stems_of: dict[str, str] = {}
+        """Stems of words met before; replaced when full, so that readers never lose an entry."""
         if language in LANGUAGES:
             builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace())
             self._stem = builder.filter(tantivy.Filter.stemmer(language)).build()
@@ -122,7 +127,14 @@ class Analyzer:
     def _stems(self, words: list[str]) -> list[str]:
         if self._stem is None or not words:
             return words
-        return self._stem.analyze(" ".join(words))
+        known = self._stems_of
+        missing = _stemmable(words, known)
+        if missing:
+            if len(known) + len(missing) > _REMEMBERED_STEMS:
+                known = self._stems_of = {}
+                missing = _stemmable(words, known)
+            known.update(zip(missing, self._stem.analyze(" ".join(missing)), strict=True))
+        return [known.get(word, word) for word in words]
 
     def _split(self, text: str) -> tuple[list[str], list[str], list[str]]:
         """Returns words, pairs of characters and single characters."""
@@ -148,6 +160,15 @@ class Analyzer:
 def analyzer(language: str) -> Analyzer:
     """Returns the analyzer of a language, made once."""
     return Analyzer(language)
+
+
+def _stemmable(words: list[str], known: Mapping[str, str]) -> list[str]:
+    """Returns the words, each once, whose stems are not known; numbers have none."""
+    return [
+        word
+        for word in dict.fromkeys(words)
+        if word not in known and not (word.isascii() and word.isdecimal())
+    ]
 
 
 def _cut(words: list[str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, TextClause, func, select, text, update
 
 from services.retrieval.store.checksum import Checksum, to_signed, to_unsigned
 from services.retrieval.store.tables import collections, tenants
@@ -78,15 +79,29 @@ class Counts:
 
 def held(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, Held]:
     """Returns what those of the documents count for that are there."""
-    rows = connection.execute(
-        text(
-            "SELECT document_id, version, chunk_count, text_bytes, code_bytes "
-            "FROM retrieval_documents WHERE collection_id = :collection AND "
-            + bulk.among(connection, "document_id")
-        ),
-        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
+    rows = execute_for(
+        connection,
+        "SELECT document_id, version, chunk_count, text_bytes, code_bytes FROM retrieval_documents",
+        collection_id,
+        ids,
     )
     return {row[0]: Held(row[1], row[2], row[3], row[4]) for row in rows}
+
+
+def execute_for(
+    connection: Connection, statement: str, collection_id: int, ids: Sequence[str]
+) -> Any:
+    """Runs a statement, given up to its WHERE, for the documents of those ids."""
+    return connection.execute(
+        _for_ids(statement, bulk.among(connection, "document_id")),
+        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _for_ids(statement: str, condition: str) -> TextClause:
+    """Returns the clause; making one anew for each write costs as much as running it."""
+    return text(f"{statement} WHERE collection_id = :collection AND {condition}")
 
 
 def read(connection: Connection, collection_id: int) -> Counts | None:

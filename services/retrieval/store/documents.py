@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from services.retrieval import fields as field_types
 from services.retrieval.collections import AclPolicy, Collection
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _VERSION = documents.c.keys().index("version")
 _VECTORS = documents.c.keys().index("vectors")
 
+_OPEN = (EVERYONE,)
+"""Access list of documents that come without one, where the collection allows that."""
 MUST_NOT_EXIST = -1
 """Expected version of a document that must not exist yet."""
 
@@ -101,7 +103,7 @@ def upsert(
     seq = catalog.next_seq(connection, tenant, name)
     collection = catalog.resolve(connection, tenant, name)
     check(collection)
-    new = [_with_acl(document, index, collection) for index, document in enumerate(new)]
+    _check_acl(new, collection)
     settings = collection.settings
     new, known = field_types.fit(new, settings.fields, settings.schema_policy)
     ids = [document.document_id for document in new]
@@ -167,7 +169,7 @@ def delete_by_ids(
     seq = catalog.next_seq(connection, tenant, name)
     counts.move(connection, collection, seq, removed=doomed)
     _remove(connection, collection.id, doomed)
-    _execute_for(connection, "DELETE FROM retrieval_deletions", collection.id, list(doomed))
+    counts.execute_for(connection, "DELETE FROM retrieval_deletions", collection.id, list(doomed))
     bulk.insert(
         connection,
         deletions,
@@ -216,7 +218,7 @@ def document_row(
         document.title,
         document.uri,
         metadata,
-        codec.dump_acl(document.acl),
+        codec.dump_acl(document.acl or _OPEN),
         document.content_hash,
         packed,
         document.text,
@@ -247,7 +249,7 @@ def _state(document: Document, row: tuple[Any, ...]) -> DocumentState:
         document.uri,
         document.text,
         document.metadata,
-        document.acl,
+        document.acl or _OPEN,
         document.expires_micros,
         tuple([ChunkState(each.start, each.end, each.heading_path) for each in document.chunks]),
         row[_VECTORS],
@@ -258,41 +260,30 @@ def _remove(connection: Connection, collection_id: int, present: Mapping[str, He
     """Deletes rows of documents that are there."""
     if not present:
         return
-    _execute_for(connection, "DELETE FROM retrieval_documents", collection_id, list(present))
+    counts.execute_for(connection, "DELETE FROM retrieval_documents", collection_id, list(present))
     coded = [each for each, held in present.items() if held.code_bytes]
     if coded:
-        _execute_for(connection, "DELETE FROM retrieval_token_codes", collection_id, coded)
-
-
-def _execute_for(
-    connection: Connection, statement: str, collection_id: int, ids: Sequence[str]
-) -> Any:
-    """Runs a statement for the documents of those ids."""
-    condition = bulk.among(connection, "document_id")
-    return connection.execute(
-        text(f"{statement} WHERE collection_id = :collection AND {condition}"),
-        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
-    )
+        counts.execute_for(connection, "DELETE FROM retrieval_token_codes", collection_id, coded)
 
 
 def _buried(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, int]:
     """Returns the versions that deleted documents had."""
-    found = _execute_for(
+    found = counts.execute_for(
         connection, "SELECT document_id, version FROM retrieval_deletions", collection_id, ids
     )
     return {row[0]: row[1] for row in found}
 
 
-def _with_acl(document: Document, index: int, collection: Collection) -> Document:
-    if document.acl:
-        return document
-    if collection.settings.acl_policy is AclPolicy.REQUIRED:
-        raise FailedPreconditionError(
-            Reason.ACL_REQUIRED,
-            f"documents[{index}].acl: the collection requires an access list",
-            metadata={"document_id": document.document_id},
-        )
-    return replace(document, acl=(EVERYONE,))
+def _check_acl(new: Sequence[Document], collection: Collection) -> None:
+    if collection.settings.acl_policy is not AclPolicy.REQUIRED:
+        return
+    for index, document in enumerate(new):
+        if not document.acl:
+            raise FailedPreconditionError(
+                Reason.ACL_REQUIRED,
+                f"documents[{index}].acl: the collection requires an access list",
+                metadata={"document_id": document.document_id},
+            )
 
 
 def _check_versions(

@@ -33,11 +33,13 @@ class GrowingArray:
     Args:
         dtype: Type of the numbers.
         width: Numbers in a row; None for plain numbers.
+        growth: How many times as large it gets when it is full.
     """
 
-    __slots__ = ("_buffer", "size")
+    __slots__ = ("_buffer", "_growth", "size")
 
-    def __init__(self, dtype: DTypeLike, width: int | None = None) -> None:
+    def __init__(self, dtype: DTypeLike, width: int | None = None, growth: float = _GROWTH) -> None:
+        self._growth = growth
         shape = _FIRST_CAPACITY if width is None else (_FIRST_CAPACITY, width)
         self._buffer: NDArray[Any] = np.empty(shape, dtype)
         self.size = 0
@@ -49,7 +51,7 @@ class GrowingArray:
         They are not copied until the array grows, and must not be written to if they are read-only.
         """
         made = cls.__new__(cls)
-        made._buffer = rows  # noqa: SLF001 - its own class
+        made._buffer, made._growth = rows, _GROWTH  # noqa: SLF001 - its own class
         made.size = len(rows)
         return made
 
@@ -91,7 +93,7 @@ class GrowingArray:
         needed = self.size + more
         if needed <= len(self._buffer):
             return
-        capacity = max(needed, int(len(self._buffer) * _GROWTH), _FIRST_CAPACITY)
+        capacity = max(needed, int(len(self._buffer) * self._growth), _FIRST_CAPACITY)
         grown = np.empty((capacity, *self._buffer.shape[1:]), self._buffer.dtype)
         grown[: self.size] = self._buffer[: self.size]
         self._buffer = grown

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from services.retrieval.vectors import Allowed, SegmentFound
 
 
+_GROWTH = 2.0
+"""Rows soon leave for a segment, and what is reserved beyond them is no memory until it is written
+to: growing seldom costs less than copying often."""
+
+
+def new_rows(dimensions: int) -> GrowingArray:
+    """Returns no vectors yet, of so many numbers."""
+    return GrowingArray(np.float32, dimensions, _GROWTH)
+
+
 class Memtable:
     """Unit vectors of the newest chunk rows, in memory, in no segment yet.
 
@@ -35,7 +45,7 @@ class Memtable:
 
     def after(self, first: int) -> Memtable:
         """Returns a memtable of its own with the rows from `first` on."""
-        kept = GrowingArray(np.float32, self.rows.rows(0).shape[1])
+        kept = new_rows(self.rows.rows(0).shape[1])
         kept.extend(self.rows.rows(self.rows.size)[first - self.first :])
         return Memtable(first, kept)
 

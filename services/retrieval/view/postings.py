@@ -103,18 +103,29 @@ class Postings:
         known.extend(rows)
         self.tail_size += len(rows)
 
-    def add_numbered(self, row: int, numbers: Mapping[int, int]) -> None:
-        """Notes which keys a row has, each with its number."""
+    def add_numbered(
+        self, keys: NDArray[np.uint32], rows: NDArray[np.uint32], numbers: NDArray[np.uint16]
+    ) -> None:
+        """Notes which rows, no smaller than all before, have which keys, each with its number.
+
+        Args:
+            keys: Ascending.
+            rows: A row of each key, ascending within a key.
+            numbers: The number of each row under its key.
+        """
         state = self._state
-        for key, number in numbers.items():
+        starts = np.flatnonzero(np.diff(keys, prepend=keys[0] ^ 1))
+        ends = [*starts[1:].tolist(), len(keys)]
+        row_bytes, number_bytes = memoryview(rows.tobytes()), memoryview(numbers.tobytes())
+        for key, start, end in zip(keys[starts].tolist(), starts.tolist(), ends, strict=True):
             known = state.rows.get(key)
             if known is None:
                 # Numbers first: who finds rows finds their numbers.
                 state.numbers[key] = array("H")
                 known = state.rows[key] = array("I")
-            state.numbers[key].append(number)
-            known.append(row)
-        self.tail_size += len(numbers)
+            state.numbers[key].frombytes(number_bytes[2 * start : 2 * end])
+            known.frombytes(row_bytes[4 * start : 4 * end])
+        self.tail_size += len(rows)
 
     def get(self, key: int, count: int, first: int = 0) -> NDArray[np.uint32]:
         """Returns the rows from `first` to before `count` that have the key."""

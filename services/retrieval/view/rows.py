@@ -19,7 +19,7 @@ from services.retrieval.vectors import Tier
 from services.retrieval.view.arrays import GrowingArray
 from services.retrieval.view.columns import Column, KeywordColumn, TagsColumn, new_column
 from services.retrieval.view.mask_cache import GrowingMasks, MaskCache
-from services.retrieval.view.memtable import Memtable, NewestRows
+from services.retrieval.view.memtable import Memtable, NewestRows, new_rows
 from services.retrieval.view.texts import ABSENT, TextTable
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Rows:
         self.fields: dict[str, Column] = {}
         self.document_of = GrowingArray(np.int32)
         self.ordinals = GrowingArray(np.uint16)
-        self.memtable = Memtable(0, GrowingArray(np.float32, dimensions))
+        self.memtable = Memtable(0, new_rows(dimensions))
         self.keywords = KeywordIndex(language)
         self.live = GrowingArray(np.bool_)
         self.live_chunks = GrowingArray(np.bool_)
