@@ -85,7 +85,7 @@ class _Ranked:
 
     published: Published
     is_current: bool
-    """Whether the view stood where the log stood when the search began: then it is the truth."""
+    """Whether the view had all that was acknowledged when the search began: that is the truth."""
     rankings: list[Ranking]
     allowed: Allowed
 
@@ -286,7 +286,9 @@ class Searcher:
                 self._store.see_catalog(newest.catalog_version)
                 if not is_last:
                     return None
-        is_current = newest is not None and newest.seq == published.snapshot.seq
+        is_current = newest is not None and self._keeper.is_current(
+            published.collection.id, published.snapshot.seq, newest.seq
+        )
         rankings, allowed = run(published)
         # Whatever an index did: nothing leaves that scope and filter do not allow.
         rows = [ranking.hits.rows for ranking in rankings]

@@ -210,9 +210,25 @@ class Keeper:
         kept = self._kept.get(collection.id)
         if kept is None or kept.view is None:
             return  # a view that loads later, or is loading now, is brought there by `view`
+        if change.seq > change.previous_seq:
+            kept.unacknowledged[change.previous_seq] = change.seq
         kept.pending.append((collection, change))
-        async with _within("view"):
-            await self._reach(kept, kept.view, change.seq)
+        try:
+            async with _within("view"):
+                await self._reach(kept, kept.view, change.seq)
+        finally:
+            kept.unacknowledged.pop(change.previous_seq, None)
+
+    def is_current(self, collection_id: int, seq: int, newest: int) -> bool:
+        """Whether a state that stands at `seq` has all that was acknowledged of the collection.
+
+        Args:
+            collection_id: Whose state.
+            seq: Newest write in the state.
+            newest: Newest write in the store, read after the state was taken.
+        """
+        kept = self._kept.get(collection_id)
+        return seq == newest or (kept is not None and not kept.lacks_acknowledged(seq, newest))
 
     def require(self, collection_id: int, seq: int) -> None:
         """Makes searches wait for a write that was acknowledged before the view had it."""

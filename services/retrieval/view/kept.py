@@ -40,6 +40,9 @@ class Kept:
         self.advancing: asyncio.Future[None] | None = None
         self.pending: list[tuple[Collection, Change]] = []
         """Writes of this process that are not in the view yet."""
+        self.unacknowledged: dict[int, int] = {}
+        """Committed writes of this process whose callers wait for the view: the number of each by
+        that of the collection's write before."""
         self.required_seq = 0
         """Acknowledged write that every search must see, though the view was late."""
         self.seen_seq = 0
@@ -64,6 +67,19 @@ class Kept:
         """The view, once loaded."""
         is_here = self.loaded.done() and not self.loaded.cancelled()
         return self.loaded.result() if is_here and self.loaded.exception() is None else None
+
+    def lacks_acknowledged(self, seq: int, newest: int) -> bool:
+        """Whether a state that stands at `seq` may lack an acknowledged write up to `newest`.
+
+        What this process has committed and not acknowledged yet may be missing: a search that is
+        under way did not begin after it.
+        """
+        while seq < newest:
+            after = self.unacknowledged.get(seq)
+            if after is None:
+                return True
+            seq = after
+        return seq != newest
 
     def use(self) -> None:
         """Notes that it was asked for."""
