@@ -23,7 +23,7 @@ from services.retrieval.vectors.kernels.registry import REGISTRY
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_SETS = ("squad", "cranfield")
+_SETS = ("squad", "cranfield", "multiturn")
 _DEPTH = 10
 _TEXTS_AT_ONCE = 64
 
@@ -43,7 +43,7 @@ def _set(name: str, folder: Path, cache: Path) -> Iterator[dict[str, Any]]:
     queries = [each for each in _lines(folder / "queries.jsonl") if each["_id"] in grades]
     texts = [f"{each.get('title', '')}\n{each['text']}" for each in corpus]
     vectors = _embedded(texts, InputKind.DOCUMENT, cache / f"quality-{name}-corpus.npy")
-    asked = [each["text"] for each in queries]
+    asked = [each.get("rewrite") or each["text"] for each in queries]
     wanted = _embedded(asked, InputKind.QUERY, cache / f"quality-{name}-queries.npy")
     ids = [each["_id"] for each in corpus]
     labels = [grades[each["_id"]] for each in queries]

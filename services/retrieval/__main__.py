@@ -16,6 +16,7 @@ from cairn.retrieval.v1 import retrieval_service_pb2_grpc as rpc
 from services.retrieval.administration import Administration
 from services.retrieval.backend import Backend
 from services.retrieval.library import Library
+from services.retrieval.metrics import FILTERS_DISTRUSTED
 from services.retrieval.recall_sample import RecallSample
 from services.retrieval.search import Searcher
 from services.retrieval.servicer import RetrievalServicer
@@ -24,6 +25,7 @@ from services.retrieval.snapshots.archive import Archive
 from services.retrieval.store.counts import Quota
 from services.retrieval.store.store import Store
 from services.retrieval.transfer import Exporter
+from services.retrieval.vectors import trust
 from services.retrieval.vectors.kernels.registry import REGISTRY
 from services.retrieval.view.keeper import Keeper, KeeperSettings
 from services.retrieval.view.view import Shape
@@ -103,6 +105,7 @@ async def serve(settings: RetrievalSettings) -> None:
 @contextlib.asynccontextmanager
 async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Backend]:
     """Opens views in this process."""
+    _tell(await asyncio.to_thread(trust.find_out))
     REGISTRY.configure(settings.data_dir / "retrieval" / "kernels")
     quota = Quota(settings.default_max_vectors, settings.default_max_bytes)
     shape = Shape(graph_rows=settings.graph_rows)
@@ -139,6 +142,18 @@ async def _local(store: Store, settings: RetrievalSettings) -> AsyncIterator[Bac
         finally:
             await archive.close()
             await searcher.close()
+
+
+def _tell(found: trust.Trust) -> None:
+    """Says which indexes are searched under filters, and on what."""
+    FILTERS_DISTRUSTED.set(len(found.disabled))
+    level = "warning" if found.disabled else "info"
+    getattr(get_logger(), level)(
+        "filters were tried",
+        passed=list(found.passed),
+        disabled=found.disabled,
+        device=found.device,
+    )
 
 
 @contextlib.asynccontextmanager

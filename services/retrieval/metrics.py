@@ -36,6 +36,10 @@ SEGMENTS_BUILT = Counter(
     "Segments of vectors built: from the newest rows, or by merging others.",
     ["by"],
 )
+FILTERS_DISTRUSTED = Gauge(
+    "cairn_retrieval_filters_distrusted",
+    "Indexes that ignored a filter at start-up and are not searched under one.",
+)
 VIEWS_SAVED = Counter("cairn_retrieval_views_saved_total", "Views whose files were saved.")
 VIEWS_MOVED = Counter(
     "cairn_retrieval_views_moved_total", "Views moved between memory and disk.", ["tier"]

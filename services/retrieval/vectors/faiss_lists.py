@@ -1,7 +1,7 @@
 """Compressed lists by FAISS (product quantisation, RaBitQ), refined by float vectors.
 
 FAISS takes the filter as a selector. Released versions ignored selectors on some paths, so what
-comes back is held against the filter again, and `self_test` tries every kind at start-up.
+comes back is held against the filter again, and `trust` tries every kind at start-up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from services.retrieval.vectors.graph import NO_BITS
-from services.retrieval.vectors.self_test import SELF_TEST, Pair
+from services.retrieval.vectors.self_test import SELF_TEST, Pair, SelfTest
 from services.retrieval.vectors.spec import IndexKind
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class FaissLists:
         self._index = index
         self._scan = scan
         self._refine = _REFINE[kind]
-        pair = Pair(kind, "IDSelectorBitmap")
-        self.is_filterable = SELF_TEST.honours(pair, lambda *given: _trial(kind, *given))
+        self.is_filterable = honours_filters(kind, SELF_TEST)
 
     @property
     def nbytes(self) -> int:
@@ -76,6 +75,12 @@ class FaissLists:
             self._scan.search(queries[one], ids, bits, recall, rows[one], scores[one])
         lists = max(1, int(self._index.nlist))
         return int(len(queries) * (total * min(1.0, plan.effort / lists) + wanted))
+
+
+def honours_filters(kind: IndexKind, self_test: SelfTest) -> bool:
+    """Returns whether searches of a kind keep to their filters; tried once."""
+    pair = Pair(kind, "IDSelectorBitmap")
+    return self_test.honours(pair, lambda *given: _trial(kind, *given))
 
 
 def _trial(

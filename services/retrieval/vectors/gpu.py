@@ -7,6 +7,7 @@ CPUs walk; FAISS itself is passed in, so that the logic is tested without a GPU.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
     from services.retrieval.vectors.allowed import Allowed
 
+LEAST_QUERIES = 16
+"""Queries of one search from which the GPU is asked: fewer are answered by the CPU before they are
+there and back."""
+_LEAST_ROWS = 50_000
+"""The same for the rows of a segment."""
 _SELECTOR = "IDSelectorBitmap"
 _SPARE = 1.25
 """Memory needed beyond the vectors, for queries, distances and the graph."""
@@ -100,6 +106,38 @@ def centroids(
     return means.centroids.reshape(lists, -1), np.asarray(assigned, np.int64)
 
 
+class Serving:
+    """The GPU that the segments of this process are searched on."""
+
+    def __init__(self) -> None:
+        self.gpu: Gpu | None = None
+        """None until one was found and honoured filters."""
+
+    def scan(self, vectors: NDArray[np.float32]) -> GpuScan | None:
+        """Returns a scan of a segment's vectors; None where it would not pay or not fit."""
+        gpu = self.gpu
+        if gpu is None or len(vectors) < _LEAST_ROWS or not gpu.fits(*vectors.shape):
+            return None
+        try:
+            return GpuScan(gpu, vectors)
+        except RuntimeError:
+            return None  # its memory is taken: the CPU serves
+
+
+SERVING = Serving()
+"""The process's own."""
+
+
+def honours_filters(gpu: Gpu, self_test: SelfTest) -> bool:
+    """Returns whether scans on the GPU keep to their filters; tried once."""
+    return self_test.honours(
+        Pair("gpu_flat", _SELECTOR),
+        lambda few, queries, allowed, count: _search(gpu, _flat(gpu, few), queries, allowed, count)[
+            0
+        ],
+    )
+
+
 class GpuScan:
     """Compares queries with all vectors of a segment on the GPU; for many queries at once.
 
@@ -114,12 +152,9 @@ class GpuScan:
     ) -> None:
         self._gpu = gpu
         self._index = _flat(gpu, vectors)
-        self.is_filterable = self_test.honours(
-            Pair("gpu_flat", _SELECTOR),
-            lambda few, queries, allowed, count: _search(
-                gpu, _flat(gpu, few), queries, allowed, count
-            )[0],
-        )
+        self._lock = threading.Lock()
+        """One search at a time: they share the GPU's scratch memory."""
+        self.is_filterable = honours_filters(gpu, self_test)
 
     def search(
         self, queries: NDArray[np.float32], allowed: Allowed | None, k: int
@@ -130,12 +165,12 @@ class GpuScan:
         """
         if allowed is not None and not self.is_filterable:
             return None
-        rows, scores = _search(self._gpu, self._index, queries, allowed, k)
+        with self._lock:
+            rows, scores = _search(self._gpu, self._index, queries, allowed, k)
         if allowed is not None:
             is_wrong = (rows >= 0) & ~allowed.mask[np.maximum(rows, 0)]
             rows = np.where(is_wrong, -1, rows)
-            scores = np.where(rows < 0, -np.inf, scores).astype(np.float32)
-        return rows, scores
+        return rows, np.where(rows < 0, -np.inf, scores).astype(np.float32)
 
 
 def _flat(gpu: Gpu, vectors: NDArray[np.float32]) -> Any:

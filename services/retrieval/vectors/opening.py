@@ -10,6 +10,7 @@ import numpy as np
 from services.retrieval.vectors import faiss_lists, files, quantiser
 from services.retrieval.vectors.faiss_lists import FaissLists
 from services.retrieval.vectors.files import DamagedSegmentError
+from services.retrieval.vectors.gpu import SERVING
 from services.retrieval.vectors.graph import Graph
 from services.retrieval.vectors.graph_index import GraphIndex
 from services.retrieval.vectors.lists import ListIndex, Lists
@@ -79,7 +80,8 @@ class _Opening:
             lists,
             tuple(Rung(int(e), float(r), float(c)) for e, r, c in manifest["ladder"]),
         )
-        parts = Parts(vectors, scan, index, manifest["measured"], sizes, self._resident)
+        gpu = None if self._is_mapped else SERVING.scan(vectors)
+        parts = Parts(vectors, scan, index, manifest["measured"], sizes, self._resident, gpu)
         return Segment(spec, profile, parts)
 
     def _index(

@@ -10,6 +10,7 @@ import numpy as np
 
 from services.retrieval.vectors import calibration, planner
 from services.retrieval.vectors.allowed import Allowed
+from services.retrieval.vectors.gpu import LEAST_QUERIES
 from services.retrieval.vectors.graph import NO_BITS
 from services.retrieval.vectors.kernels.registry import REGISTRY
 from services.retrieval.vectors.planner import Plan, Profile
@@ -19,6 +20,7 @@ from services.retrieval.vectors.spec import RecallClass, SegmentFound
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from services.retrieval.vectors.gpu import GpuScan
     from services.retrieval.vectors.spec import BuildSpec
 
 _PLANS = 64
@@ -61,6 +63,8 @@ class Parts:
     bytes_on_disk: int = 0
     resident: int = 0
     """Bytes of arrays that are in memory."""
+    gpu: GpuScan | None = None
+    """Serves many queries at once, where there is a GPU."""
 
 
 class Segment:
@@ -82,6 +86,7 @@ class Segment:
         self._scan = parts.scan
         self._all: NDArray[np.int32] | None = None
         self._plans: dict[Any, Plan] = {}
+        self._gpu = parts.gpu
 
     @property
     def rows(self) -> int:
@@ -115,6 +120,9 @@ class Segment:
         count = total if allowed is None else allowed.count
         if count == total:
             allowed = None
+        found = self._on_gpu(queries, allowed, k) if count else None
+        if found is not None:
+            return found
         return self.search_by(self.plan(count, k, recall), queries, allowed, k, recall)
 
     def search_by(
@@ -177,6 +185,23 @@ class Segment:
     def close(self) -> None:
         """Lets go of memory and files; searches that run hold what they need until they end."""
         self._plans = {}
+
+    def _on_gpu(
+        self, queries: NDArray[np.float32], allowed: Allowed | None, k: int
+    ) -> SegmentFound | None:
+        """Searches on the GPU; None where it is not there, not worth it, or not to be trusted."""
+        gpu = self._gpu
+        if gpu is None or len(queries) < LEAST_QUERIES:
+            return None
+        try:
+            found = gpu.search(queries, allowed, k)
+        except RuntimeError:
+            self._gpu = None  # out of memory, or gone: the CPU serves from now on
+            return None
+        if found is None:
+            return None
+        said = f"{len(queries)} queries at once are compared with all rows on the GPU"
+        return SegmentFound(*found, planner.GPU, said, self.rows * len(queries))
 
     def _compare_all(
         self,

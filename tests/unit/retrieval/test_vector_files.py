@@ -13,9 +13,7 @@ from services.retrieval.vectors import (
     BuildSpec,
     DamagedSegmentError,
     IndexKind,
-    RecallClass,
     build,
-    builder,
     open_segment,
 )
 
@@ -80,40 +78,20 @@ def test_what_a_killed_build_left_is_replaced(tmp_path):
     assert open_segment(folder).rows == 300
 
 
-def test_the_builder_builds_in_a_process_of_its_own(tmp_path):
-    raw = tmp_path / "rows.f32"
-    VECTORS.tofile(raw)
-    spec = BuildSpec(IndexKind.IVF_SQ8, 8, lists=4, sample=0)
-    builder.write_request(tmp_path / "s", raw, 200, spec, first=100)
-    run = subprocess.run(
-        [sys.executable, "-m", "services.retrieval.vectors.builder", str(tmp_path / "s")],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=True,
-    )
-    shares = [float(line) for line in run.stdout.split()]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
-    segment = open_segment(tmp_path / "s")
-    assert segment.spec == spec
-    assert not builder.request_path(tmp_path / "s").exists()
-    np.testing.assert_array_equal(segment.vectors(np.arange(200)), VECTORS[100:])
-    found = segment.search(VECTORS[150:151].copy(), None, 1, RecallClass.EXACT)
-    assert found.rows[0, 0] == np.argmax(VECTORS[100:] @ VECTORS[150])
+_BUILD = """
+import sys
+import numpy as np
+from pathlib import Path
+from services.retrieval.vectors import BuildSpec, IndexKind, build
+rows = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+spec = BuildSpec(IndexKind.HNSW, 64, build_effort=400)
+build(rows, spec, Path(sys.argv[1]), lambda share: print(share, flush=True))
+"""
 
 
 def test_a_build_that_is_killed_leaves_no_segment(tmp_path):
-    raw = tmp_path / "rows.f32"
-    rows = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
-    rows.tofile(raw)
-    builder.write_request(
-        tmp_path / "s", raw, len(rows), BuildSpec(IndexKind.HNSW, 64, build_effort=400)
-    )
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.retrieval.vectors.builder", str(tmp_path / "s")],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-c", _BUILD, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     process.stdout.readline()  # under way
@@ -121,5 +99,5 @@ def test_a_build_that_is_killed_leaves_no_segment(tmp_path):
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "s").exists()
-    build(rows[:50], BuildSpec(IndexKind.FLAT, 64), tmp_path / "s")
-    assert open_segment(tmp_path / "s").rows == 50
+    built(tmp_path / "s", IndexKind.FLAT)
+    assert open_segment(tmp_path / "s").rows == len(VECTORS)

@@ -16,6 +16,7 @@ from services.retrieval.vectors import (
     faiss_lists,
     gpu,
     open_segment,
+    trust,
 )
 from services.retrieval.vectors import planner as plans
 from services.retrieval.vectors.self_test import ROWS, SELF_TEST, Pair, SelfTest
@@ -230,3 +231,59 @@ def test_a_gpu_takes_what_fits():
     assert gpu.Gpu(None, 0, 10_000_000).fits(1_000, 384)
     assert not gpu.Gpu(None, 0, 1_000_000).fits(1_000, 384)
     assert gpu.Gpu(None).fits(10**9, 384)
+
+
+def test_at_start_every_pair_is_tried_with_the_installed_library():
+    test, serving = SelfTest(), gpu.Serving()
+    found = trust.find_out(test, serving)
+    assert len(found.passed) >= 2
+    assert {pair.kind for pair in test.passed} >= {IndexKind.IVF_PQ, IndexKind.RABITQ}
+    assert found.disabled == {}
+    assert (serving.gpu is None) == (gpu.detect(faiss_lists.library())[0] is None)
+
+
+def test_at_start_a_gpu_is_taken_into_service_only_if_it_keeps_to_filters():
+    test, serving = SelfTest(), gpu.Serving()
+    trust.find_out(test, serving, fake_faiss())
+    assert serving.gpu is not None
+    test, serving = SelfTest(), gpu.Serving()
+    found = trust.find_out(test, serving, fake_faiss(IgnoringFlat))
+    assert serving.gpu is None
+    assert found.disabled == {
+        "gpu_flat with IDSelectorBitmap": "returned rows that the filter does not allow"
+    }
+
+
+class BrokenScan(gpu.GpuScan):
+    """A GPU that fell off the bus."""
+
+    def search(self, queries, allowed, k):
+        raise RuntimeError("CUDA error")
+
+
+@pytest.mark.parametrize(("scan", "name"), [(gpu.GpuScan, plans.GPU), (BrokenScan, plans.EXACT)])
+def test_many_queries_at_once_go_to_the_gpu(tmp_path, monkeypatch, scan, name):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((300, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    found, _ = gpu.detect(fake_faiss())
+    monkeypatch.setattr(gpu.SERVING, "scan", lambda rows: scan(found, rows, SelfTest()))
+    build(vectors, BuildSpec(IndexKind.FLAT, 16), tmp_path / "s")
+    segment = open_segment(tmp_path / "s")
+    allowed = Allowed(rng.random(300) < 0.4)
+    queries = vectors[: gpu.LEAST_QUERIES].copy()
+    many = segment.search(queries, allowed, 5)
+    assert many.plan == name
+    np.testing.assert_array_equal(many.rows, honest(vectors, queries, allowed, 5))
+    assert segment.search(queries[:1].copy(), allowed, 5).plan == plans.EXACT
+
+
+def test_a_gpu_serves_large_segments_that_fit():
+    serving = gpu.Serving()
+    few, many = np.zeros((10, 16), np.float32), np.zeros((60_000, 2), np.float32)
+    assert serving.scan(many) is None
+    serving.gpu = gpu.Gpu(fake_faiss())
+    assert serving.scan(few) is None
+    assert serving.scan(many) is not None
+    serving.gpu = gpu.Gpu(fake_faiss(), 0, 1000)
+    assert serving.scan(many) is None
