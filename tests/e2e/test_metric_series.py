@@ -42,7 +42,7 @@ def _flood_http(suite: Suite, name: str, count: int) -> None:
         for number in range(count):
             unknown = f"flood-{name}-{number}"
             assert client.get(f"/v1/{unknown}/documents").status_code == 404
-            assert client.request(unknown.upper(), "/v1/query").status_code == 405
+            assert client.request(unknown.upper(), "/v1/query").status_code in {400, 405}
             body = {"query": "x", "collection": unknown, "mode": "keyword"}
             headers = {"X-Request-Id": unknown, "User-Agent": unknown}
             assert client.post("/v1/search", json=body, headers=headers).status_code == 404

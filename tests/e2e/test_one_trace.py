@@ -115,6 +115,12 @@ async def test_a_deadline_shows_at_each_hop_where_it_passed(traced: Traced) -> N
         assert span.attributes["rpc.status_code"] == "DEADLINE_EXCEEDED"
         assert span.status == "ERROR"
     assert _ancestors(spans, client) == ["generate", "rag.query", "POST /v1/query"]
+    assert _one(spans, "gateway", "INTERNAL", "generate").status == "ERROR"
+    answered = [_one(spans, "gateway", "INTERNAL", "rag.query")]
+    answered.append(_one(spans, "gateway", "SERVER", "POST /v1/query"))
+    assert {span.status for span in answered} == {"UNSET"}, "it was answered, with less"
+    degraded = [s.attributes["cairn.degraded"] for s in spans if "cairn.degraded" in s.attributes]
+    assert ["generation_unavailable"] in degraded
     assert _one(spans, "gateway", "CLIENT", SEARCH).attributes["rpc.status_code"] == "OK"
 
 
@@ -169,6 +175,10 @@ async def test_leaving_cancels_every_hop(traced: Traced) -> None:
     assert server.attributes["rpc.status_code"] == "CANCELLED"
     assert _ancestors(spans, client) == ["generate", "rag.query", "POST /v1/query"]
     assert root.attributes["http.response.status_code"] == 499
+    stages = [_one(spans, "gateway", "INTERNAL", name) for name in ("generate", "rag.query")]
+    assert {span.attributes["error.type"] for span in (server, *stages)} == {"CANCELLED"}
+    at_fault = [(s.service, s.name) for s in spans if s.status == "ERROR" and s.kind != "CLIENT"]
+    assert at_fault == [], "who leaves is no fault of ours"
 
 
 async def test_stages_within_the_services_are_below_their_calls(traced: Traced) -> None:

@@ -86,6 +86,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "cairn_embedding_remote_attempts": {
         "outcome": {"ok", "unreachable", "refused", "failed", "malformed"}
     },
+    "cairn_gateway_answers": {"outcome": {"answered", "refused", "empty"}},
     "cairn_gateway_audit_entries": {"surface": {"http", "grpc", "none"}},
     "cairn_gateway_cache_bytes": {"cache": {"exact", "semantic", "retrieval"}},
     "cairn_gateway_cache_evicted": {
@@ -119,6 +120,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     },
     "cairn_gateway_metered_requests": {"operation": {each.label for each in Operation}},
     "cairn_gateway_query_seconds": {"operation": {"query", "search"}},
+    "cairn_gateway_searches": {"outcome": {"found", "empty"}},
     "cairn_gateway_shed": {"tenant_class": {each.name.lower() for each in TenantClass}},
     "cairn_gateway_stage_seconds": {
         "stage": {"understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"}
@@ -177,6 +179,11 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "cairn_retrieval_snapshots": {"done": {"created", "restored", "deleted"}},
     "cairn_retrieval_views_moved": {"tier": {str(each) for each in Tier}},
     "cairn_retries": {"budget": {"gateway", *_ENGINES}},
+    "cairn_rpc_client_duration_seconds": {
+        "service": {"grpc.health.v1.Health", *(each.full_name for each in _SERVICES)},
+        "method": {"Check", *_METHODS},
+        "code": _CODES,
+    },
     "cairn_rpc_callers_refused": {"reason": _REASONS},
     "cairn_rpc_server_duration_seconds": {
         "service": {each.full_name for each in _SERVICES},
@@ -205,7 +212,6 @@ _LIKE = {
     "cairn_gpu_busy_ratio": "cairn_gpu_memory_bytes",
     "cairn_gpu_memory_used_bytes": "cairn_gpu_memory_bytes",
     "cairn_retry_budget_exhausted": "cairn_retries",
-    "cairn_rpc_client_duration_seconds": "cairn_rpc_server_duration_seconds",
     "cairn_rpc_server_in_flight": "cairn_rpc_server_duration_seconds",
 }
 """Metrics whose labels are those of another one."""
