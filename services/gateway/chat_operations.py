@@ -74,7 +74,7 @@ class ChatOperations:
         async with self._metering.request(caller, Operation.QUERY, expected=expected):
             run = Run(caller.scope, "chat", self._seconds)
             async with run.stage("generate", share=1.0):
-                finished = await self._write(run, prompt, written, show)
+                finished = await self._write(run, prompt, written, show, is_shown=emit is not None)
             if not written and finished.text:  # it came as a whole
                 await show(finished.text)
         return Completion(
@@ -87,12 +87,12 @@ class ChatOperations:
         )
 
     async def _write(
-        self, run: Run, prompt: Prompt, written: list[str], show: EmitText
+        self, run: Run, prompt: Prompt, written: list[str], show: EmitText, *, is_shown: bool
     ) -> Finished:
         started, finished = Started("", ""), None
         seconds = run.share_seconds(1.0)
         async with contextlib.aclosing(
-            self._generation.generate(run.scope, prompt, seconds)
+            self._generation.generate(run.scope, prompt, seconds, is_shown=is_shown)
         ) as events:
             try:
                 async for event in events:

@@ -1,4 +1,4 @@
-"""Channels to other services: balancing, health, liveness, guards, and the client interceptors."""
+"""Channels to other services: balancing, health, liveness, guards, and how their calls are made."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import grpc
 
+from services.rpc.calls import Caller, make_calls_by
 from services.rpc.guard import Guard
-from services.rpc.interceptors.client import client_interceptors
 from services.rpc.service_identity import ServiceIdentity
-from services.rpc.streams import end_abandoned_streams
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 KEEPALIVE_MS = 10_000
@@ -65,9 +64,8 @@ def open_channel(
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.use_local_subchannel_pool", 1),
         ],
-        interceptors=client_interceptors(target, default_timeout_seconds, guard, identity),
     )
-    return end_abandoned_streams(channel)
+    return make_calls_by(channel, Caller(target, default_timeout_seconds, guard, identity))
 
 
 def resolve_target(target: str) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cairn.generation.v1 import generation_service_pb2 as pb
 from cairn.generation.v1 import generation_service_pb2_grpc as rpc
 
 from services.gateway.clients.passages_proto import passages_to_proto, usage_from_proto
+from services.gateway.clients.text_window import gathered
 from services.gateway.pipeline.ports import Finished, Prompt, Quote, Started, Wrote
 from services.gateway.requests import Speaker
 from services.rpc.errors import ServiceError
@@ -66,17 +67,29 @@ class GenerationClient:
         self._stub = rpc.GenerationServiceStub(channel)
         self._replicas = replicas
         self._guard = guard
+        self._stubs: dict[str, tuple[grpc.aio.Channel, rpc.GenerationServiceStub]] = {}
 
     async def generate(
-        self, scope: Scope, prompt: Prompt, timeout_seconds: float
+        self,
+        scope: Scope,
+        prompt: Prompt,
+        timeout_seconds: float,
+        *,
+        is_shown: bool = True,
     ) -> AsyncGenerator[Started | Wrote | Finished]:
         """Yields Started, any number of Wrote, then Finished. Closing it stops the engine.
+
+        Args:
+            scope: On whose behalf.
+            prompt: What is asked.
+            timeout_seconds: For the whole answer.
+            is_shown: Whether somebody reads the text as it comes; then small pieces are gathered.
 
         Raises:
             ServiceError: the service does not answer, or refuses the request.
         """
         request = _request(scope, prompt)
-        key, tokens = _key(scope, prompt), _tokens(prompt)
+        key, tokens = self._key(scope, prompt), _tokens(prompt)
         ends_at = time.monotonic() + timeout_seconds
         self._guard.pay_in()
         failed: list[str] = []
@@ -88,6 +101,7 @@ class GenerationClient:
                 with self._replicas.visit(key, tokens, without=others) as visit:
                     failed.append(visit.address)
                     events = self._events(visit, request, ends_at - time.monotonic())
+                    events = gathered(events) if is_shown and prompt.is_live else events
                     async with contextlib.aclosing(events):
                         async for event in events:
                             if isinstance(event, Wrote) and not prompt.is_live:
@@ -115,11 +129,11 @@ class GenerationClient:
         self, visit: Visit, request: pb.GenerateRequest, left: float
     ) -> AsyncGenerator[Started | Wrote | Finished]:
         """Yields what a replica says; Started together with the first text."""
-        stub = rpc.GenerationServiceStub(visit.channel)
         started: Started | None = None
         finished: Finished | None = None
-        async with _cancelling(stub.Generate(request, timeout=left)) as responses:
-            answers = aiter(responses)
+        call = self._stub_of(visit).Generate(request, timeout=left)
+        try:
+            answers = aiter(call)
             if len(self._replicas.addresses) > 1:
                 response = await self._guard.hurry(left / 2, left, lambda _: anext(answers, None))
             else:
@@ -142,10 +156,26 @@ class GenerationClient:
                     case _:
                         pass
                 response = await anext(answers, None)
+        finally:
+            call.cancel()  # whoever stops reading wants no more
         if started is not None:
             yield started
         if finished is not None:
             yield finished
+
+    def _stub_of(self, visit: Visit) -> rpc.GenerationServiceStub:
+        """Returns a replica's stub; making one costs as much as a call."""
+        channel, stub = self._stubs.get(visit.address, (None, None))
+        if stub is None or channel is not visit.channel:
+            known = self._replicas.addresses
+            self._stubs = {each: kept for each, kept in self._stubs.items() if each in known}
+            stub = rpc.GenerationServiceStub(visit.channel)
+            self._stubs[visit.address] = (visit.channel, stub)
+        return stub
+
+    def _key(self, scope: Scope, prompt: Prompt) -> bytes | None:
+        """Returns what decides between replicas; nothing where there is one."""
+        return _key(scope, prompt) if len(self._replicas.addresses) > 1 else None
 
     async def models(self, scope: Scope) -> tuple[GenerationModel, ...]:
         """Returns the models in the order of the default chain.
@@ -186,17 +216,6 @@ def _tokens(prompt: Prompt) -> float:
     texts = (*(turn.text for turn in prompt.history), *(p.passage.text for p in prompt.passages))
     characters = len(prompt.query) + len(prompt.instructions) + sum(map(len, texts))
     return characters / _CHARACTERS_PER_TOKEN + (prompt.max_tokens or _OUTPUT_TOKENS)
-
-
-@contextlib.asynccontextmanager
-async def _cancelling(call: Any) -> AsyncIterator[Any]:
-    """Cancels the call however the block ends: whoever stops reading wants no more."""
-    try:
-        yield call
-    finally:
-        cancel = getattr(call, "cancel", None)
-        if cancel is not None:
-            cancel()
 
 
 def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:

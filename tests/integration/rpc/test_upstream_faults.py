@@ -73,7 +73,7 @@ def otel() -> tuple[Any, TracerProvider, InMemorySpanExporter]:
 
 
 async def test_fact_1_otel_client_interceptor_swallows_cancellation() -> None:
-    """Workaround: `interceptors.client`."""
+    """Workaround: `calls`."""
     work = Work()
     otel_grpc, provider, exporter = otel()
     async with (
@@ -189,7 +189,7 @@ async def test_fact_6_two_servers_share_a_port_by_default() -> None:
 
 
 async def test_fact_7_deadlines_are_not_propagated() -> None:
-    """Workaround: `deadline`, set by `interceptors.deadline`, read by `interceptors.client`."""
+    """Workaround: `deadline`, set by `interceptors.deadline`, read by `calls`."""
     seen: list[float | None] = []
 
     class Inner(Echo):

@@ -1,0 +1,126 @@
+"""Gathers the pieces of an answer: the first comes at once, then one in some milliseconds at most.
+
+What is done for a piece does not depend on its length: a line in the journal, an event, a packet,
+waking whoever reads it. Engines that send a message for each token would have it done 100 times a
+second for each stream, and nobody sees the difference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from services.gateway.pipeline.ports import Finished, Started, Wrote
+
+WINDOW_SECONDS = 0.04
+"""25 pieces a second look like a flow of text; two windows of the generation service make one."""
+
+_MAX_CHARACTERS = 65_536
+"""Gathered at once; a client that does not read holds its engine back from there on."""
+
+Event = Started | Wrote | Finished
+
+
+class _Gathered:
+    """What has come and was not handed on yet."""
+
+    def __init__(self) -> None:
+        self.moved = asyncio.Event()
+        """Set when there is something to hand on now."""
+        self.taken = asyncio.Event()
+        self.is_paused = False
+        """Whether text that comes now waits for more."""
+        self._events: list[Event] = []
+        self._texts: list[str] = []
+        self._characters = 0
+        self._tokens = 0
+        self._is_counted = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to hand on."""
+        return not self._events and not self._texts
+
+    async def read(self, events: AsyncGenerator[Event]) -> None:
+        """Takes all events in."""
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self._add(event)
+                if not self.is_paused:
+                    self.moved.set()
+                if self._characters > _MAX_CHARACTERS:
+                    self.moved.set()
+                    self.taken.clear()
+                    await self.taken.wait()
+
+    def _add(self, event: Event) -> None:
+        if isinstance(event, Wrote):
+            self._texts.append(event.text)
+            self._characters += len(event.text)
+            self._tokens += event.completion_tokens
+            self._is_counted = self._is_counted and event.completion_tokens > 0
+        else:
+            self._join()
+            self._events.append(event)
+
+    def take(self) -> list[Event]:
+        """Returns what has come, its texts joined."""
+        self._join()
+        events, self._events = self._events, []
+        self.taken.set()
+        return events
+
+    def _join(self) -> None:
+        if self._texts:
+            # One piece that its engine did not count makes the whole one that is estimated.
+            tokens = self._tokens if self._is_counted else 0
+            self._events.append(Wrote("".join(self._texts), tokens))
+            self._texts.clear()
+            self._characters, self._tokens, self._is_counted = 0, 0, True
+
+
+async def gathered(
+    events: AsyncGenerator[Event], window_seconds: float = WINDOW_SECONDS
+) -> AsyncGenerator[Event]:
+    """Yields the same events, with pieces of text that come soon after each other joined.
+
+    Args:
+        events: Read in a task of its own, and to their end unless this generator is closed.
+        window_seconds: Between two pieces.
+
+    Raises:
+        ServiceError: as `events`, after all that came before.
+    """
+    loop = asyncio.get_running_loop()
+    found = _Gathered()
+    reading = loop.create_task(found.read(events))
+    reading.add_done_callback(lambda _: found.moved.set())
+    try:
+        while not (reading.done() and found.is_empty):
+            if found.is_empty:
+                found.moved.clear()
+                await found.moved.wait()
+                continue
+            for event in found.take():
+                yield event
+            if not reading.done():
+                await _pause(found, window_seconds)
+        await reading
+    finally:
+        reading.cancel()
+        await asyncio.wait((reading,))
+        if not reading.cancelled():
+            reading.exception()  # seen, or of no interest any more
+
+
+async def _pause(found: _Gathered, seconds: float) -> None:
+    """Lets text gather for a while, or until there is too much, or no more to come."""
+    found.moved.clear()
+    found.is_paused = True
+    timer = asyncio.get_running_loop().call_later(seconds, found.moved.set)
+    try:
+        await found.moved.wait()
+    finally:
+        timer.cancel()
+        found.is_paused = False
