@@ -188,6 +188,9 @@ class VllmEngine:
                 "the queue knows when the cache is full, and streams when there is text"
             )
         try:
+            from vllm import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
+                envs,
+            )
             from vllm.engine.arg_utils import (  # noqa: PLC0415 - only where it is installed # pyright: ignore[reportMissingImports]
                 AsyncEngineArgs,
             )
@@ -207,14 +210,17 @@ class VllmEngine:
             ) from error
         self._figures = EngineFigures(self._window.stepped)
         try:
-            return AsyncLLM.from_engine_args(
+            llm = AsyncLLM.from_engine_args(
                 AsyncEngineArgs(**self._engine_args), stat_loggers=[self._figures.logger]
             )
+            # Here too vLLM looks a variable up for each token; its own processes keep them all.
+            envs.enable_envs_cache()
         except Exception as error:
             raise StartupError(
                 f"vLLM does not start with model {self._options.model!r} and "
                 f"CAIRN_GENERATION_VLLM_ENGINE_ARGS: {error}"
             ) from error
+        return llm
 
     async def _warm_up(self) -> None:
         """Generates a little: the first run compiles kernels, which took 15 s on a CPU."""
