@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import audit, collection_care, documents, keys, limits, people, tenants, usage
+from cli.commands import (
+    audit,
+    calibrate,
+    collection_care,
+    documents,
+    keys,
+    limits,
+    people,
+    tenants,
+    usage,
+)
 from cli.commands.ask import ask
 from cli.commands.bench import bench
 from cli.commands.demo import demo
@@ -36,6 +46,8 @@ for command in (up, down, status, doctor, ingest, ask, search, demo):
 # A benchmark has options of its own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
 app.command("eval")(evaluate)
+# Both modules add their commands to the same program.
+assert calibrate.app is collection_care.app
 app.add_typer(collection_care.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")

@@ -12,7 +12,7 @@ from cli.options import DEFAULT_DATA_DIR, DataDir, Json
 from cli.terminal import err, out, plain, styled, write_json
 
 app = typer.Typer(
-    help="Collections: create, list, get, delete, export, import, optimize, check, quota.",
+    help="Collections: create, list, get, delete, calibrate, export, import, check, …",
     no_args_is_help=True,
 )
 

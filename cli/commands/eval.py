@@ -5,7 +5,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from rich.table import Table
 
 from cli.connection import find_gateway
 from cli.errors import CliError
-from cli.evaluation import asking, loading, summary
+from cli.evaluation import asking, groundedness, loading, summary
 from cli.evaluation.asking import MODES, Answered, Failed, Ranked
 from cli.evaluation.dataset import Dataset, EvalQuery, read_dataset, sample
 from cli.gateway_client import GatewayClient
@@ -31,7 +31,9 @@ def evaluate(
         Path, typer.Argument(metavar="DIR", help="corpus.jsonl, queries.jsonl and qrels.tsv.")
     ],
     *,
-    mode: Annotated[str, typer.Option(help=f"{', '.join(MODES)}.")] = "hybrid",
+    mode: Annotated[
+        str, typer.Option(help=f"{', '.join(MODES)}; grounded for a folder of judged answers.")
+    ] = "hybrid",
     as_json: Annotated[bool, typer.Option("--json", help="Print one object.")] = False,
     run_file: Annotated[
         Path | None,
@@ -51,6 +53,9 @@ def evaluate(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Loads labelled data, asks its queries and prints quality. Exits with 1 if any failed."""
+    if mode == "grounded" or (mode == "hybrid" and groundedness.has_judged_answers(folder)):
+        _evaluate_judged(folder, limit, run_file, data_dir, as_json=as_json)
+        return
     if mode not in MODES:
         raise CliError(f"--mode {mode!r} is none of {', '.join(MODES)}")
     if run_file is not None and not run_file.absolute().parent.is_dir():
@@ -68,6 +73,39 @@ def evaluate(
         _show(report)
     if report["queries"]["failed"]:
         raise typer.Exit(1)
+
+
+def _evaluate_judged(
+    folder: Path, limit: int, run_file: Path | None, data_dir: Path, *, as_json: bool
+) -> None:
+    """Compares the gateway's check of answers with people's judgements."""
+    judged = sample(groundedness.read_judged_answers(folder), limit)
+    gateway = GatewayClient(find_gateway(data_dir))
+    began = time.monotonic()
+    with _bar() as progress:
+        task = progress.add_task("Checking", total=len(judged))
+        checked = asyncio.run(
+            groundedness.check_all(gateway, judged, lambda: progress.advance(task))
+        )
+    if run_file is not None:
+        lines = groundedness.run_lines(checked)
+        run_file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    found = groundedness.figures(checked)
+    report = {
+        "eval": folder.resolve().name,
+        "mode": "grounded",
+        "versions": {"cairn": metadata.version("cairn-rag")},
+        "answers": len(checked),
+        "metrics": {name: _rounded(value) for name, value in found.items()},
+        "degraded": summary.steps_of(each.degraded for each in checked),
+        "seconds": _rounded(time.monotonic() - began),
+    }
+    if as_json:
+        write_json(json.dumps(report, ensure_ascii=False, indent=2))
+        return
+    out.print(_table(f"{report['eval']}, grounded", report["metrics"]))
+    out.print(f"{len(checked)} answers; {report['seconds']:.0f} s")
+    _tell_degraded(report["degraded"])
 
 
 def chosen(dataset: Dataset, mode: str, limit: int) -> list[EvalQuery]:
@@ -240,16 +278,24 @@ def _write_run(path: Path, mode: str, results: Sequence[Ranked | Answered | Fail
 
 def _show(report: dict[str, Any]) -> None:
     queries, corpus = report["queries"], report["corpus"]
-    table = Table("measure", show_edge=False, pad_edge=False)
-    table.add_column(f"{report['eval']}, {report['mode']}", justify="right")
-    for name, value in report["metrics"].items():
-        shown = "–" if value is None else f"{value}" if isinstance(value, int) else f"{value:.4f}"
-        table.add_row(name, shown)
-    out.print(table)
+    out.print(_table(f"{report['eval']}, {report['mode']}", report["metrics"]))
     out.print(
         f"{queries['asked']} of {queries['in_data']} queries, {queries['failed']} failed; "
         f"{corpus['documents']} documents, {corpus['chunks']} chunks; "
         f"{report['seconds']:.0f} s"
     )
-    for step, count in report["degraded"].items():
+    _tell_degraded(report["degraded"])
+
+
+def _table(title: str, figures: Mapping[str, float | int | None]) -> Table:
+    table = Table("measure", show_edge=False, pad_edge=False)
+    table.add_column(title, justify="right")
+    for name, value in figures.items():
+        shown = "–" if value is None else f"{value}" if isinstance(value, int) else f"{value:.4f}"
+        table.add_row(name, shown)
+    return table
+
+
+def _tell_degraded(steps: Mapping[str, int]) -> None:
+    for step, count in steps.items():
         out.print(styled(f"degraded: {step}: {count} queries", "yellow"))

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cli.errors import CliError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def read_dataset(folder: Path) -> Dataset:
     return Dataset(folder.resolve().name, documents, empty_ids, queries)
 
 
-def sample(queries: Sequence[EvalQuery], limit: int) -> list[EvalQuery]:
+def sample(queries: Sequence[T], limit: int) -> list[T]:
     """Returns at most `limit` queries, spread evenly: neighbours are often about one document.
 
     Args:

@@ -49,6 +49,52 @@ def mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
+def ranks(values: Sequence[float]) -> list[float]:
+    """Returns the rank of each value, from 1; equal values share the mean of their ranks."""
+    order = sorted(range(len(values)), key=lambda place: values[place])
+    found = [0.0] * len(values)
+    first = 0
+    while first < len(order):
+        last = first
+        while last + 1 < len(order) and values[order[last + 1]] == values[order[first]]:
+            last += 1
+        for place in order[first : last + 1]:
+            found[place] = (first + last) / 2 + 1
+        first = last + 1
+    return found
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Returns the chance that a positive has the higher score, ties half; None without both."""
+    if not positive or not negative:
+        return None
+    found = ranks([*positive, *negative])
+    above = math.fsum(found[: len(positive)]) - len(positive) * (len(positive) + 1) / 2
+    return above / (len(positive) * len(negative))
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Returns the correlation of ranks, -1..1; None where one of them does not vary."""
+    one, other = ranks(first), ranks(second)
+    if len(set(one)) < 2 or len(set(other)) < 2:
+        return None
+    middle = (len(one) + 1) / 2
+    along = math.fsum((a - middle) * (b - middle) for a, b in zip(one, other, strict=True))
+    spread = math.fsum((a - middle) ** 2 for a in one) * math.fsum((b - middle) ** 2 for b in other)
+    return along / math.sqrt(spread)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Returns the value that `share` (0..1) of the values lie below, at most.
+
+    Args:
+        values: At least one.
+        share: Share of the values.
+    """
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def without_markers(answer: str) -> str:
     """Returns an answer without its citation markers: `[1]`, `[2]`."""
     return _MARKER.sub("", answer).strip()

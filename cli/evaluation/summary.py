@@ -75,7 +75,12 @@ def answer_figures(
 
 def degradations(results: Iterable[Ranked | Answered]) -> dict[str, int]:
     """Returns how many results were less than asked for, by what was missing."""
-    return dict(Counter(step for result in results for step in set(result.degraded)))
+    return steps_of(result.degraded for result in results)
+
+
+def steps_of(degraded: Iterable[Iterable[str]]) -> dict[str, int]:
+    """Returns how many of the answers have each step."""
+    return dict(Counter(step for steps in degraded for step in set(steps)))
 
 
 def percentile(values: Sequence[float], percent: int) -> float | None:

@@ -104,7 +104,7 @@ class QualityDesk:
 
     async def _verified(self, caller: Caller, answer: str, sources: Sequence[str]) -> CheckedAnswer:
         run = Run(caller.scope, "verify", self._seconds)
-        grounding = Grounding(self._encoder, run)
+        grounding = Grounding(self._encoder, run, share=1.0)
         source = _SEPARATOR.join(each for each in sources if each.strip())
         spans = [
             (start, end, bare)

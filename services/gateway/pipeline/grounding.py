@@ -28,7 +28,7 @@ STEP = "grounding_by_words"
 """Degradation: sentences were compared with their sources by words only."""
 
 SHARE = 0.15
-"""Part of the whole deadline that one comparison may take."""
+"""Part of the whole deadline that one comparison of an answer may take."""
 
 LEAST_LIKENESS = 0.45
 MOST_LIKENESS = 0.9
@@ -59,10 +59,12 @@ class Grounding:
     Args:
         encoder: Gives token vectors; None: by words only.
         run: The request.
+        share: Part of the whole deadline that one comparison may take, 0..1.
     """
 
-    def __init__(self, encoder: TokenEncoder | None, run: Run) -> None:
+    def __init__(self, encoder: TokenEncoder | None, run: Run, share: float = SHARE) -> None:
         self._encoder = encoder
+        self._share = share
         self._run = run
         self._known: dict[tuple[str, str], float] = {}
         self._rows: dict[str, NDArray] = {}
@@ -106,7 +108,7 @@ class Grounding:
         assert self._encoder is not None
         run = self._run
         with span("ground", attributes={"cairn.text.count": len(texts)}):
-            async with run.within(run.share_seconds(SHARE), "ground"):
+            async with run.within(run.share_seconds(self._share), "ground"):
                 for first in range(0, len(texts), _BATCH_TEXTS):
                     batch = texts[first : first + _BATCH_TEXTS]
                     encoded = await self._encoder.encode_tokens(run.scope, batch)

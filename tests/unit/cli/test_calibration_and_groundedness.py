@@ -1,0 +1,101 @@
+"""Thresholds of refusal and the check of answers against people: figures worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.commands.calibrate import read_questions, threshold
+from cli.errors import CliError
+from cli.evaluation.groundedness import (
+    CheckedAnswer,
+    JudgedAnswer,
+    figures,
+    has_judged_answers,
+    read_judged_answers,
+    run_lines,
+)
+from cli.evaluation.metrics import auroc, quantile, ranks, spearman
+from cli.evaluation.off_topic import OFF_TOPIC
+
+
+def test_ranks_share_ties() -> None:
+    assert ranks([0.3, 0.1, 0.3, 0.2]) == [3.5, 1.0, 3.5, 2.0]
+
+
+def test_auroc_counts_pairs() -> None:
+    assert auroc([0.9, 0.4], [0.1, 0.4]) == (2 + 1 + 0.5) / 4
+    assert auroc([1.0], [0.0]) == 1.0
+    assert auroc([], [0.0]) is None
+
+
+def test_spearman_by_hand() -> None:
+    assert spearman([1, 2, 3], [10, 20, 30]) == pytest.approx(1.0)
+    assert spearman([1, 2, 3], [3, 2, 1]) == pytest.approx(-1.0)
+    assert spearman([1, 2, 3, 4], [1, 3, 2, 4]) == pytest.approx(0.8)
+    assert spearman([1, 1], [1, 2]) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.floats(0, 0.5))
+def test_at_most_the_share_lies_below_the_quantile(values: list[float], share: float) -> None:
+    least = quantile(values, share)
+    assert sum(value < least for value in values) <= share * len(values)
+
+
+def test_the_threshold_is_found_on_one_half_and_judged_on_the_other() -> None:
+    own = [0.1, 0.9] + [0.8, 0.7] * 19  # even places: .1 and 19 times .8
+    found = threshold(own, [0.2, 0.75, 0.5, 0.9], 0.05)
+    assert found["min_support"] == 0.8
+    assert found["question_count"] == 40
+    assert found["false_refusal_rate"] == 0.95
+    assert found["off_topic_refusal_rate"] == 0.75
+    assert threshold(own, [], 0.0)["off_topic_refusal_rate"] is None
+
+
+def test_questions_come_as_lines_or_json(tmp_path: Path) -> None:
+    path = tmp_path / "q"
+    path.write_text('\nPlain?\n{"text": "Json?"}\n{"text": "No.", "answerable": false}\n')
+    assert read_questions(path) == ["Plain?", "Json?"]
+    path.write_text('{"query": "x"}')
+    with pytest.raises(CliError, match="line 1"):
+        read_questions(path)
+    with pytest.raises(CliError, match="cannot be read"):
+        read_questions(tmp_path / "none")
+
+
+def test_our_own_questions_are_many_and_in_several_scripts() -> None:
+    assert len(set(OFF_TOPIC)) == len(OFF_TOPIC) >= 40
+    assert sum(not text.isascii() for text in OFF_TOPIC) >= 5
+
+
+def row(answer: str, *scores: float) -> dict[str, object]:
+    return {"response": answer, "contexts": ["c"], "human": {"faithfulness": scores}}
+
+
+def test_judged_answers_are_read_with_the_mean_of_their_scores(tmp_path: Path) -> None:
+    assert not has_judged_answers(tmp_path)
+    rows = [row("a", 4, 3), row(" ", 4), row("b", 1)]
+    path = tmp_path / "responses.jsonl"
+    path.write_text("".join(f"{json.dumps(each)}\n" for each in rows))
+    assert has_judged_answers(tmp_path)
+    judged = read_judged_answers(tmp_path)
+    assert [(each.answer, each.faithfulness) for each in judged] == [("a", 3.5), ("b", 1.0)]
+    path.write_text('{"response": "a"}')
+    with pytest.raises(CliError, match="line 1"):
+        read_judged_answers(tmp_path)
+
+
+def test_figures_follow_people() -> None:
+    checked = [
+        CheckedAnswer(JudgedAnswer(number, "a", (), faithful), grounded, ())
+        for number, (faithful, grounded) in enumerate([(4.0, 0.9), (3.0, 0.8), (1.0, 0.2)], 1)
+    ]
+    found = figures(checked)
+    assert found["auroc"] == 1.0
+    assert found["spearman"] == pytest.approx(1.0)
+    assert (found["faithful"], found["unfaithful"]) == (2, 1)
+    assert json.loads(run_lines(checked)[0]) == {"line": 1, "grounded": 0.9, "faithfulness": 4.0}
