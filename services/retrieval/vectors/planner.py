@@ -14,8 +14,10 @@ from services.retrieval.vectors.spec import IndexKind, RecallClass
 
 EXACT, GRAPH, FILTERED_GRAPH, IVF, SKIP = "exact", "graph", "filtered_graph", "ivf", "skip"
 GPU = "gpu"
-TARGETS = {RecallClass.HIGH: 0.992, RecallClass.FAST: 0.972}
-"""Recall@10 wanted of a segment's sample: a little more than the .99 and .97 that are meant."""
+TARGETS = {RecallClass.HIGH: 0.992, RecallClass.FAST: 0.968}
+"""Recall@10 wanted of a segment's sample, for the .99 and .97 that are meant. Rows walked to as if
+they were not there are harder queries than others: with .968 of them .975 of 1,000 queries' ten
+nearest of 100,000 are found."""
 EXACT_ROWS = 50_000
 """Allowed rows of a narrow filter up to which class `high` finds all."""
 _WIDE_SHARE = 0.45
