@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from services.gateway.pipeline.retrieve import Retrieve
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.understand import Understand
 from services.gateway.pipeline.verify import REFUSAL, Verify
+from services.gateway.requests import MAX_SEARCH_PASSAGES
 from services.rpc import semconv
 from services.rpc.telemetry import current_trace_id, span
 
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
     from services.gateway.requests import Question, RecommendAsk, SearchAsk
     from services.gateway.usage import PriceTable
     from services.rpc.scope import Scope
+
+SPARE_PER_DOCUMENT = 3
+"""Times that many passages of a document are looked at again as it may give: with one of each
+document alone a set of abstracts lost by being reranked (cranfield nDCG@10 .414 to .393)."""
 
 SPARE_CANDIDATES = 10
 """Candidates beyond what is asked for, in place of repetitions that are left out."""
@@ -159,18 +165,20 @@ class RagPipeline:
                 collection=ask.collection,
                 queries=(),
                 mode=ask.mode,
-                top_k=max(ask.top_k, DEPTH) if ask.rerank else ask.top_k,
+                top_k=ask.top_k,
                 filter=ask.filter,
                 max_per_document=ask.max_per_document,
                 explain=ask.explain,
-                token_codes_top_k=DEPTH if ask.rerank else 0,
             )
+            if ask.rerank:
+                plan = _widened(plan)
             found = await self._retrieve.run(run, queries, plan)
             if note is not None:
                 note(found)
             passages = found.passages
             if ask.rerank:
-                passages = _first(run, await self._rerank.run(run, ask.query, found), ask.top_k)
+                passages = await self._rerank.run(run, ask.query, found)
+                passages = _first(run, passages, ask.top_k, ask.max_per_document)
         _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
         return SearchResult(
             passages=passages,
@@ -302,10 +310,37 @@ class RagPipeline:
         )
 
 
-def _first(run: Run, passages: tuple[ScoredPassage, ...], count: int) -> tuple[ScoredPassage, ...]:
-    """Returns the first passages and explains where the others went."""
-    kept, rest = passages[:count], passages[count:]
-    if rest:
-        dropped = {each.passage.chunk_id: "beyond top_k" for each in rest}
-        run.explain_stage(StageExplanation("select", kept, dropped))
-    return kept
+def _widened(plan: SearchPlan) -> SearchPlan:
+    """Returns the plan of a search whose result is looked at again.
+
+    Where a document may give so many passages, the search may give more: which of them answers
+    best is what the second look is for.
+    """
+    spread = SPARE_PER_DOCUMENT if plan.max_per_document else 1
+    return replace(
+        plan,
+        top_k=min(max(plan.top_k, DEPTH) * spread, MAX_SEARCH_PASSAGES),
+        max_per_document=min(plan.max_per_document * spread, MAX_SEARCH_PASSAGES),
+        token_codes_top_k=DEPTH,
+    )
+
+
+def _first(
+    run: Run, passages: tuple[ScoredPassage, ...], count: int, per_document: int
+) -> tuple[ScoredPassage, ...]:
+    """Returns the first passages, so many of a document, and explains where the others went."""
+    kept: list[ScoredPassage] = []
+    dropped: dict[str, str] = {}
+    of_document: Counter[str] = Counter()
+    for each in passages:
+        document_id = each.passage.document_id
+        if per_document and of_document[document_id] == per_document:
+            dropped[each.passage.chunk_id] = "beyond max_per_document"
+        elif len(kept) == count:
+            dropped[each.passage.chunk_id] = "beyond top_k"
+        else:
+            of_document[document_id] += 1
+            kept.append(each)
+    if dropped:
+        run.explain_stage(StageExplanation("select", tuple(kept), dropped))
+    return tuple(kept)

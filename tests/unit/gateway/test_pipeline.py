@@ -377,3 +377,15 @@ async def test_run_never_outlives_the_requests_deadline() -> None:
         async with run.stage("retrieve", share=0.1):
             await asyncio.sleep(5)
     assert caught.value.metadata == {"stage": "retrieve"}
+
+
+async def test_a_reranked_search_looks_at_more_of_each_document_than_it_gives() -> None:
+    first, second = passage("one", "a", final=3.0), passage("two", "a", start=9, final=2.0)
+    fake = FakeServices([first, second, BASALT])
+    fake.late_scores = [0.0, 9.0, 1.0]
+    ask = SearchAsk.checked("x", rerank=True, top_k=2, max_per_document=1, explain=True)
+    result = await pipeline(fake).search(SCOPE, ask)
+    (plan,) = (plan for name, plan in fake.calls if name == "search")
+    assert (plan.top_k, plan.max_per_document) == (3 * DEPTH, 3)
+    assert [each.passage.chunk_id for each in result.passages] == ["a-9", "basalt-0"]
+    assert result.explanation[-1].dropped == {"a-0": "beyond max_per_document"}
