@@ -8,7 +8,8 @@ behind goes first, and an idle tenant saves nothing up. Estimates are put right 
 Room is shared by a dynamic threshold (Choudhury and Hahne 1998): a tenant may hold at most
 `_ALPHA` times what is free, so a lone one gets four fifths and a newcomer always finds some. Beside
 others a tenant may also run at most three times what all of them ask for, or a sixteenth of the
-whole: every sequence in a batch slows the others down, and a flood's own need not be in it.
+whole, and has its prompts read one by one: every sequence in a batch slows the others down, every
+prompt that is read the more so, and a flood's own need not be in it.
 """
 
 from __future__ import annotations
@@ -99,6 +100,8 @@ class Ticket:
 class _Tenant:
     waiting: deque[Ticket] = field(default_factory=deque)
     running: int = 0
+    unread: int = 0
+    """Of those, prompts that the engine has not read."""
     virtual_time: float = 0.0
 
 
@@ -188,10 +191,14 @@ class FairQueue:
     def read(self, ticket: Ticket) -> None:
         """Notes that the engine has read the ticket's prompt: the next one may come."""
         if ticket.is_reading:
-            ticket.is_reading = False
-            self._unread_tokens -= ticket.prompt_tokens
+            self._note_read(ticket)
             if self.waiting:
                 self._grant()
+
+    def _note_read(self, ticket: Ticket) -> None:
+        ticket.is_reading = False
+        self._unread_tokens -= ticket.prompt_tokens
+        self._tenants[ticket.tenant].unread -= 1
 
     def hold(self) -> None:
         """Lets nobody in until `release`."""
@@ -264,7 +271,7 @@ class FairQueue:
             of_tenant.running -= 1
             self.running -= 1
             if ticket.is_reading:
-                self._unread_tokens -= ticket.prompt_tokens
+                self._note_read(ticket)
             used = ticket.used_tokens if ticket.used_tokens is not None else ticket.expected_tokens
         else:
             of_tenant.waiting.remove(ticket)
@@ -328,6 +335,8 @@ class FairQueue:
             turn = before if latest[0] == name else latest
             if self._clock() - turn[1] > _NEIGHBOUR_SECONDS:
                 return self._limits.running
+        if of_tenant.unread and of_tenant.running >= max(others, 1):
+            return of_tenant.running  # its prompts are read one by one, between the others' tokens
         return max(_BESIDE_OTHERS * others, self._limits.running // _FEWEST_SHARE, 1)
 
     def _drop(self, ticket: Ticket, of_tenant: _Tenant) -> None:
@@ -343,6 +352,7 @@ class FairQueue:
 
     def _let_in(self, ticket: Ticket, of_tenant: _Tenant) -> None:
         of_tenant.running += 1
+        of_tenant.unread += 1
         self.running += 1
         self.waiting -= 1
         self._waiting_tokens -= ticket.prompt_tokens

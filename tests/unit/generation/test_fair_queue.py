@@ -54,6 +54,7 @@ class Crowd:
         prompt_tokens: int = 10,
         output_tokens: int = 10,
         patience_seconds: float | None = None,
+        is_read: bool = True,
     ) -> str:
         name = f"{tenant}{sum(each.startswith(tenant) for each in self._tasks)}"
         leave = self._leaving[name] = asyncio.Event()
@@ -68,7 +69,8 @@ class Crowd:
             ) as ticket:
                 self.entered.append(name)
                 self.tickets[name] = ticket
-                self.queue.read(ticket)
+                if is_read:
+                    self.queue.read(ticket)
                 await leave.wait()
 
         self._tasks[name] = asyncio.create_task(run())
@@ -325,6 +327,24 @@ async def test_beside_others_a_flood_runs_a_few_times_what_they_ask_for() -> Non
     assert beside == 1 + 3
     assert just_after == 3
     assert crowd.queue.running == 19
+    await crowd.drain()
+
+
+async def test_beside_others_a_floods_prompts_are_read_one_by_one() -> None:
+    crowd = Crowd(make(running=64))
+    quiet = [await crowd.come("quiet") for _ in range(2)]
+    flood = [await crowd.come("flood", is_read=False) for _ in range(10)]
+    running = [crowd.queue.running]
+    for name in flood[:3]:
+        crowd.queue.read(crowd.tickets[name])
+        await settle()
+        running.append(crowd.queue.running)
+    alone = [await crowd.come("other", is_read=False) for _ in range(2)]
+
+    assert quiet == ["quiet0", "quiet1"]
+    # As many as the others have come in at once; when they are read, one after the other.
+    assert running == [2 + 2, 2 + 2, 2 + 3, 2 + 4]
+    assert set(alone) <= set(crowd.entered)
     await crowd.drain()
 
 
