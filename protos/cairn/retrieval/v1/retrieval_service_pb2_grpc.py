@@ -279,7 +279,9 @@ class RetrievalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpsertStream(self, request_iterator, context):
-        """Writes a flow of documents; one acknowledgement per message, in order.
+        """Writes a flow of documents; one acknowledgement per message, in order. Several messages are written at once; those
+        that share a document keep their order. The first that fails ends the stream after the acknowledgements of all
+        before it; what was sent after it may be written or not: write it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
