@@ -57,7 +57,10 @@ async def retrieval_service(
     """Runs the service over a database, on a free port."""
     settings = RetrievalSettings(port=0, metrics_port=0, drain_delay_seconds=0, grace_seconds=1)
     telemetry = start_telemetry("retrieval", settings)
-    keeping = KeeperSettings(poll_seconds, max_bytes, Shape(graph_rows=graph_rows))
+    # No builder stands back here: beside other tests it would hardly get to run.
+    keeping = KeeperSettings(
+        poll_seconds, max_bytes, Shape(graph_rows=graph_rows), build_niceness=0
+    )
     async with await Store.open(url) as store, Keeper(store, keeping) as keeper:
         searcher = Searcher(store, keeper, 2)
         files = tempfile.TemporaryDirectory(prefix="snapshots-")

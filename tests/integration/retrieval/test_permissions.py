@@ -51,7 +51,7 @@ async def world(request, tmp_path):
     graph_rows = request.param
     rng = random.Random(graph_rows)
     shape = Shape(graph_rows=graph_rows)
-    settings = KeeperSettings(poll_seconds=0.02, shape=shape)
+    settings = KeeperSettings(poll_seconds=0.02, shape=shape, build_niceness=0)
     async with (
         await Store.open(sqlite_url(tmp_path / "a.db")) as store,
         Keeper(store, settings) as keeper,
