@@ -42,6 +42,17 @@ GENERATION = Dashboard(
                     ("sum by (engine) (cairn_generation_running)", "{{engine}}"),
                 ),
                 lines(
+                    "Tokens charged by tenant",
+                    "short",
+                    (rate("cairn_generation_tenant_tokens_total", by="tenant"), "{{tenant}}"),
+                ),
+                lines(
+                    "Breakers of engines",
+                    "short",
+                    ("max by (engine) (cairn_generation_breaker_state)", "{{engine}}"),
+                    note="0 closed, 1 half open, 2 open.",
+                ),
+                lines(
                     "Failovers",
                     "reqps",
                     (

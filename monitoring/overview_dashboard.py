@@ -118,6 +118,72 @@ OVERVIEW = Dashboard(
             ),
         ),
         Section(
+            "Quality of answers",
+            (
+                lines(
+                    "Answers by outcome",
+                    "reqps",
+                    (rate("cairn_gateway_answers_total", by="outcome"), "{{outcome}}"),
+                    (rate("cairn_gateway_searches_total", by="outcome"), "search {{outcome}}"),
+                ),
+                lines(
+                    "Refused, and without any passage",
+                    "percentunit",
+                    (
+                        rate("cairn_gateway_answers_total", where='outcome="refused"')
+                        + " / "
+                        + rate("cairn_gateway_answers_total"),
+                        "refused",
+                    ),
+                    (
+                        rate("cairn_gateway_answers_total", where='outcome="empty"')
+                        + " / "
+                        + rate("cairn_gateway_answers_total"),
+                        "no passage",
+                    ),
+                ),
+                lines(
+                    "Support of answers by what they cite",
+                    "percentunit",
+                    (
+                        "histogram_quantile(0.5, sum by (le) "
+                        "(rate(cairn_gateway_answer_grounded_bucket[$__rate_interval])))",
+                        "half of the answers have more",
+                    ),
+                    (
+                        "histogram_quantile(0.1, sum by (le) "
+                        "(rate(cairn_gateway_answer_grounded_bucket[$__rate_interval])))",
+                        "nine of ten have more",
+                    ),
+                ),
+                lines(
+                    "Citations removed",
+                    "percentunit",
+                    (
+                        rate("cairn_gateway_citations_removed_total", by="reason")
+                        + " / on () group_left () ("
+                        + rate("cairn_gateway_citations_removed_total")
+                        + " + "
+                        + rate("cairn_gateway_citations_total")
+                        + ")",
+                        "{{reason}}",
+                    ),
+                    note="Markers that no passage bears out.",
+                ),
+                lines(
+                    "Signs of injected instructions",
+                    "short",
+                    (rate("cairn_gateway_injection_signals_total", by="signal"), "{{signal}}"),
+                    (rate("cairn_gateway_links_removed_total"), "links removed"),
+                ),
+                lines(
+                    "Sentences held against sources",
+                    "short",
+                    (rate("cairn_gateway_grounding_sentences_total", by="way"), "by {{way}}"),
+                ),
+            ),
+        ),
+        Section(
             "Capacity",
             (
                 lines(
@@ -187,6 +253,15 @@ OVERVIEW = Dashboard(
                     "reqps",
                     (rate("cairn_gateway_shed_total", by="tenant_class"), "shed {{tenant_class}}"),
                     (rate("cairn_bulkhead_refused_total", by="dependency"), "{{dependency}} full"),
+                ),
+                lines(
+                    "Callers refused",
+                    "reqps",
+                    (
+                        rate("cairn_rpc_callers_refused_total", by="job, reason"),
+                        "{{job}} {{reason}}",
+                    ),
+                    note="Calls between services that no service of the installation signed.",
                 ),
                 lines(
                     "Work at once",

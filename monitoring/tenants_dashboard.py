@@ -121,6 +121,20 @@ TENANTS = Dashboard(
                     ("sum by (kind) (increase(cairn_gateway_usage_alerts_total[1h]))", "{{kind}}"),
                 ),
                 lines(
+                    "Audit",
+                    "short",
+                    (rate("cairn_gateway_audit_entries_total", by="surface"), "{{surface}}"),
+                    ("sum (cairn_gateway_audit_waiting_entries)", "not yet written"),
+                ),
+                lines(
+                    "Tools that agents called",
+                    "reqps",
+                    (
+                        rate("cairn_mcp_tool_calls_total", by="tool, outcome"),
+                        "{{tool}} {{outcome}}",
+                    ),
+                ),
+                lines(
                     "Ledger",
                     "short",
                     ("sum (cairn_gateway_ledger_pending_events)", "not yet written"),

@@ -107,6 +107,8 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
             "generation_unavailable",
             "generation_truncated",
             "generation_fallback",
+            "grounding_by_words",
+            "history_unavailable",
             "other",
         }
     },
@@ -123,7 +125,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "cairn_gateway_searches": {"outcome": {"found", "empty"}},
     "cairn_gateway_shed": {"tenant_class": {each.name.lower() for each in TenantClass}},
     "cairn_gateway_stage_seconds": {
-        "stage": {"understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"}
+        "stage": {"history", "understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"}
     },
     "cairn_gateway_tenant_cost": {"tenant": _TENANTS, "currency": _CURRENCIES},
     "cairn_gateway_tenant_tokens": {
