@@ -14,7 +14,7 @@ from cairn.types.v1 import scope_pb2
 
 from monitoring.catalogue import catalogue
 from tests.kit.metric_labels import bound, families_of, scraped, series_of, unbounded
-from tests.kit.suite import Suite
+from tests.kit.suite import Suite, ingest_text
 
 FLOOD = 500
 MOST_NEW = 100
@@ -50,9 +50,10 @@ def _flood_http(suite: Suite, name: str, count: int) -> None:
 
 def _flood_grpc(suite: Suite, name: str, count: int) -> None:
     """Calls services and methods that nobody knows, and known ones for tenants nobody knows."""
-    for service in ("gateway", "embedding", "retrieval", "generation", "ingestion"):
+    services = ("gateway", "embedding", "retrieval", "generation", "ingestion")
+    for service in services:
         with grpc.insecure_channel(suite.address(service)) as channel:
-            for number in range(count):
+            for number in range(-(-count // len(services))):
                 method = f"/cairn.flood{number}.v1.{name}Service/Flood{number}"
                 with pytest.raises(grpc.RpcError) as raised:
                     channel.unary_unary(method)(
@@ -108,6 +109,7 @@ def test_a_value_that_is_not_foreseen_is_found() -> None:
 
 
 def test_labels_have_the_values_they_may_have(suite: Suite, routes: set[str]) -> None:
+    ingest_text(suite, labels="# Labels\n\nA label names what a series is of.")
     suite.query("What is a label?", bypass_cache=True)
     for service, page in scraped(suite).items():
         assert not unbounded(families_of(page), routes), service
