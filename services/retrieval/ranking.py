@@ -80,9 +80,16 @@ def _rank_dense(field: Field, queries: Sequence[Query]) -> list[Ranking]:
 
 
 def _rank_one(field: Field, query: Query) -> Ranking:
-    """Ranks one query by lists of each way, in which no document takes more than its share."""
+    """Ranks one query by lists of each way.
+
+    The list of one way holds no document more often than its share. Two lists are fused whole: a
+    document's best chunk by vector may be another than by words, and either would lose half of its
+    score if each list kept one of them only.
+    """
     options = field.options
     depth = _depth(options)
+    is_hybrid = options.mode is SearchMode.HYBRID
+    list_of = _whole_list_of if is_hybrid else _list_of
     ways: list[_Way] = []
     if options.mode is not SearchMode.KEYWORD and query.vector is not None:
         ways.append(_DenseWay(field, query.vector))
@@ -90,13 +97,15 @@ def _rank_one(field: Field, query: Query) -> Ranking:
         ways.append(_WordWay(field, query))
     # Words are looked up in another thread while vectors are compared: numpy lets both run.
     if len(ways) == 2 and field.snapshot.chunk_count >= _PARALLEL_ROWS:
-        words = field.helpers.submit(_list_of, field, ways[1], depth)
-        lists = [_list_of(field, ways[0], depth), words.result()]
+        words = field.helpers.submit(list_of, field, ways[1], depth)
+        lists = [list_of(field, ways[0], depth), words.result()]
     else:
-        lists = [_list_of(field, way, depth) for way in ways]
+        lists = [list_of(field, way, depth) for way in ways]
     near = lists[0] if options.mode is not SearchMode.KEYWORD else None
     by_words = lists[-1] if options.mode is not SearchMode.DENSE else None
     hits = _fused(near, by_words, options)
+    if is_hybrid and options.per_document:
+        hits = _filled(field, hits, ways, depth)
     if options.group_size:
         hits = _grouped(field, hits, near, by_words, ways)
     steps = [step for way in ways for step in way.steps]
@@ -208,6 +217,39 @@ def _list_of(field: Field, way: _Way, depth: int) -> Found:
     return spread.find(way.find, field.snapshot, field.allowed, depth, limit)
 
 
+def _whole_list_of(field: Field, way: _Way, depth: int) -> Found:
+    """Returns a way's best rows, whatever their documents."""
+    return way.find(field.allowed, depth)
+
+
+def _filled(field: Field, hits: Hits, ways: Sequence[_Way], depth: int) -> Hits:
+    """Returns the hits, and below them documents that chunks of few documents left no place for."""
+    documents = np.unique(field.snapshot.document_of[hits.rows])
+    if len(documents) >= field.options.top_k:
+        return hits
+    near, by_words = (_list_of(field, way, depth) for way in ways)
+    more = _fused(near, by_words, field.options)
+    more = more.take(~np.isin(field.snapshot.document_of[more.rows], documents))
+    if not len(more.rows):
+        return hits
+    if len(hits.rows):
+        more.final = more.final - max(0.0, float(more.final[0] - hits.final[-1]))
+    return _joined([hits, more])
+
+
+def _joined(parts: Sequence[Hits]) -> Hits:
+    """Returns the hits of all parts, in their order."""
+    columns: list[NDArray[np.float64] | None] = []
+    for name in ("dense", "keyword", "fused"):
+        found = [getattr(each, name) for each in parts]
+        columns.append(None if found[0] is None else np.concatenate(found))
+    return Hits(
+        np.concatenate([each.rows for each in parts]),
+        np.concatenate([each.final for each in parts]),
+        *columns,
+    )
+
+
 def _fused(near: Found | None, by_words: Found | None, options: SearchOptions) -> Hits:
     if by_words is None and near is not None:
         return Hits(near.rows, near.scores, dense=near.scores)
@@ -273,16 +315,7 @@ def _grouped(
         parts.append(_best_of(rows, hits, near, by_words, ways, options))
     if not parts:
         return hits
-    return Hits(
-        np.concatenate([each.rows for each in parts]),
-        np.concatenate([each.final for each in parts]),
-        *(
-            None
-            if getattr(hits, name) is None
-            else np.concatenate([getattr(each, name) for each in parts])
-            for name in ("dense", "keyword", "fused")
-        ),
-    )
+    return _joined(parts)
 
 
 def _best_of(
