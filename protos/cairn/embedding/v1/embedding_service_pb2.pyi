@@ -183,7 +183,7 @@ class TokenVectors(_message.Message):
     def __init__(self, vectors: _Optional[_Union[_vector_pb2.VectorBatch, _Mapping]] = ..., starts: _Optional[_Iterable[int]] = ..., ends: _Optional[_Iterable[int]] = ..., is_truncated: bool = ...) -> None: ...
 
 class RerankRequest(_message.Message):
-    __slots__ = ("scope", "model", "method", "query", "passages", "lane", "query_word_weights", "passage_token_codes")
+    __slots__ = ("scope", "model", "method", "query", "passages", "lane", "query_word_weights", "passage_token_codes", "spans")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -192,6 +192,7 @@ class RerankRequest(_message.Message):
     LANE_FIELD_NUMBER: _ClassVar[int]
     QUERY_WORD_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     PASSAGE_TOKEN_CODES_FIELD_NUMBER: _ClassVar[int]
+    SPANS_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     model: str
     method: RerankMethod
@@ -200,7 +201,18 @@ class RerankRequest(_message.Message):
     lane: Lane
     query_word_weights: _containers.RepeatedScalarFieldContainer[float]
     passage_token_codes: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., query: _Optional[str] = ..., passages: _Optional[_Iterable[str]] = ..., lane: _Optional[_Union[Lane, str]] = ..., query_word_weights: _Optional[_Iterable[float]] = ..., passage_token_codes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    spans: _containers.RepeatedCompositeFieldContainer[PassageSpan]
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., model: _Optional[str] = ..., method: _Optional[_Union[RerankMethod, str]] = ..., query: _Optional[str] = ..., passages: _Optional[_Iterable[str]] = ..., lane: _Optional[_Union[Lane, str]] = ..., query_word_weights: _Optional[_Iterable[float]] = ..., passage_token_codes: _Optional[_Iterable[bytes]] = ..., spans: _Optional[_Iterable[_Union[PassageSpan, _Mapping]]] = ...) -> None: ...
+
+class PassageSpan(_message.Message):
+    __slots__ = ("passage_index", "start", "end")
+    PASSAGE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    passage_index: int
+    start: int
+    end: int
+    def __init__(self, passage_index: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class RerankResponse(_message.Message):
     __slots__ = ("scores", "model", "method", "usage", "timings", "encoded_passages", "unusable_codes")
