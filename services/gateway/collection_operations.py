@@ -86,7 +86,8 @@ class CollectionOperations:
         name = _name(name)
         caller.require(Operation.UPDATE_COLLECTION, name)
         change.check()
-        return await self._retrieval.update_collection(caller.scope, name, change)
+        await self._retrieval.update_collection(caller.scope, name, change)
+        return await self._retrieval.get_collection(caller.scope, name)
 
     async def optimize(
         self, caller: Caller, name: str, kind: IndexKind = IndexKind.AUTO

@@ -101,9 +101,7 @@ class CollectionClient:
             response.next_page_token,
         )
 
-    async def update_collection(
-        self, scope: Scope, name: str, change: CollectionChange
-    ) -> Collection:
+    async def update_collection(self, scope: Scope, name: str, change: CollectionChange) -> None:
         """Changes a collection's settings.
 
         Raises:
@@ -120,8 +118,7 @@ class CollectionClient:
             scope=scope_to_proto(scope), name=name, settings=settings
         )
         request.update_mask.paths.extend(paths)
-        response = await self._stub.UpdateCollection(request, timeout=TIMEOUT_SECONDS)
-        return _collection(response.collection, None)
+        await self._stub.UpdateCollection(request, timeout=TIMEOUT_SECONDS)
 
     async def optimize_collection(
         self, scope: Scope, name: str, kind: IndexKind

@@ -278,7 +278,7 @@ class CollectionView(View):
     index_type: str
     """As asked for; "auto": chosen by size."""
     index: CollectionIndexView | None
-    """Null right after the collection was created or changed."""
+    """Null right after the collection was created."""
 
 
 class OneCollectionView(View):

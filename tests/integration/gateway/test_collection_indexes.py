@@ -52,7 +52,8 @@ async def test_a_collection_tells_the_kind_asked_for_and_the_one_in_use(gw: Runn
 
 async def test_settings_change_one_by_one(gw: RunningGateway) -> None:
     changed = await send(gw, "PATCH", PATH, {"index_type": "hnsw"})
-    assert changed.json()["collection"]["index_type"] == "hnsw"
+    told = changed.json()["collection"]
+    assert (told["index_type"], told["document_count"]) == ("hnsw", 1)
     assert (await send(gw, "PATCH", PATH, {"description": ""})).status_code == 200
     assert (await send(gw, "PATCH", PATH, {"index_type": "auto"})).status_code == 200
     given = [list(each.update_mask.paths) for each in gw.down.retrieval.updates]
