@@ -51,6 +51,33 @@ export interface CacheView {
   size_bytes: number;
 }
 
+/** From which support on questions are answered, and what that was found from. */
+export interface CalibrationBody {
+  min_support: number;
+  question_count?: number;
+  off_topic_count?: number;
+  false_refusal_rate?: number;
+  off_topic_refusal_rate?: number | null;
+  auroc?: number | null;
+}
+
+/** A calibration that is kept. */
+export interface CalibrationValues {
+  collection: string;
+  min_support: number;
+  question_count: number;
+  off_topic_count: number;
+  false_refusal_rate: number;
+  off_topic_refusal_rate: number | null;
+  auroc: number | null;
+  updated_at: string;
+}
+
+/** The calibration; null: the deployment's own threshold holds. */
+export interface CalibrationView {
+  calibration: CalibrationValues | null;
+}
+
 /** Who the credential stands for. */
 export interface CallerView {
   tenant: string;
@@ -176,6 +203,28 @@ export interface CollectionBody {
   /** Snowball language of the keyword index; empty: "english". */
   language?: string;
   description?: string;
+  /** Kind of the vector index; "auto": chosen by size. */
+  index_type?: "auto" | "flat" | "hnsw" | "hnsw_sq8" | "ivf_flat" | "ivf_sq8" | "ivf_pq" | "rabitq";
+}
+
+/** What to change of a collection; what is absent stays. */
+export interface CollectionChangeBody {
+  /** Kind of the vector index from now on; what is built keeps its own until it is merged or optimized. */
+  index_type?: "auto" | "flat" | "hnsw" | "hnsw_sq8" | "ivf_flat" | "ivf_sq8" | "ivf_pq" | "rabitq" | null;
+  description?: string | null;
+}
+
+/** The index in use. */
+export interface CollectionIndexView {
+  index_type: string;
+  /** Bytes in memory, codes and graph included; 0: it is not in memory. */
+  bytes_per_vector: number;
+  /** 1 - recall@10 against the exact answer, measured when it was built; null: not measured, as exact search loses nothing. */
+  recall_loss: number | null;
+  /** Bytes in memory of all that is searched. */
+  view_bytes: number;
+  disk_bytes: number;
+  segment_count: number;
 }
 
 /** A collection. */
@@ -191,6 +240,10 @@ export interface CollectionView {
   document_count: number;
   chunk_count: number;
   index_description: string;
+  /** As asked for; "auto": chosen by size. */
+  index_type: string;
+  /** Null right after the collection was created. */
+  index: CollectionIndexView | null;
 }
 
 /** A page of collections. */
@@ -699,6 +752,12 @@ export interface OpenAiErrorView {
   error: OpenAiErrorDetail;
 }
 
+/** How an index is built anew. */
+export interface OptimizeBody {
+  /** Kind from now on; "auto": as it is set. */
+  index_type?: "auto" | "flat" | "hnsw" | "hnsw_sq8" | "ivf_flat" | "ivf_sq8" | "ivf_pq" | "rabitq";
+}
+
 /** The state of this gateway. */
 export interface OverviewView {
   health: ReadyView;
@@ -805,6 +864,7 @@ export interface QueryView {
   model: string;
   explanation: StageView[];
   finish_reason: string;
+  support: number | null;
 }
 
 /** Ingestion's jobs of the tenant. */
@@ -835,20 +895,32 @@ export interface ReadyView {
   components: Record<string, "ready" | "not_ready">;
 }
 
-/** Documents liked and disliked. */
+/** Documents to be like and unlike, and what a person liked and disliked before. */
 export interface RecommendBody {
-  positive_ids: string[];
+  /** May be empty where liked_ids is not. */
+  positive_ids?: string[];
   collection?: string;
   negative_ids?: string[];
   filter?: string;
   /** Documents at most; 0: 10. */
   top_k?: number;
+  /** History: candidates are put in a new order by their likeness to these. */
+  liked_ids?: string[];
+  disliked_ids?: string[];
+  /** Share of the history in the new order. */
+  history_weight?: number;
+  /** Variety against relevance; 0: relevance only. */
+  diversity?: number;
+  /** Candidates that are put in a new order; 0: 50, or top_k where that is more. */
+  candidates?: number;
   timeout_ms?: number | null;
 }
 
 /** Best passage of each document. */
 export interface RecommendView {
   passages: ScoredPassageView[];
+  degraded: string[];
+  timings_ms: Record<string, number>;
   trace_id: string;
   cached: "" | "exact";
   cached_age_seconds: number;
@@ -1050,6 +1122,13 @@ export interface SecretView {
   expires_at: string | null;
   revoked_at: string | null;
   last_used_at: string | null;
+}
+
+/** A sentence: answer[start:end], and how well the sources carry it. */
+export interface SentenceView {
+  start: number;
+  end: number;
+  support: number;
 }
 
 /** A source, whole. */
@@ -1470,6 +1549,21 @@ export interface VectorStoresView {
   [other: string]: unknown;
 }
 
+/** An answer and what it should rest on. */
+export interface VerifyBody {
+  /** Markers such as "[1]" are not looked at. */
+  answer: string;
+  sources?: string[];
+}
+
+/** How well the sources carry the answer. */
+export interface VerifyView {
+  grounded: number;
+  sentences: SentenceView[];
+  degraded: string[];
+  trace_id: string;
+}
+
 /** A field that is wrong. */
 export interface ViolationView {
   field: string;
@@ -1617,6 +1711,15 @@ export interface Operations {
     body: never;
     result: OneCollectionView;
   };
+  /** Changes a collection's settings. */
+  update_collection: {
+    method: "PATCH";
+    url: "/v1/collections/{name}";
+    path: { name: string };
+    query: {};
+    body: CollectionChangeBody;
+    result: OneCollectionView;
+  };
   /** Deletes a collection with everything in it. */
   delete_collection: {
     method: "DELETE";
@@ -1625,6 +1728,18 @@ export interface Operations {
     query: {};
     body: never;
     result: void;
+  };
+  /** Builds the index anew, with another kind if one is given; searches go on meanwhile. */
+  optimize_collection: {
+    method: "POST";
+    url: "/v1/collections/{name}/optimize";
+    path: { name: string };
+    query: {};
+    body: OptimizeBody;
+    result: unknown | {
+      event?: string;
+      data: string;
+    };
   };
   /** Returns what is found out about the collection's documents when they are taken in. */
   get_enrichment: {
@@ -1652,6 +1767,42 @@ export interface Operations {
     query: {};
     body: never;
     result: EnrichmentView;
+  };
+  /** Says how well texts carry an answer that was written from them. */
+  verify_answer: {
+    method: "POST";
+    url: "/v1/verify";
+    path: {};
+    query: {};
+    body: VerifyBody;
+    result: VerifyView;
+  };
+  /** Returns from which support on questions about the collection are answered. */
+  get_calibration: {
+    method: "GET";
+    url: "/v1/collections/{name}/calibration";
+    path: { name: string };
+    query: {};
+    body: never;
+    result: CalibrationView;
+  };
+  /** Sets from which support on questions about the collection are answered. */
+  set_calibration: {
+    method: "PUT";
+    url: "/v1/collections/{name}/calibration";
+    path: { name: string };
+    query: {};
+    body: CalibrationBody;
+    result: CalibrationView;
+  };
+  /** Goes back to the deployment's own threshold. */
+  reset_calibration: {
+    method: "DELETE";
+    url: "/v1/collections/{name}/calibration";
+    path: { name: string };
+    query: {};
+    body: never;
+    result: void;
   };
   /** Lists the tenant's sources with their states. */
   list_sources: {

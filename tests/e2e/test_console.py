@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.kit.browser import (
     DESKTOP,
@@ -279,6 +279,7 @@ def test_collection_is_made_with_a_schema_used_and_deleted(page: Page):
     dialog.get_by_role("button", name="Add a field").click()
     dialog.get_by_label("Name of the field").fill("year")
     dialog.get_by_label("Type of the field").select_option("integer")
+    dialog.get_by_label("Index of the vectors").select_option("hnsw")
     dialog.get_by_role("button", name="Create").click()
     tile = shown.locator(f"[data-collection='{name}']")
     expect(tile).to_contain_text("dimensions")
@@ -286,6 +287,11 @@ def test_collection_is_made_with_a_schema_used_and_deleted(page: Page):
     expect(tile).to_contain_text("year: integer")
     tile.get_by_role("button", name=f"Use {name}").click()
     expect(tile).to_contain_text("in use")
+    expect(tile).to_contain_text("graph over full vectors")
+    tile.get_by_role("button", name=f"Index of {name}").click()
+    dialog.get_by_label("Kind").select_option("flat")
+    dialog.get_by_role("button", name="Apply").click()
+    expect(tile).to_contain_text("flat: exact scan")
     tile.get_by_role("button", name=f"Delete {name}").click()
     dialog.get_by_label("to confirm").fill("something else")
     dialog.get_by_role("button", name="Delete the collection").click()
@@ -452,6 +458,76 @@ def test_whole_question_by_keyboard(browser: Browser, ready: Suite):
         expect(page.locator("#reader mark")).to_be_in_viewport()
         page.keyboard.press("Escape")
         expect(marker).to_be_focused()
+
+
+LONG = "a_name_without_a_break_that_is_longer_than_a_phone_is_wide_and_then_some_more"
+STEPS = [
+    {
+        "name": f"cairn.embedding.v1.EmbeddingService/{LONG}" if depth % 2 else LONG,
+        "kind": "call",
+        "begin_ms": 3.0 * depth,
+        "duration_ms": 1_234_567.891,
+        "depth": depth,
+        "is_failed": True,
+    }
+    for depth in range(9)
+]
+TRACES = {
+    "traces": [
+        {
+            "trace_id": "0123456789abcdef" * 2,
+            "name": f"DELETE /v1/collections/{LONG}",
+            "status": "Not found",
+            "began_at": "2026-11-21T14:00:00Z",
+            "duration_ms": 123_456.789,
+            "is_failed": True,
+            "marks": [LONG, "dense_unavailable", "rerank_skipped"],
+            "steps": STEPS,
+        }
+    ]
+}
+PROBLEM = {
+    "type": "about:blank",
+    "title": "Not found",
+    "status": 404,
+    "detail": f"There is no {LONG}.",
+    "reason": "NOT_FOUND",
+    "violations": [{"field": LONG, "description": "is wrong"}] * 2,
+    "trace_id": "0123456789abcdef" * 2,
+    "retry_after_seconds": None,
+}
+
+
+@pytest.mark.parametrize("width", [360, PHONE["width"]])
+@pytest.mark.parametrize("is_refused", [False, True], ids=["long names", "refusals"])
+def test_no_page_is_wider_than_a_phone(
+    browser: Browser, ready: Suite, width: int, is_refused: bool
+):
+    """Whatever a name or a refusal is, nothing scrolls sideways; and nothing is cut off for it."""
+    context = browser.new_context(viewport={"width": width, "height": 780}, reduced_motion="reduce")
+    page = context.new_page()
+    sign_in(page, ready, ready.api_key)
+
+    def answer(route: Route) -> None:
+        if is_refused:
+            route.fulfill(status=404, content_type="application/problem+json", json=PROBLEM)
+        elif "/traces" in route.request.url:
+            route.fulfill(json=TRACES)
+        else:
+            route.continue_()
+
+    page.route("**/v1/**", answer)
+    for name in PAGES:
+        page.evaluate(f"location.hash = '#{name}'")
+        shown = page.locator(f"#page-{name}")
+        expect(shown).to_be_visible()
+        expect(shown.locator(".loading")).to_have_count(0)
+        if name == "operations" and not is_refused:
+            page.locator("#traces summary").click()
+            expect(page.locator("#traces tfoot")).to_be_visible()
+        clips = page.evaluate("getComputedStyle(document.querySelector('main')).overflowX")
+        assert (overflow(page), clips) == (0, "visible"), name
+    context.close()
 
 
 @needs_axe
