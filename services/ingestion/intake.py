@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _FEW = 4
 """Documents of a request that does not wait behind the large requests of others."""
+_CHECKED_AT_ONCE = 8
+"""Then others have a turn: a request may have a thousand."""
 _GROUP = 64
 """Documents stored at once: they share a commit, in the order they were sent."""
 
@@ -93,7 +95,11 @@ class Intake:
         if not self._creates_collections:
             await self.existing_name(scope, collection)
         info = await self._catalog.find(scope, collection)
-        checked = [self._check(scope, collection, info, document) for document in documents]
+        checked: list[_Checked | ServiceError] = []
+        for document in documents:
+            checked.append(self._check(scope, collection, info, document))
+            if len(checked) % _CHECKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         verified = await self._verify_unchanged(
             scope, [each.new for each in checked if isinstance(each, _Checked)]
         )

@@ -30,6 +30,7 @@ class SharedCalls(Generic[Key, Item, Result]):
         is_urgent: Whether a key's calls do not wait.
         parts_on: Errors of a whole call after which each item is tried alone, because one of them
             may be to blame. Other errors concern all of them.
+        calls_at_once: Calls of one key that may be under way.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class SharedCalls(Generic[Key, Item, Result]):
         linger_seconds: float = 0.0,
         is_urgent: Callable[[Key], bool] = lambda _: False,
         parts_on: Callable[[Exception], bool] = lambda _: False,
+        calls_at_once: int = 1,
     ) -> None:
         self._run = run
         self._most = most
@@ -48,7 +50,9 @@ class SharedCalls(Generic[Key, Item, Result]):
         self._linger_seconds = linger_seconds
         self._is_urgent = is_urgent
         self._parts_on = parts_on
+        self._calls_at_once = calls_at_once
         self._waiting: dict[Key, deque[tuple[Item, asyncio.Future[Result]]]] = {}
+        self._callers: dict[Key, int] = {}
         self._running: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: Key, item: Item) -> Result:
@@ -58,11 +62,10 @@ class SharedCalls(Generic[Key, Item, Result]):
         later leaves the call to the others.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        queue = self._waiting.get(key)
-        if queue is not None:
-            queue.append((item, future))
-        else:
-            self._waiting[key] = deque([(item, future)])
+        self._waiting.setdefault(key, deque()).append((item, future))
+        callers = self._callers.get(key, 0)
+        if callers < self._calls_at_once:
+            self._callers[key] = callers + 1
             task = asyncio.create_task(self._work(key))
             # Held here, because the loop does not hold it; ends when nobody waits any more.
             self._running.add(task)
@@ -80,8 +83,12 @@ class SharedCalls(Generic[Key, Item, Result]):
                 if taken:
                     await self._call(key, taken)
         finally:
-            del self._waiting[key]
-            for _, future in (*taken, *queue):
+            self._callers[key] -= 1
+            left = taken
+            if not self._callers[key]:
+                del self._callers[key], self._waiting[key]
+                left = [*taken, *queue]
+            for _, future in left:
                 # Only when the loop ends under way: nobody may wait for ever.
                 future.cancel()
 

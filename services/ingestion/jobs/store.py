@@ -207,13 +207,13 @@ class JobStore:
         return await self._submitting.ask(is_bulk, each)
 
     async def _accept(
-        self, _: bool, submissions: Sequence[submission.Submission]
+        self, is_bulk: bool, submissions: Sequence[submission.Submission]
     ) -> Sequence[Accepted | Exception]:
         run = functools.partial(submission.accept, submissions=submissions, now_us=self._clock())
         try:
-            return await self._writer.run(run, is_urgent=True)
+            return await self._writer.run(run, is_urgent=not is_bulk)
         except submission.IdempotencyRaceError:
-            return await self._writer.run(run, is_urgent=True)
+            return await self._writer.run(run, is_urgent=not is_bulk)
 
     async def ready_documents(
         self, fingerprints: Mapping[DocumentKey, str]

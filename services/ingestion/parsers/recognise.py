@@ -87,6 +87,7 @@ _ARCHIVE_SUFFIXES = {
     "apk",
     "whl",
 }
+_CONTROLS = bytes(byte for byte in range(32) if not 9 <= byte <= 13 and byte != 27)
 _PLAIN_SUFFIXES = {"", "txt", "text"}
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BYTES_OF_LOCAL_HEADER = 30
@@ -232,8 +233,7 @@ def _is_binary(head: bytes) -> bool:
     sample = head[:2048]
     zeros = sample.count(0)
     if not zeros:
-        controls = sum(byte < 9 or 13 < byte < 27 or 27 < byte < 32 for byte in sample)
-        return controls > len(sample) // 10
+        return len(sample) - len(sample.translate(None, _CONTROLS)) > len(sample) // 10
     if zeros == len(sample):
         return True
     # UTF-32 has nothing but zeros at two of its four places; UTF-16 has all its zeros on one side.

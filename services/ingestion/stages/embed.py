@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from services.rpc.scope import Scope
 
 BATCH_TEXTS = 64
-"""Texts of one request. A process has one such request under way, for several documents, and stores
-its vectors before it makes the next: so much a crash costs."""
+"""Texts of several documents that a process has embedded at a time: so much a crash costs. They go
+in two requests, so that the service has the next while it answers the former; the vectors of one
+are stored before another takes its place."""
+_REQUESTS_AT_ONCE = 2
+_REQUEST_TEXTS = BATCH_TEXTS // _REQUESTS_AT_ONCE
 EXPRESS_TEXTS = 8
 """Documents of so few chunks go before the bulk, when their tenant has next to nothing in work."""
 _BUSY_ATTEMPTS = 8
@@ -68,11 +71,12 @@ class EmbedStage:
         self._index = index
         self._embedding = SharedCalls[_Key, _Wanted, None](
             self._embed_and_store,
-            most=BATCH_TEXTS,
+            most=_REQUEST_TEXTS,
             weigh=lambda wanted: len(wanted.places),
             parts_on=is_refusal,
+            calls_at_once=_REQUESTS_AT_ONCE,
         )
-        self._bulk_turn = asyncio.Lock()
+        self._bulk_turns = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
     async def run(self, work: Work) -> tuple[str, bytes] | None:
         """Makes and stores the vectors that are missing.
@@ -98,14 +102,27 @@ class EmbedStage:
         missing = [place for place in range(len(texts)) if place not in work.vectors]
         is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS and not work.next_vector_part
         coded = bisect.bisect_left(missing, plan.coded_count)
+        asked: list[tuple[_Key, _Wanted]] = []
         for with_codes, some in ((True, missing[:coded]), (False, missing[coded:])):
             key = _Key(work.scope, plan.model, is_urgent, with_codes)
-            for start in range(0, len(some), BATCH_TEXTS):
-                places = some[start : start + BATCH_TEXTS]
+            for start in range(0, len(some), _REQUEST_TEXTS):
+                places = some[start : start + _REQUEST_TEXTS]
                 wanted = _Wanted(work, plan, places, [texts[place] for place in places])
-                with calling("embedding", FailureReason.EMBEDDING_REFUSED):
-                    await self._embedding.ask(key, wanted)
+                asked.append((key, wanted))
+        with calling("embedding", FailureReason.EMBEDDING_REFUSED):
+            await self._ask_all(asked)
         return (VECTORS, work.pack_vectors()) if is_urgent and missing else None
+
+    async def _ask_all(self, asked: Sequence[tuple[_Key, _Wanted]]) -> None:
+        if len(asked) == 1:
+            await self._embedding.ask(*asked[0])
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                for each in asked:
+                    group.create_task(self._embedding.ask(*each))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
 
     async def _embed_and_store(
         self, key: _Key, wanted: Sequence[_Wanted]
@@ -113,7 +130,7 @@ class EmbedStage:
         """Embeds texts of several documents and stores the vectors with each."""
         if key.is_urgent:
             return await self._embed_now(key, wanted)
-        async with self._bulk_turn:
+        async with self._bulk_turns:
             return await self._embed_now(key, wanted)
 
     async def _embed_now(self, key: _Key, wanted: Sequence[_Wanted]) -> list[Exception | None]:

@@ -200,8 +200,9 @@ class Work:
     async def save_vectors(self, vectors: Mapping[int, bytes]) -> None:
         """Stores further vectors, so that a crash costs one batch at most."""
         packed = self.plan_mark + pack_vectors(vectors)
-        await self.store.save_artifact(self.lease, VECTORS, self.next_vector_part, packed)
-        self.next_vector_part += 1
+        # Parts of a document may be stored at the same time.
+        part, self.next_vector_part = self.next_vector_part, self.next_vector_part + 1
+        await self.store.save_artifact(self.lease, VECTORS, part, packed)
         self.vectors.update(vectors)
 
 
