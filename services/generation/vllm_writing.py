@@ -10,6 +10,7 @@ from services.generation.engine import (
     FinishReason,
     GenerationRequest,
     Outcome,
+    OutputForm,
     TokenUsage,
 )
 from services.generation.engine_spans import EngineTimes, observe, record_spans, timings
@@ -17,7 +18,12 @@ from services.generation.fair_queue import FairQueue, Ticket
 from services.generation.prompt import MarkerRewriter
 from services.generation.token_accounts import Reservation, charged_tokens
 from services.generation.vllm_prompts import PreparedPrompt
-from services.rpc.errors import DeadlineExceededError, Reason, UnavailableError
+from services.rpc.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    Reason,
+    UnavailableError,
+)
 
 
 class Writing:
@@ -59,6 +65,13 @@ class Writing:
     def is_over(self) -> bool:
         """Whether there is nothing more to come."""
         return self.is_time_over or (self._last is not None and self._last.finished)
+
+    @property
+    def _must_be_json(self) -> bool:
+        """Whether the text is JSON when it ends by itself."""
+        wanted = self._request.structured_output
+        is_json = wanted is not None and wanted.form is OutputForm.JSON_SCHEMA
+        return is_json and not self._request.sampling.stop
 
     @property
     def usage(self) -> TokenUsage:
@@ -125,6 +138,11 @@ class Writing:
             if self.is_time_over
             else values.finish_reason(last.outputs[0].finish_reason, text)
         )
+        if reason is FinishReason.STOP and not text and self._must_be_json:
+            # The grammar let nothing through: {"$ref": "#"} has no value, and vLLM does not say so.
+            raise InvalidArgumentError.for_field(
+                "structured_output.json_schema", "no JSON value is valid under this schema"
+            )
         times: EngineTimes = values.engine_times(last)
         took = timings(times, self._ticket.waited_seconds)
         observe(took, self._completion_tokens)

@@ -214,6 +214,11 @@ async def test_logprobs_and_stop_strings(stub: rpc.GenerationServiceStub) -> Non
             Reason.INVALID_FIELD,
         ),
         (
+            {"structured_output": pb.StructuredOutput(json_schema='{"$ref": "#"}')},
+            Code.INVALID_ARGUMENT,
+            Reason.INVALID_FIELD,
+        ),
+        (
             {"structured_output": pb.StructuredOutput(regex="((")},
             Code.INVALID_ARGUMENT,
             Reason.INVALID_FIELD,
