@@ -56,7 +56,7 @@ class GenerationSettings(ServiceSettings):
     vllm_max_waiting_tokens: Annotated[int, Field(ge=1)] = 1_000_000
     """Prompt tokens that wait for it; about what it reads in the longest wait worth having."""
     vllm_window_seconds: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Least time between two pieces of a stream after the first; 0 sends each token by itself."""
+    """Tokens after a stream's first leave once in this time, for all streams; 0: each by itself."""
     vllm_template_documents: bool = False
     """Gives passages to the model's chat template as `documents`, for models trained for that."""
     cache_salt_secret: SecretStr = SecretStr("")
