@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from services.embedding.embed_job import Clock, Timings
 from services.embedding.encoder import LocatedTokens, Output, PairModel, Tokens, VectorArray
 from services.embedding.intake import Work
@@ -17,7 +20,14 @@ from services.embedding.metrics import RERANKED
 from services.embedding.models import LoadedModel, Models
 from services.embedding.options import Caller, InputKind, Lane
 from services.embedding.splitting import Splitter
-from services.embedding.token_codes import BitRows, coded_scores, decode, model_mark, sign_bits
+from services.embedding.token_codes import (
+    TokenCode,
+    code_of,
+    coded_scores,
+    coded_span_scores,
+    decode,
+    model_mark,
+)
 from services.embedding.token_vectors import check_output, locate, run_tokens
 from services.rpc.errors import InvalidArgumentError, Reason
 
@@ -50,6 +60,17 @@ class Reranked:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageSpan:
+    """A stretch of a passage."""
+
+    passage: int
+    """Position of the passage in the request."""
+    start: int
+    """First character, in Unicode code points."""
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class RerankOptions:
     """How to score."""
 
@@ -60,6 +81,16 @@ class RerankOptions:
     lane: Lane = Lane.INTERACTIVE
     word_weights: Sequence[float] = ()
     """Weight of each word of the query, for late interaction."""
+    spans: Sequence[PassageSpan] = ()
+    """Stretches to score instead of whole passages, as they are read within their passage."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Question:
+    """The query as late interaction reads it."""
+
+    vectors: VectorArray
+    weights: npt.NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
@@ -123,11 +154,26 @@ class Reranker:
                 f"has {len(codes)} codes for {len(passages)} passages; give one per passage, empty "
                 "where there is none, or none at all",
             )
+        self._check_spans(passages, options.spans)
         name, method = self._choose(options)
         with self._models.lease(name) as model:
             if method is RerankMethod.CROSS_ENCODER:
+                if options.spans:
+                    raise InvalidArgumentError.for_field(
+                        "spans", "are for late interaction: a cross-encoder reads whole texts"
+                    )
                 return await self._score_pairs(model, query, passages, options, caller)
             return await self._score_tokens(model, query, passages, options, caller, codes)
+
+    def _check_spans(self, passages: Sequence[str], spans: Sequence[PassageSpan]) -> None:
+        if spans:
+            self._limits.check_count("spans", len(spans))
+        for index, span in enumerate(spans):
+            is_there = span.passage < len(passages)
+            if not is_there or not span.start < span.end <= len(passages[span.passage]):
+                raise InvalidArgumentError.for_field(
+                    f"spans[{index}]", "is no stretch of one of the passages"
+                )
 
     def _choose(self, options: RerankOptions) -> tuple[str, RerankMethod]:
         """Returns the model's name and the method."""
@@ -160,17 +206,17 @@ class Reranker:
             raise _empty_query()
         weights = token_weights(query, located, options.word_weights)
         (vectors,) = await run_tokens(model, [located], options.lane, caller, reading.clock)
+        question = _Question(vectors, weights)
         known = _decoded(codes, model)
-        unread = [place for place in range(len(passages)) if place not in known]
-        if known:
-            # All by their signs, those that are read now as well: scores must compare.
-            made = await self._read(reading, [passages[place] for place in unread], sign_bits)
-            known |= dict(zip(unread, made, strict=True))
-            bits = [known[place] for place in range(len(passages))]
+        if options.spans:
+            scores, unread = await self._score_spans(reading, question, passages, known, options)
+        elif known:
+            held, unread = await self._completed(reading, passages, known)
             scores = await self._splitter.in_thread(
-                options.lane, lambda: coded_scores(vectors, weights, bits)
+                options.lane, lambda: coded_scores(vectors, weights, held)
             )
         else:
+            unread = list(range(len(passages)))
             scores = await self._read(
                 reading, passages, lambda rows: late_interaction_score(vectors, weights, rows)
             )
@@ -185,6 +231,42 @@ class Reranker:
             encoded_passages=len(unread),
             unusable_codes=unusable,
         )
+
+    async def _score_spans(
+        self,
+        reading: _Reading,
+        question: _Question,
+        passages: Sequence[str],
+        known: dict[int, TokenCode],
+        options: RerankOptions,
+    ) -> tuple[list[float], list[int]]:
+        """Scores stretches of passages by their codes; also returns which passages were read."""
+        found: list[LocatedTokens] = await locate(
+            self._splitter, reading.model, passages, InputKind.DOCUMENT, reading.lane, reading.clock
+        )
+        # A code of another number of tokens is that of another text.
+        fitting = {
+            place: code
+            for place, code in known.items()
+            if code.token_count == len(found[place].rows)
+        }
+        held, unread = await self._completed(reading, passages, fitting)
+        scores = await self._splitter.in_thread(
+            reading.lane, lambda: _span_scores(question, held, found, options.spans)
+        )
+        return scores, unread
+
+    async def _completed(
+        self, reading: _Reading, passages: Sequence[str], known: dict[int, TokenCode]
+    ) -> tuple[list[TokenCode], list[int]]:
+        """Returns a code for each passage, and which had to be read for theirs.
+
+        Those that are read now are scored by their signs as well: scores must compare.
+        """
+        unread = [place for place in range(len(passages)) if place not in known]
+        made = await self._read(reading, [passages[place] for place in unread], code_of)
+        codes = known | dict(zip(unread, made, strict=True))
+        return [codes[place] for place in range(len(passages))], unread
 
     async def _read(
         self, reading: _Reading, passages: Sequence[str], make: Callable[[VectorArray], T]
@@ -237,14 +319,41 @@ class Reranker:
         return Reranked(scores, model.name, RerankMethod.CROSS_ENCODER, tokens, clock.timings())
 
 
-def _decoded(codes: Sequence[bytes], model: LoadedModel) -> dict[int, BitRows]:
+def _decoded(codes: Sequence[bytes], model: LoadedModel) -> dict[int, TokenCode]:
     """Returns the bits of the codes that are of use, by their places."""
     info = model.encoder.info
     mark = model_mark(info.revision)
     decoded = (
         (place, decode(code, mark, info.dimensions)) for place, code in enumerate(codes) if code
     )
-    return {place: bits for place, bits in decoded if bits is not None}
+    return {place: each for place, each in decoded if each is not None}
+
+
+def _span_scores(
+    question: _Question,
+    codes: Sequence[TokenCode],
+    located: Sequence[LocatedTokens],
+    spans: Sequence[PassageSpan],
+) -> list[float]:
+    scores = [0.0] * len(spans)
+    of_passage: dict[int, list[int]] = {}
+    for index, span in enumerate(spans):
+        of_passage.setdefault(span.passage, []).append(index)
+    for passage, indexes in of_passage.items():
+        if not codes[passage].token_count:
+            continue
+        tokens = located[passage]
+        stretches = [
+            (
+                int(np.searchsorted(tokens.ends, spans[index].start, side="right")),
+                int(np.searchsorted(tokens.starts, spans[index].end, side="left")),
+            )
+            for index in indexes
+        ]
+        found = coded_span_scores(question.vectors, question.weights, codes[passage], stretches)
+        for index, score in zip(indexes, found, strict=True):
+            scores[index] = score
+    return scores
 
 
 def _count(coded: int, without: int, unusable: int) -> None:

@@ -26,7 +26,7 @@ from services.embedding.options import (
     Lane,
     Truncation,
 )
-from services.embedding.reranker import Reranker, RerankMethod, RerankOptions
+from services.embedding.reranker import PassageSpan, Reranker, RerankMethod, RerankOptions
 from services.embedding.token_vectors import TokenVectors
 from services.embedding.vectors import PackedVectors, pack
 from services.rpc.deadline import remaining_seconds
@@ -134,6 +134,7 @@ class EmbeddingServicer(rpc.EmbeddingServiceServicer):
             method=_enum(RerankMethod, request.method, "method", None),
             lane=_enum(Lane, request.lane, "lane", Lane.INTERACTIVE),
             word_weights=request.query_word_weights,
+            spans=[PassageSpan(each.passage_index, each.start, each.end) for each in request.spans],
         )
         reranked = await self._reranker.rerank(
             request.query, request.passages, options, caller, request.passage_token_codes

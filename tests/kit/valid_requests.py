@@ -108,6 +108,7 @@ def embedding_requests() -> dict[str, Message]:
             passages=["granite", "sand"],
             query_word_weights=[1, 2],
             passage_token_codes=[b"", b"\1" * 59],
+            spans=[embedding.PassageSpan(passage_index=1, start=0, end=3)],
         ),
         "CountTokens": embedding.CountTokensRequest(scope=SCOPE, texts=["granite"]),
         "ListModels": embedding.ListModelsRequest(scope=SCOPE),

@@ -40,7 +40,7 @@ async def test_codes_give_the_order_of_reading_within_a_small_tolerance(parts):
     titles, passages = zip(*sections(), strict=True)
     options = EmbedOptions(with_token_codes=True)
     codes = (await parts.embedder.embed(passages, options, ALICE)).token_codes
-    assert max(map(len, codes)) == 11 + 48 * 170 <= MAX_CODE_BYTES  # some had to be merged
+    assert 8100 < max(map(len, codes)) <= MAX_CODE_BYTES  # some had to be merged
     same_first, shared, gaps = 0, 0, []
     for title in titles[:12]:
         read = await parts.reranker.rerank(title, passages, RerankOptions(), ALICE)

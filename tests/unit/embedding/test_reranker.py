@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.options import Caller, EmbedOptions
-from services.embedding.reranker import RerankMethod, RerankOptions
+from services.embedding.reranker import PassageSpan, RerankMethod, RerankOptions
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
 from tests.kit.embedding_engines import embedding_parts
 
@@ -111,3 +111,37 @@ async def test_a_code_per_passage_or_none_at_all():
     async with embedding_parts() as parts:
         with pytest.raises(InvalidArgumentError, match="passage_token_codes"):
             await parts.reranker.rerank("rock", ["a", "b"], RerankOptions(), ALICE, [b""])
+
+
+async def test_stretches_score_in_their_context_by_codes_or_by_reading():
+    passage = "granite is hard " * 60 + "the quarry of riga sells slate"
+    start = passage.index("the quarry")
+    spans = [
+        PassageSpan(0, 0, 15),
+        PassageSpan(0, start, len(passage)),
+        PassageSpan(1, 0, 4),
+        PassageSpan(0, start + 4, start + 10),
+    ]
+    options = RerankOptions(spans=spans)
+    encoder = HashEncoder(dimensions=384, max_tokens=256)
+    async with embedding_parts(encoder) as parts:
+        texts = [passage, "sand castles"]
+        codes = await codes_of(parts, texts)
+        coded = await parts.reranker.rerank("quarry of riga", texts, options, ALICE, codes)
+        read = await parts.reranker.rerank("quarry of riga", texts, options, ALICE)
+        stale = await parts.reranker.rerank(
+            "quarry of riga", [passage, "sand castles are soft"], options, ALICE, codes
+        )
+    assert (coded.encoded_passages, read.encoded_passages) == (0, 2)
+    assert (stale.encoded_passages, stale.unusable_codes) == (1, 1)
+    np.testing.assert_allclose(coded.scores, read.scores, atol=1e-5)
+    assert len(coded.scores) == 4
+    assert np.argmax(coded.scores) == 1
+    assert coded.scores[3] > coded.scores[0]
+
+
+@pytest.mark.parametrize("span", [PassageSpan(1, 0, 1), PassageSpan(0, 1, 1), PassageSpan(0, 0, 7)])
+async def test_spans_that_are_no_stretch_of_a_passage_are_refused(span):
+    async with embedding_parts() as parts:
+        with pytest.raises(InvalidArgumentError, match="spans"):
+            await parts.reranker.rerank("rock", ["a rock"], RerankOptions(spans=[span]), ALICE)
