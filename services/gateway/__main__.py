@@ -379,7 +379,7 @@ def _operations(
         ingestion=IngestionClient(channels["ingestion"]),
         metering=metering,
         usage=UsageDesk(stores.ledger, stores.alerts),
-        limits=LimitDesk(gate, stores.rules, stores.classes),
+        limits=LimitDesk(gate, stores.rules, stores.classes, retrieval),
         feedback=stores.feedback,
         sources=SourceOperations(SourceClient(channels["ingestion"]), metering),
         quality=QualityDesk(

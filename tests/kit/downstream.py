@@ -262,6 +262,10 @@ class FakeRetrieval(retrieval_rpc.RetrievalServiceServicer):
             quota=retrieval.Quota(), vector_count=2, stored_bytes=1_000
         )
 
+    async def SetQuota(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self.search.meet("SetQuota", request)
+        return retrieval.SetQuotaResponse(quota=request.quota)
+
     async def ListCollections(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.search.meet("ListCollections", request)
         return retrieval.ListCollectionsResponse(

@@ -230,6 +230,17 @@ class RetrievalClient(CollectionClient):
             if not token:
                 return Stored(documents, quota.vector_count, quota.stored_bytes)
 
+    async def set_quota(self, scope: Scope, vectors: int | None, size_bytes: int | None) -> None:
+        """Sets what the scope's tenant may store; None: as much as any other.
+
+        Raises:
+            ServiceError: the service does not answer.
+        """
+        quota = pb.Quota(max_vectors=vectors, max_bytes=size_bytes)
+        await self._stub.SetQuota(
+            pb.SetQuotaRequest(scope=scope_to_proto(scope), quota=quota), timeout=TIMEOUT_SECONDS
+        )
+
 
 def _valid_until(response: pb.SearchResponse | pb.RecommendResponse) -> float | None:
     if not response.HasField("valid_until"):

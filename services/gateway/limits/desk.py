@@ -30,9 +30,14 @@ if TYPE_CHECKING:
     from services.gateway.limits.gate import Gate
     from services.gateway.limits.gauges import Reading
     from services.gateway.limits.rule_store import RuleStore
-    from services.rpc.scope import TenantClass
+    from services.rpc.scope import Scope, TenantClass
 
 W = TypeVar("W", bound=enum.StrEnum)
+
+_QUOTAS = frozenset(
+    (Subject.TENANT, resource, Period.STORED) for resource in (Resource.VECTORS, Resource.BYTES)
+)
+"""Limits that retrieval keeps as well."""
 
 _MOST = 2**53 - 1
 """Valkey counts in doubles."""
@@ -65,6 +70,14 @@ class Tenants(Protocol):
         ...
 
 
+class Quotas(Protocol):
+    """Holds tenants to what they may store, where every way in ends."""
+
+    async def set_quota(self, scope: Scope, vectors: int | None, size_bytes: int | None) -> None:
+        """Sets what the scope's tenant may store; None: as much as any other."""
+        ...
+
+
 class LimitDesk:
     """Shows limits and sets them.
 
@@ -72,10 +85,18 @@ class LimitDesk:
         gate: Knows limits and how far they are used.
         rules: Keeps limits.
         tenants: Knows the class of every tenant; None: all are of the caller's.
+        quotas: Told of what tenants may store; None: it is held to here alone.
     """
 
-    def __init__(self, gate: Gate, rules: RuleStore, tenants: Tenants | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        rules: RuleStore,
+        tenants: Tenants | None = None,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._gate = gate
+        self._quotas = quotas
         self._rules = rules
         self._tenants = tenants
 
@@ -140,6 +161,7 @@ class LimitDesk:
         rule = replace(rule, updated_at=now, updated_by=caller.scope.actor)
         await self._rules.put(rule)
         self._gate.forget()
+        await self._pass_on(caller, rule)
         return rule
 
     async def remove(self, caller: Caller, rule: Rule) -> None:
@@ -149,9 +171,33 @@ class LimitDesk:
             NotFoundError: there is none.
         """
         caller.require(Operation.MANAGE_LIMITS)
-        if not await self._rules.remove(self._owned(caller, rule)):
+        rule = self._owned(caller, rule)
+        if not await self._rules.remove(rule):
             raise NotFoundError(Reason.SUBJECT_NOT_FOUND, "no such limit was set")
         self._gate.forget()
+        await self._pass_on(caller, rule)
+
+    async def _pass_on(self, caller: Caller, changed: Rule) -> None:
+        """Has retrieval hold a tenant to what it may store.
+
+        Here it is checked before documents are taken in, when nobody knows yet how many vectors
+        they become, and by figures a second old; there it holds for every vector, whichever way it
+        comes.
+        """
+        if self._quotas is None or changed.place not in _QUOTAS or changed.tier:
+            return
+        bounds = {
+            rule.resource: rule.amount
+            for rule in await self._rules.listed(changed.tenant)
+            if rule.tenant == changed.tenant
+            and rule.place in _QUOTAS
+            and rule.mode is Mode.HARD
+            and not rule.tier
+        }
+        scope = replace(caller.scope, tenant=changed.tenant)
+        await self._quotas.set_quota(
+            scope, bounds.get(Resource.VECTORS), bounds.get(Resource.BYTES)
+        )
 
     async def _class_of(self, caller: Caller, tenant: str) -> TenantClass:
         if self._tenants is None or tenant == caller.scope.tenant:

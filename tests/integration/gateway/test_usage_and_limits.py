@@ -153,6 +153,34 @@ async def test_documents_bytes_and_what_is_stored_are_limited(gw: RunningGateway
         assert (await limits_of(client))["tenant-vectors-stored"]["remaining"] == 0
 
 
+async def test_retrieval_holds_a_tenant_to_what_it_may_store(gw: RunningGateway) -> None:
+    """Whichever way vectors come in, ingestion, sources or an import, they end there."""
+
+    def quotas() -> list[tuple[str, int | None, int | None]]:
+        return [
+            (
+                each.scope.tenant,
+                each.quota.max_vectors if each.quota.HasField("max_vectors") else None,
+                each.quota.max_bytes if each.quota.HasField("max_bytes") else None,
+            )
+            for each in gw.down.retrieval.search.requests("SetQuota")
+        ]
+
+    async with gw.client() as client:
+        await put(client, resource="vectors", period="stored", amount=100)
+        await put(client, resource="bytes", period="stored", amount=5_000)
+        await put(client, resource="vectors", period="stored", amount=100, mode="shadow")
+        await put(client, resource="vectors", period="day", amount=7)
+        rule = {"subject": "tenant", "resource": "bytes", "period": "stored"}
+        assert (await client.delete("/v1/limits/rules", params=rule)).is_success
+    assert quotas() == [
+        ("default", 100, None),
+        ("default", 100, 5_000),
+        ("default", None, 5_000),
+        ("default", None, None),
+    ]
+
+
 async def test_streams_at_once_are_limited(gw: RunningGateway) -> None:
     gw.down.generation.between_seconds = 0.3
     async with gw.client() as client:
