@@ -76,6 +76,10 @@ class Passage:
     chunk_id: str = ""
     ordinal: int = 0
     """Position of the chunk in its document, from 0."""
+    heading_path: tuple[str, ...] = ()
+    """Headings above the chunk, outermost first."""
+    token_codes: bytes = b""
+    """Its stored token vectors, for who compares sentences with the question; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 No language model, always grounded: the last rung of any chain. A candidate is one sentence, or two
 adjacent ones of a passage. Candidates are narrowed by word overlap, then scored by the embedding
-service (late interaction, words weighted by rarity). `docs/decisions/0006-generation-engines.md`
+service (late interaction, words weighted by rarity; within their passage where its token vectors
+are stored, by themselves where not). `docs/decisions/0006-generation-engines.md`
 has the measurements behind the constants.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.generation.embedded_form import embedded_form
 from services.generation.engine import (
     Delta,
     FinishReason,
@@ -63,11 +65,28 @@ class SpanScores:
     """Tokens it read."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpanContext:
+    """The passage that a text is a stretch of, where its token vectors are stored."""
+
+    passage: str
+    """In the form it was embedded in."""
+    token_codes: bytes
+    start: int
+    """First character of the text in it."""
+    end: int
+
+
 class SpanScorer(Protocol):
     """Says how well texts answer a question."""
 
     async def score(
-        self, scope: Scope, question: str, word_weights: Sequence[float], texts: Sequence[str]
+        self,
+        scope: Scope,
+        question: str,
+        word_weights: Sequence[float],
+        texts: Sequence[str],
+        contexts: Sequence[SpanContext | None],
     ) -> SpanScores:
         """Scores texts against a question.
 
@@ -76,6 +95,7 @@ class SpanScorer(Protocol):
             question: The question.
             word_weights: One per whitespace-separated word of it.
             texts: Candidates.
+            contexts: Where each stands, to score it as it reads there; None: by itself.
 
         Raises:
             ServiceError: The scorer cannot answer.
@@ -193,6 +213,7 @@ class ExtractiveEngine:
                 request.question,
                 weights.query_word_weights(request.question),
                 [candidate.text for candidate, _ in shortlist],
+                _contexts(request, [candidate for candidate, _ in shortlist]),
             )
         except ServiceError as error:
             if error.code == Code.CANCELLED:
@@ -265,6 +286,25 @@ def _words(text: str) -> list[str]:
 def _may_join(first: Sentence, second: Sentence) -> bool:
     """Whether two adjacent sentences read as one text: same block, or a paragraph and the next."""
     return first.block == second.block or first.kind is second.kind is BlockKind.PROSE
+
+
+def _contexts(
+    request: GenerationRequest, candidates: Sequence[_Candidate]
+) -> list[SpanContext | None]:
+    """Returns where the candidates stand in passages with stored token vectors."""
+    forms = [
+        embedded_form(each.title, each.heading_path, each.text) if each.token_codes else ""
+        for each in request.passages
+    ]
+    contexts: list[SpanContext | None] = []
+    for candidate in candidates:
+        passage, form = request.passages[candidate.passage_index], forms[candidate.passage_index]
+        shift = len(form) - len(passage.text)
+        span = SpanContext(
+            form, passage.token_codes, shift + candidate.start, shift + candidate.end
+        )
+        contexts.append(span if passage.token_codes else None)
+    return contexts
 
 
 def _shortlist(

@@ -230,7 +230,13 @@ def _message(number: int, message: pb.Message) -> Message:
 
 def _passage(passage: passage_pb2.Passage) -> Passage:
     return Passage(
-        passage.text, passage.title, passage.document_id, passage.chunk_id, passage.ordinal
+        passage.text,
+        passage.title,
+        passage.document_id,
+        passage.chunk_id,
+        passage.ordinal,
+        tuple(passage.heading_path),
+        passage.token_codes,
     )
 
 

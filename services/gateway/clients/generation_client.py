@@ -227,12 +227,16 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
     if prompt.instructions.strip():
         messages.insert(0, pb.Message(role=pb.ROLE_SYSTEM, content=prompt.instructions))
     messages.append(pb.Message(role=pb.ROLE_USER, content=prompt.query))
+    passages = passages_to_proto(prompt.passages)
+    for each in passages:
+        passage = each.passage
+        passage.token_codes = prompt.token_codes.get((passage.document_id, passage.chunk_id), b"")
     return pb.GenerateRequest(
         scope=scope_to_proto(scope),
         request_id=prompt.request_id,
         model=prompt.model,
         messages=messages,
-        passages=passages_to_proto(prompt.passages),
+        passages=passages,
         sampling=_sampling(prompt),
         structured_output=(
             pb.StructuredOutput(json_schema=prompt.sampling.json_schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -142,7 +142,7 @@ class RagPipeline:
                 passages_found()
                 if emit is not None:
                     await emit(PassagesFound(passages))
-                answer = await self._write(run, question, passages, emit)
+                answer = await self._write(run, question, passages, emit, _codes_of(found))
         _QUERY_SECONDS.labels("query").observe(time.perf_counter() - began)
         return answer
 
@@ -257,6 +257,7 @@ class RagPipeline:
         question: Question,
         passages: tuple[ScoredPassage, ...],
         emit: Emit | None,
+        token_codes: Mapping[tuple[str, str], bytes],
     ) -> Answer:
         shown = ""
 
@@ -272,6 +273,7 @@ class RagPipeline:
                 history=question.history,
                 instructions=question.instructions,
                 passages=passages,
+                token_codes=token_codes,
                 model=question.model,
                 max_tokens=question.max_tokens,
                 temperature=question.temperature,
@@ -308,6 +310,16 @@ class RagPipeline:
             finish_reason=verified.finish_reason,
             support=draft.support,
         )
+
+
+def _codes_of(found: Retrieved) -> dict[tuple[str, str], bytes]:
+    """Returns the token codes that came with the best passages, by document and chunk."""
+    with_codes = zip(found.passages, found.token_codes, strict=False)
+    return {
+        (each.passage.document_id, each.passage.chunk_id): codes
+        for each, codes in with_codes
+        if codes
+    }
 
 
 def _widened(plan: SearchPlan) -> SearchPlan:

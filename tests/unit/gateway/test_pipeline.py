@@ -31,6 +31,7 @@ from services.gateway.requests import (
     Verification,
 )
 from services.gateway.usage import PriceTable
+from services.generation.embedded_form import embedded_form
 from services.ingestion.chunker import Chunk, embedding_text
 from services.ingestion.stages.chunk import (
     MAX_PREFIX_CHARACTERS as INGESTED_PREFIX_CHARACTERS,
@@ -253,6 +254,7 @@ def test_passages_are_read_in_the_form_that_ingestion_embeds(
         title, Chunk(8, 24, headings), text, max_prefix_characters=INGESTED_PREFIX_CHARACTERS
     )
     assert read_as(found) == embedded
+    assert embedded_form(title, headings, text[8:24]) == embedded
     assert MAX_PREFIX_CHARACTERS == INGESTED_PREFIX_CHARACTERS
 
 

@@ -11,6 +11,7 @@ from services.generation.extractive_engine import (
     MAX_ANSWER_WORDS,
     MAX_SCORED,
     ExtractiveEngine,
+    SpanContext,
     SpanScores,
 )
 from services.generation.prompt import REFUSAL
@@ -36,9 +37,15 @@ class FakeScorer:
         self.calls: list[tuple[Scope, str, list[float], list[str]]] = []
 
     async def score(
-        self, scope: Scope, question: str, word_weights: Sequence[float], texts: Sequence[str]
+        self,
+        scope: Scope,
+        question: str,
+        word_weights: Sequence[float],
+        texts: Sequence[str],
+        contexts: Sequence[SpanContext | None],
     ) -> SpanScores:
         self.calls.append((scope, question, list(word_weights), list(texts)))
+        self.contexts = list(contexts)
         if self._failure is not None:
             raise self._failure
         held = [sum(phrase in text for phrase in self._phrases) for text in texts]
@@ -75,6 +82,22 @@ async def test_the_scorer_is_asked_once_with_one_weight_per_word() -> None:
     assert scope == SCOPE
     assert len(weights) == len(question.split())
     assert len(texts) == MAX_SCORED
+
+
+async def test_candidates_are_shown_where_they_stand_in_passages_with_token_codes() -> None:
+    coded = Passage(STORE, "Store", heading_path=("Index",), token_codes=b"codes")
+    scorer = FakeScorer("FAISS")
+    await run(engine(scorer), ask("What is the FAISS index?", coded, GUIDE))
+
+    ((_, _, _, texts),) = scorer.calls
+    assert {context is None for context in scorer.contexts} == {True, False}
+    for text, context in zip(texts, scorer.contexts, strict=True):
+        if context is None:
+            assert text in GUIDE
+        else:
+            assert context.passage == f"Store > Index\n{STORE}"
+            assert context.passage[context.start : context.end] == text
+            assert context.token_codes == b"codes"
 
 
 async def test_two_passages_give_two_markers_within_the_bounds_of_an_answer() -> None:
