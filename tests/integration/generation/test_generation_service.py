@@ -114,8 +114,11 @@ class FakeEmbedding(embedding_rpc.EmbeddingServiceServicer):
 
     async def Rerank(self, request: embedding_pb.RerankRequest, context: Any) -> Any:  # noqa: N802
         self.requests.append(request)
+        texts = list(request.passages)
+        if request.spans:
+            texts = [texts[each.passage_index][each.start : each.end] for each in request.spans]
         return embedding_pb.RerankResponse(
-            scores=[0.9 if "cache" in text else 0.1 for text in request.passages],
+            scores=[0.9 if "cache" in text else 0.1 for text in texts],
             usage=usage_pb2.Usage(rerank_tokens=17),
         )
 
@@ -140,6 +143,30 @@ async def test_spans_are_scored_by_the_embedding_service_in_the_callers_scope() 
     assert asked.method == embedding_pb.RERANK_METHOD_LATE_INTERACTION
     assert asked.lane == embedding_pb.LANE_INTERACTIVE
     assert len(asked.query_word_weights) == len(USER.content.split())
+
+
+async def test_spans_of_passages_with_token_codes_are_scored_in_their_context() -> None:
+    embedding = FakeEmbedding()
+    coded = passage_pb2.ScoredPassage()
+    coded.CopyFrom(PASSAGES[1])
+    coded.passage.title, coded.passage.token_codes = "Caches", b"codes"
+    async with (
+        serve(
+            lambda server: embedding_rpc.add_EmbeddingServiceServicer_to_server(embedding, server)
+        ) as served,
+        open_channel(served.target) as channel,
+        generation(extractive(EmbeddingClient(channel))) as stub,
+    ):
+        finished = (await events(stub, passages=[PASSAGES[0], coded]))[-1].finished
+
+    assert finished.text == "The cache expires. [1]"
+    (asked,) = embedding.requests
+    place = list(asked.passage_token_codes).index(b"codes")
+    assert asked.passages[place] == f"Caches\n{coded.passage.text}"
+    assert len(asked.passages) == len(asked.passage_token_codes)
+    within = [each for each in asked.spans if each.passage_index == place]
+    assert within
+    assert all(each.start >= len("Caches\n") for each in within)
 
 
 async def test_an_embedding_service_that_is_down_degrades_and_says_so() -> None:
