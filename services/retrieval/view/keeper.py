@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,10 @@ T = TypeVar("T")
 
 MAX_WAIT_SECONDS = 30.0
 """Longest wait for a view when the request has no earlier deadline."""
+_LOOK_SECONDS = 1.0
+"""A whole look at the log is due after this time though nothing seems to have changed."""
+_FEW_VIEWS = 16
+"""Views whose positions are asked one by one on the event loop."""
 _EVICTION_SECONDS = 1.0
 _TRIM_SECONDS = 2.0
 """Between two times that pages of mapped vectors are given back; reading one again is a fault."""
@@ -111,6 +115,7 @@ class Keeper:
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
         self._is_following = True
+        self._looked_at = float("-inf")
         self._evicted_at = 0.0
         self._trimmed_at = 0.0
         self._catalog_version = -1
@@ -376,6 +381,36 @@ class Keeper:
     async def _look(self) -> None:
         """Looks at the log once, and starts what it calls for."""
         ids = [each for each, kept in self._kept.items() if kept.view is not None]
+        if not self._is_unchanged(ids):
+            await self._follow(ids)
+        for each in ids:
+            kept = self._kept.get(each)
+            view = None if kept is None else kept.view
+            if kept is not None and view is not None:
+                kept.note_seq(view.published.snapshot.seq)
+                for work in self._upkeep.due(kept, view):
+                    self._spawn(work)
+        await self._trim()
+        self._evict()
+
+    def _is_unchanged(self, ids: Sequence[int]) -> bool:
+        """Whether a look at each collection's position, where that is cheap, shows nothing new."""
+        positions = self._store.positions
+        is_due = time.monotonic() - self._looked_at > _LOOK_SECONDS
+        if is_due or not positions.is_instant or len(ids) > _FEW_VIEWS:
+            return False
+        for each in ids:
+            view = self.loaded(each)
+            newest = positions.read(each)
+            if view is None or newest is None or newest.seq != view.published.snapshot.seq:
+                return False
+            if newest.catalog_version != self._catalog_version:
+                return False
+        return True
+
+    async def _follow(self, ids: Sequence[int]) -> None:
+        """Reads where the log stands, and brings views there."""
+        self._looked_at = time.monotonic()
 
         def read(
             connection: Connection,
@@ -410,11 +445,6 @@ class Keeper:
             else:
                 view.seen_up_to(position.tenant_seq, position.seq)
                 self._compare(kept, view, position)
-            kept.note_seq(view.published.snapshot.seq)
-            for work in self._upkeep.due(kept, view):
-                self._spawn(work)
-        await self._trim()
-        self._evict()
 
     def _compare(self, kept: Kept, view: View, position: Position) -> None:
         """Holds a view against the store, at the same write."""

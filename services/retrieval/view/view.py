@@ -40,6 +40,7 @@ _TAIL_SHARE = 8
 _TAIL = 200_000
 """Entries in lists that need not be sealed; about 40 MB at most."""
 _MANY_SEGMENTS = 8
+_JOINED_TIMES = 2
 _KINDS = {
     IndexType.FLAT: IndexKind.FLAT,
     IndexType.HNSW: IndexKind.HNSW,
@@ -55,9 +56,12 @@ _KINDS = {
 class Shape:
     """When views change their shape."""
 
+    segment_rows: int = 5_000
+    """Newest rows from which they are closed into a segment: a float vector takes ten times as long
+    to compare as its 8-bit code."""
     graph_rows: int = 20_000
-    """Newest rows from which they are closed into a segment, and without a graph from which one
-    is built over them."""
+    """Rows without a graph from which one is built over them, and from which they are closed into a
+    segment if that is fewer."""
     dead_fraction: float = 0.2
     """Share of dead rows from which a view is rebuilt: at 30 % a graph loses .01 recall."""
     max_segment_rows: int = 2_000_000
@@ -111,6 +115,7 @@ class View:
         tier: Tier = Tier.HOT,
     ) -> None:
         self._shape = shape
+        self._segment_rows = min(shape.segment_rows, shape.graph_rows)
         self._lock = threading.Lock()
         self.folder = folder
         self.tier = tier
@@ -190,7 +195,7 @@ class View:
     def wants_segment(self) -> bool:
         """Whether enough rows are in no segment yet."""
         snapshot = self.published.snapshot
-        return snapshot.chunk_count - snapshot.memtable.first >= self._shape.graph_rows
+        return snapshot.chunk_count - snapshot.memtable.first >= self._segment_rows
 
     @property
     def wants_save(self) -> bool:
@@ -198,7 +203,8 @@ class View:
         snapshot = self.published.snapshot
         if snapshot.chunk_count < _SMALL:
             return False
-        if _names(snapshot) != self._saved_parts:
+        # A segment that took others' place cost work; one of the newest rows is soon made again.
+        if _names(snapshot)[: len(self._saved_parts)] != self._saved_parts:
             return True
         if snapshot.seq == self.saved_seq:
             return False
@@ -236,25 +242,42 @@ class View:
         Graphs take longer to build than rows to arrive: without this, their number would only be
         bounded by the time a build takes.
         """
-        snapshot = self.published.snapshot
-        chosen: list[Part] = []
-        for part in reversed(snapshot.segments):
-            is_small = part.row_count <= _MANY_SEGMENTS * self._shape.graph_rows
-            is_plain = part.segment.spec.kind is IndexKind.FLAT
-            if part.name in self.building or not is_plain or not is_small:
-                break
-            chosen.insert(0, part)
-        if len(chosen) < _MANY_SEGMENTS:
+        chosen = self._small_run()
+        if not chosen:
             return
         name = self.folder.new_segment()
-        self.building.add(name)
+        taken = {name, *(part.name for part in chosen)}
+        self.building.update(taken)
         try:
             sources = [each.segment.vectors(slice(None)) for each in chosen]  # pyright: ignore[reportArgumentType] - mapped, not copied
-            spec = BuildSpec(IndexKind.FLAT, snapshot.rows.dimensions)
+            spec = BuildSpec(IndexKind.FLAT, self.published.snapshot.rows.dimensions)
             build(Stacked(sources, None).as_array(), spec, self.folder.segment(name))
-            self.replace_run(Run(tuple(chosen), spec), name)
+            self.replace_run(Run(chosen, spec), name)
         finally:
-            self.building.discard(name)
+            self.building.difference_update(taken)
+
+    def _small_run(self) -> tuple[Part, ...]:
+        """Returns neighbours of about one size that are many, the newest first looked at, or none.
+
+        Sizes rise eight times from one to the next, so that each row is joined a few times at most.
+        """
+        parts = self.published.snapshot.segments
+        floor = 0
+        limit = _MANY_SEGMENTS * self._segment_rows
+        for _ in range(_JOINED_TIMES):
+            chosen: list[Part] = []
+            for part in reversed(parts):
+                is_plain = part.segment.spec.kind is IndexKind.FLAT
+                if part.name in self.building or not is_plain or part.row_count > limit:
+                    break
+                if part.row_count > floor:
+                    chosen.insert(0, part)
+                elif chosen:
+                    break
+            if len(chosen) >= _MANY_SEGMENTS:
+                return tuple(chosen)
+            floor, limit = limit, limit * _MANY_SEGMENTS
+        return ()
 
     def run_to_merge(self, *, is_quiet: bool, everything: bool = False) -> Run | None:
         """Returns segments that are worth merging now, or None.
@@ -269,7 +292,8 @@ class View:
         most = self._shape.max_segment_rows
         if everything and sum(part.row_count for part in parts) <= most:
             is_done = len(parts) == 1 and parts[0].segment.spec.kind is spec.kind
-            return None if is_done or not parts else Run(parts, spec)
+            is_taken = any(part.name in self.building for part in parts)
+            return None if is_done or is_taken or not parts else Run(parts, spec)
         raw = 0
         while raw < len(parts) and parts[-1 - raw].segment.spec.kind is not spec.kind:
             raw += 1
@@ -290,6 +314,8 @@ class View:
             rows -= chosen.pop().row_count
         if len(chosen) == 1 and chosen[0].segment.spec.kind is spec.kind:
             return None
+        if any(part.name in self.building for part in chosen):
+            return None  # they are being joined: the result can be merged in a moment
         return Run(tuple(chosen), spec)
 
     def replace_run(self, run: Run, name: str) -> bool:
@@ -391,7 +417,7 @@ class View:
         snapshot = self.published.snapshot
         newest = snapshot.chunk_count - snapshot.memtable.first
         if not snapshot.segments:
-            return f"exact scan of {newest} rows (segments pay from {self._shape.graph_rows} rows)"
+            return f"exact scan of {newest} rows (segments pay from {self._segment_rows} rows)"
         kinds: dict[str, int] = {}
         for part in snapshot.segments:
             kind = part.segment.spec.kind.name

@@ -34,7 +34,7 @@ async def stats(service, name: str = "docs") -> pb.CollectionStats:
 
 
 async def until(check) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 100
     while not await check():
         assert time.monotonic() < give_up
         await asyncio.sleep(0.01)
