@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from services.embedding.cache import cache_key
 from services.embedding.embed_job import Clock, Timings
 from services.embedding.encoder import LocatedTokens, Output, PairModel, Tokens, VectorArray
 from services.embedding.intake import Work
@@ -19,6 +20,7 @@ from services.embedding.limits import RequestLimits
 from services.embedding.metrics import RERANKED
 from services.embedding.models import LoadedModel, Models
 from services.embedding.options import Caller, InputKind, Lane
+from services.embedding.recent_queries import RecentQueries
 from services.embedding.splitting import Splitter
 from services.embedding.token_codes import (
     TokenCode,
@@ -102,7 +104,7 @@ class _Reading:
     caller: Caller
     clock: Clock
     tokens: int = 0
-    """Of the passages."""
+    """That the model read."""
 
 
 class Reranker:
@@ -118,6 +120,7 @@ class Reranker:
         self._models = models
         self._splitter = splitter
         self._limits = limits
+        self._recent = RecentQueries()
 
     async def rerank(
         self,
@@ -205,7 +208,7 @@ class Reranker:
         if not len(located.rows):
             raise _empty_query()
         weights = token_weights(query, located, options.word_weights)
-        (vectors,) = await run_tokens(model, [located], options.lane, caller, reading.clock)
+        vectors = await self._query_rows(reading, query, located)
         question = _Question(vectors, weights)
         known = _decoded(codes, model)
         if options.spans:
@@ -226,11 +229,32 @@ class Reranker:
             scores,
             model.name,
             RerankMethod.LATE_INTERACTION,
-            len(located.tokens.ids) + reading.tokens,
+            reading.tokens,
             reading.clock.timings(),
             encoded_passages=len(unread),
             unusable_codes=unusable,
         )
+
+    async def _query_rows(
+        self, reading: _Reading, query: str, located: LocatedTokens
+    ) -> VectorArray:
+        """Returns the token vectors of the query: it was scored a moment ago, or is read now."""
+        info = reading.model.encoder.info
+        key = cache_key(
+            tenant=reading.caller.tenant,
+            revision=info.revision,
+            prompt=info.prompts.get(InputKind.QUERY, ""),
+            content=query.encode(),
+        )
+        known = self._recent.get(key)
+        if known is not None:
+            return known
+        (rows,) = await run_tokens(
+            reading.model, [located], reading.lane, reading.caller, reading.clock
+        )
+        reading.tokens += len(located.tokens.ids)
+        self._recent.put(key, rows)
+        return rows
 
     async def _score_spans(
         self,

@@ -8,11 +8,13 @@ from prometheus_client import REGISTRY
 
 from services.embedding.engines.hash_encoder import HashEncoder
 from services.embedding.options import Caller, EmbedOptions
+from services.embedding.recent_queries import RecentQueries
 from services.embedding.reranker import PassageSpan, RerankMethod, RerankOptions
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
 from tests.kit.embedding_engines import embedding_parts
 
 ALICE = Caller("alice")
+BOB = Caller("bob")
 
 
 async def test_passages_that_hold_the_querys_words_score_higher():
@@ -68,8 +70,12 @@ async def test_codes_give_what_reading_the_passages_gives_and_nothing_is_read():
         read = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), ALICE)
         codes = await codes_of(parts, PASSAGES)
         before = len(encoded)
-        coded = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), ALICE, codes)
-    assert len(encoded) == before + 1  # the query
+        coded = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), BOB, codes)
+        assert len(encoded) == before + 1  # the query
+        again = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), BOB, codes)
+        assert len(encoded) == before + 1  # it was read a moment ago, for the same tenant
+    assert again.scores == coded.scores
+    assert again.read_tokens == 0
     assert (coded.encoded_passages, coded.unusable_codes) == (0, 0)
     assert read.encoded_passages == len(PASSAGES)
     assert coded.read_tokens == 5
@@ -145,3 +151,13 @@ async def test_spans_that_are_no_stretch_of_a_passage_are_refused(span):
     async with embedding_parts() as parts:
         with pytest.raises(InvalidArgumentError, match="spans"):
             await parts.reranker.rerank("rock", ["a rock"], RerankOptions(spans=[span]), ALICE)
+
+
+def test_recent_queries_stay_within_their_bytes():
+    recent = RecentQueries(max_bytes=5000)
+    for number in range(20):
+        recent.put(bytes([number]), np.full((5, 100), number, np.float32))
+    held = [number for number in range(20) if recent.get(bytes([number])) is not None]
+    assert held == [18, 19]
+    recent.put(b"large", np.zeros((50, 100), np.float32))
+    assert recent.get(b"large") is None
