@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from services.gateway.answer_figures import note_answer, note_search
@@ -16,6 +17,7 @@ from services.gateway.library import STATES, Chunk, Document, Submission
 from services.gateway.metering import tokens_of
 from services.gateway.pages import Page, page_size_of
 from services.gateway.requests import MAX_DOCUMENTS, check_document_id
+from services.gateway.store.feedback import Origin
 from services.gateway.submissions import check_accepted
 from services.gateway.texts import DEFAULT_COLLECTION, check_collection, check_range, check_text
 from services.gateway.usage import Usage
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from services.gateway.usage_desk import UsageDesk
 
 _MAX_EMBED_TEXTS = 256
+PROGRAM_VERSION = metadata.version("cairn-rag")
 _MAX_ORDINAL_DIGITS = 9
 
 
@@ -106,6 +109,20 @@ class Operations:
             answer = await self._pipeline.answer(caller.scope, question, emit)
         note_subjects("document", dict.fromkeys(_documents(answer.passages)))
         note_answer(answer)
+        self._feedback.remember(
+            caller.scope.tenant,
+            answer.trace_id,
+            Origin(
+                keyed_hash(question.query),
+                {
+                    "cairn": PROGRAM_VERSION,
+                    "collection": question.collection,
+                    "engine": answer.engine,
+                    "model": answer.model,
+                    "cached": answer.cached,
+                },
+            ),
+        )
         _log_asked("question answered", question.query, question.collection, answer)
         return answer
 

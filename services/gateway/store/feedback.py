@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from prometheus_client import Counter
+
+from services.gateway.store.quality_tables import feedback_origins
 from services.gateway.store.tables import feedback, time_text
 from services.gateway.texts import check_text
 from services.rpc.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from services.gateway.identity import Caller
     from services.sql.writer import GroupWriter
 
 MAX_COMMENT_CHARACTERS = 2_000
+MAX_ORIGINS = 10_000
+"""Answers whose origins a replica remembers: people rate soon or not at all. About 4 MB."""
 _MAX_MARKERS = 100
 _RATINGS = ("up", "down")
+
+_FEEDBACK = Counter("cairn_gateway_feedback_total", "Ratings of answers.", ["rating"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +64,18 @@ class Feedback:
         return cls(trace_id, rating, comment, tuple(markers))
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the answer that a rating is about was made of."""
+
+    query_hash: str
+    """Keyed: finds ratings of one question, and tells nobody what it was."""
+    versions: Mapping[str, str]
+    """Program, engine, model and collection."""
+
+
 class FeedbackStore:
-    """Keeps feedback.
+    """Keeps feedback, with what this replica knows of the answer it is about.
 
     Args:
         writer: For rows.
@@ -63,6 +83,13 @@ class FeedbackStore:
 
     def __init__(self, writer: GroupWriter) -> None:
         self._writer = writer
+        self._origins: OrderedDict[tuple[str, str], Origin] = OrderedDict()
+
+    def remember(self, tenant: str, trace_id: str, origin: Origin) -> None:
+        """Notes what an answer was made of, for as long as there is room; the oldest go first."""
+        self._origins[tenant, trace_id] = origin
+        if len(self._origins) > MAX_ORIGINS:
+            self._origins.popitem(last=False)
 
     async def add(self, caller: Caller, given: Feedback) -> str:
         """Stores feedback and returns its identifier."""
@@ -77,5 +104,19 @@ class FeedbackStore:
             markers=list(given.markers),
             created_at=time_text(datetime.now(UTC)),
         )
-        await self._writer.run(lambda connection: connection.execute(row))
+        origin = self._origins.get((caller.scope.tenant, given.trace_id))
+
+        def run(connection: Connection) -> None:
+            connection.execute(row)
+            if origin is not None:
+                connection.execute(
+                    feedback_origins.insert().values(
+                        feedback_id=feedback_id,
+                        query_hash=origin.query_hash,
+                        versions=dict(origin.versions),
+                    )
+                )
+
+        await self._writer.run(run)
+        _FEEDBACK.labels(given.rating).inc()
         return feedback_id
