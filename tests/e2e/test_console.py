@@ -418,6 +418,10 @@ def test_operations_tell_health_latency_and_the_last_request(page: Page):
     shown = go(page, "operations")
     expect(shown).to_contain_text("retrieval: ready")
     expect(shown.locator("#latency")).to_contain_text("POST /v1/query")
+    for stage in ("embed", "retrieve", "generate"):
+        expect(shown.locator("#latency .stage-name", has_text=stage).first).to_be_visible()
+    for told in ("Waiting", "Oldest job", "Cost today", "Caches", "Hit ratio"):
+        expect(shown).to_contain_text(told)
     request = shown.locator("#traces > li", has_text="POST /v1/query").first
     request.locator("summary").click()
     steps = request.locator(".waterfall th[scope=row]").all_inner_texts()
