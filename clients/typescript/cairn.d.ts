@@ -1736,7 +1736,7 @@ export interface Operations {
     path: { name: string };
     query: {};
     body: OptimizeBody;
-    result: unknown | {
+    result: {
       event?: string;
       data: string;
     };

@@ -91,7 +91,10 @@ def collection_routes(operations: Operations) -> APIRouter:
         return JsonResponse({"collection": render_collection(collection)})
 
     @router.post(
-        "/collections/{name}/optimize", operation_id="optimize_collection", responses=_PROGRESS
+        "/collections/{name}/optimize",
+        operation_id="optimize_collection",
+        response_class=Response,
+        responses=_PROGRESS,
     )
     async def optimize(name: str, body: OptimizeBody, caller: CallerDependency) -> Response:
         """Builds the index anew, with another kind if one is given; searches go on meanwhile."""

@@ -133,6 +133,11 @@ def send_hostile(
     return sent, wrong
 
 
+# The gateway draws random numbers in its own thread while a strategy draws in this one.
+not_from_strategies = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
+
+@not_from_strategies
 async def test_hostile_requests_meet_described_answers(tmp_path: Path) -> None:
     async with running_gateway(tmp_path, **ROOMY) as gw:
         sent, wrong = await hostile_run(gw, examples=4)
@@ -140,6 +145,7 @@ async def test_hostile_requests_meet_described_answers(tmp_path: Path) -> None:
     assert sent > 200
 
 
+@not_from_strategies
 @pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_many_hostile_requests_meet_described_answers(tmp_path: Path) -> None:
