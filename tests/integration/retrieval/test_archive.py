@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,13 @@ async def stored(store, collection, numbers) -> dict:
     return {each.document_id: each for each in found}
 
 
+def coded(document):
+    """The document with token codes for its chunks."""
+    codes = f"codes of {document.document_id}".encode()
+    chunks = tuple(replace(chunk, token_codes=codes) for chunk in document.chunks)
+    return replace(document, chunks=chunks)
+
+
 def but_for_version(document) -> tuple:
     return (
         document.document_id, document.title, document.uri, document.text, document.metadata,
@@ -51,8 +59,9 @@ def but_for_version(document) -> tuple:
 async def test_a_restore_brings_back_what_was_there_but_for_what_was_deleted_since(tmp_path):
     async with archived(tmp_path) as (store, keeper, library, archive):
         collection = await created(library)
-        await library.upsert(TENANT, "docs", [made(n, 0, 1 + n % 3) for n in range(20)])
+        await library.upsert(TENANT, "docs", [coded(made(n, 0, 1 + n % 3)) for n in range(20)])
         before = await stored(store, collection, range(20))
+        assert before["d00004"].chunks[-1].token_codes == b"codes of d00004"
         record = await archive.create(TENANT, "docs")
         assert (record.documents, record.collection) == (20, "docs")
         assert record.size_bytes > 20 * 32

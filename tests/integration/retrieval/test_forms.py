@@ -353,16 +353,16 @@ async def exported(service, **more) -> list[pb.ExportCollectionResponse]:
 async def test_collection_goes_out_and_in_again_whole(service):
     await create(service, language="german", description="rocks")
     for start in range(0, 60, 20):
-        await upsert(
-            service,
-            *(
-                document(
-                    f"d{n:02}", [f"text {n}", "more"], vectors=[direction(n), direction(100 + n)],
-                    acl=["user:a"] if n % 3 == 0 else [], n=n, tags=frozenset({"a", f"t{n}"}),
-                )
-                for n in range(start, start + 20)
-            ),
-        )  # fmt: skip
+        some = [
+            document(
+                f"d{n:02}", [f"text {n}", "more"], vectors=[direction(n), direction(100 + n)],
+                acl=["user:a"] if n % 3 == 0 else [], n=n, tags=frozenset({"a", f"t{n}"}),
+            )
+            for n in range(start, start + 20)
+        ]  # fmt: skip
+        for each in some:
+            each.chunks[1].token_codes = f"codes of {each.document_id}".encode()
+        await upsert(service, *some)
     readable = await exported(service, batch_size=7)
     names = [each.document_id for message in readable for each in message.documents]
     assert names == [f"d{n:02}" for n in range(60) if n % 3]
@@ -398,6 +398,17 @@ async def test_collection_goes_out_and_in_again_whole(service):
             for left, right in zip(one.passages, other.passages, strict=True):
                 assert left.passage.metadata == right.passage.metadata
                 assert left.passage.text == right.passage.text
+    copied = await service.stub.GetDocuments(
+        pb.GetDocumentsRequest(
+            scope=scope(),
+            collection="copy",
+            document_ids=["d07"],
+            include_chunks=True,
+            include_token_codes=True,
+        )
+    )
+    codes = [each.token_codes for each in copied.documents[0].chunks]
+    assert codes == [b"", b"codes of d07"]
     with refused("INVALID_PAGE_TOKEN"):
         await exported(service, resume_token="nonsense")
     filtered = await exported(service, filter=condition("n < 5"))
