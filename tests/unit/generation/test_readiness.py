@@ -79,11 +79,12 @@ async def test_a_question_without_an_answer_is_asked_once() -> None:
     probe = Probe(ask, 0.001)
     before = [await probe.answers() for _ in range(3)]
     answer.set()
-    after = await Probe.answers(probe) or await probe.answers()
+    async with asyncio.timeout(5):
+        while not await probe.answers():
+            pass
 
     assert before == [False, False, False]
-    assert after
-    assert asked <= 2
+    assert asked == 1
 
 
 async def test_a_failure_is_no_answer_and_a_close_drops_the_question() -> None:
