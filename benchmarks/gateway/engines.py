@@ -126,6 +126,12 @@ class Retrieval(retrieval_rpc.RetrievalServiceServicer):
         """Searches."""
         return self._answer
 
+    async def Recommend(self, request: Any, context: Any) -> Any:  # noqa: N802
+        """Finds the same as `Search`."""
+        return retrieval.RecommendResponse(
+            passages=self._answer.passages[: request.options.top_k], generation=1, is_current=True
+        )
+
     async def GetPosition(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Stands still."""
         return retrieval.GetPositionResponse(collection=request.collection, generation=1)

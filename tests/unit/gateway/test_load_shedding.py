@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import ExitStack
 
 import pytest
@@ -83,3 +84,45 @@ async def test_mistakes_leaving_and_what_may_take_its_time_do_not() -> None:
 
     assert limit.limit >= 100
     assert tried.running == 0
+
+
+def paced(seconds: float, at_once: int) -> LoadShedder:
+    """Returns one whose latest requests took so long beside so many, those from caches nothing."""
+    tried, _ = shedder(1_000)
+    for _ in range(100):
+        tried.pace.note(seconds, at_once)
+        tried.pace.note(0.001, at_once)
+    return tried
+
+
+def let_in(tried: LoadShedder, tenant_class: TenantClass = PREMIUM) -> int:
+    """Lets requests in until one is refused; returns how many."""
+    count = 0
+    with ExitStack() as stack, contextlib.suppress(ResourceExhaustedError):
+        while count < 1_000:
+            stack.enter_context(tried.admit(tenant_class, is_timed=True))
+            count += 1
+    assert tried.pace.finding == tried.running == 0
+    return count
+
+
+def test_what_would_be_late_is_refused_before_it_is() -> None:
+    """Each took .1 s of the services by itself: 30 at once are as many as 3 s of ten allow."""
+    assert let_in(paced(2.0, 20)) in {29, 30}
+    assert let_in(paced(2.0, 20), FREE) in {20, 21}
+    with deadline_in(3.0):  # of which finding may take .7
+        assert let_in(paced(2.0, 20)) in {20, 21}
+
+
+def test_a_few_are_never_too_many_however_long_one_took() -> None:
+    assert let_in(paced(9.0, 1)) == 16
+
+
+def test_who_has_its_passages_is_in_nobodys_way() -> None:
+    tried = paced(2.0, 20)
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(tried.admit(PREMIUM, is_timed=True))
+            passages_found()
+        assert tried.pace.finding == 0
+        assert tried.running == 200
