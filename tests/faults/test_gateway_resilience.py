@@ -26,7 +26,7 @@ from tests.kit.tcp_proxy import TcpProxy, tcp_proxy
 
 RECOVERY_SECONDS = 10.0
 MISSING = {
-    "embedding": {"dense_unavailable", "rerank_skipped"},
+    "embedding": {"dense_unavailable", "rerank_skipped", "grounding_by_words"},
     "generation": {"generation_unavailable"},
     "retrieval": None,
 }
