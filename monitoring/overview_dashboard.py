@@ -181,6 +181,11 @@ OVERVIEW = Dashboard(
                     "short",
                     (rate("cairn_gateway_grounding_sentences_total", by="way"), "by {{way}}"),
                 ),
+                lines(
+                    "Ratings of answers",
+                    "short",
+                    (rate("cairn_gateway_feedback_total", by="rating"), "{{rating}}"),
+                ),
             ),
         ),
         Section(

@@ -113,6 +113,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
         }
     },
     "cairn_gateway_dependency_is_ready": {"dependency": _DEPENDENCIES},
+    "cairn_gateway_feedback": {"rating": {"up", "down"}},
     "cairn_gateway_grounding_sentences": {"way": {"words", "meaning"}},
     "cairn_gateway_injection_signals": {"signal": set(SIGNALS)},
     "cairn_gateway_limited": {
