@@ -126,7 +126,16 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
     "cairn_gateway_searches": {"outcome": {"found", "empty"}},
     "cairn_gateway_shed": {"tenant_class": {each.name.lower() for each in TenantClass}},
     "cairn_gateway_stage_seconds": {
-        "stage": {"history", "understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify"}
+        "stage": {
+            "history",
+            "understand",
+            "embed",
+            "retrieve",
+            "rerank",
+            "assemble",
+            "generate",
+            "verify",
+        }
     },
     "cairn_gateway_tenant_cost": {"tenant": _TENANTS, "currency": _CURRENCIES},
     "cairn_gateway_tenant_tokens": {
