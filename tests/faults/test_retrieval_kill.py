@@ -7,8 +7,10 @@ the next process makes of its files and the log is the truth's own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import signal
+from collections import deque
 
 import grpc
 import pytest
@@ -85,6 +87,7 @@ async def test_acknowledged_writes_survive_kill_9(tmp_path, seed, rounds):
                 write(service.stub, worker + 10 * round_number, versions) for worker in range(6)
             ]
             work += [snapshot(service.stub, made), optimize(service.stub)]
+            work.append(stream(service.stub, rng, acked, maybe))
             tasks = [asyncio.ensure_future(each) for each in work]
             await asyncio.sleep(0.3 + rng.random() * 0.7)
             service.process.kill()
@@ -97,6 +100,27 @@ async def test_acknowledged_writes_survive_kill_9(tmp_path, seed, rounds):
             pb.ListSnapshotsRequest(scope=scope(), collection="docs")
         )
         assert made[-1] in {each.snapshot_id for each in listed.snapshots}
+
+
+async def stream(stub, rng: random.Random, acked: dict[str, int | None], maybe: set[str]) -> None:
+    """Writes a flow of documents that nobody deletes; some come again while they are under way."""
+    sent: deque[str] = deque()
+
+    async def flow():
+        for batch in itertools.count():
+            number = rng.randint(0, 30)
+            sent.append(f"s{number}")
+            maybe.add(sent[-1])
+            new = document(sent[-1], texts(number, batch))
+            request = pb.UpsertRequest(scope=scope(), collection="docs", documents=[new])
+            yield pb.UpsertStreamRequest(batch_id=batch, request=request)
+            await asyncio.sleep(0.005)
+
+    async for ack in stub.UpsertStream(flow()):
+        name = sent.popleft()
+        acked[name] = ack.response.versions[0]
+        if name not in sent:
+            maybe.discard(name)
 
 
 async def snapshot(stub, made: list[str]) -> None:
@@ -139,7 +163,10 @@ async def verify(stub, acked: dict[str, int | None], maybe: set[str]) -> None:
         )
         found |= {each.document_id: each for each in response.documents}
     for name in maybe:
-        acked[name] = found[name].version if name in found else None
+        version = found[name].version if name in found else None
+        if name.startswith("s"):
+            assert (version or 0) >= (acked.get(name) or 0), name
+        acked[name] = version
     for name, version in acked.items():
         assert (name in found) == (version is not None), name
         if version is not None:
