@@ -35,7 +35,7 @@ second neighbours are many and most were in sight anyway."""
 _FOREIGN = 2
 """Lists visited for a query for each that a row of the segment needs: questions lie elsewhere than
 passages do. Of SQuAD's, 6 of 38 lists find .952 and 12 .980, where rows find .993 by 6."""
-_FEW_ROWS = 5_000
+FEW_ROWS = 5_000
 """Allowed rows up to which no lists are visited: all are compared in 50 µs, while a question that
 lies between lists loses its answer (.015 of SQuAD's nDCG@10, with a third of the lists)."""
 _DEFAULT_EFFORT = {RecallClass.HIGH: 192, RecallClass.FAST: 96}
@@ -182,7 +182,7 @@ def _choose_lists(
     share = allowed / profile.rows
     exact = exact_cost(profile, allowed, costs)
     is_few = share < _WIDE_SHARE and allowed <= EXACT_ROWS and recall == RecallClass.HIGH
-    if is_few or allowed <= _FEW_ROWS:
+    if is_few or allowed <= FEW_ROWS:
         return Plan(EXACT, f"{allowed} rows are allowed: few enough to compare all")
     # Lists shrink with the filter: more of them for as many rows, but not for all of the effort.
     effort = min(profile.lists, math.ceil(profile.effort(recall, count) * share**-0.5))

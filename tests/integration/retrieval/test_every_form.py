@@ -372,6 +372,7 @@ def dear_scans(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(3)
     plain = planner.exact_cost
     monkeypatch.setattr(planner, "EXACT_ROWS", 0)
+    monkeypatch.setattr(planner, "FEW_ROWS", 0)
     monkeypatch.setattr(
         planner, "exact_cost", lambda *about: 1e18 if rng.random() < 0.7 else plain(*about)
     )
