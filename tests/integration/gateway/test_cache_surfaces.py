@@ -37,7 +37,7 @@ async def test_hits_say_so_in_body_and_headers(
     first, again = await post(gw, path, body), await post(gw, path, body)
     assert (first.json()["cached"], first.headers["x-cairn-cache"]) == ("", "miss")
     assert (again.json()["cached"], again.headers["x-cairn-cache"]) == ("exact", "hit")
-    assert again.headers["age"] == "0"
+    assert 0 <= int(again.headers["age"]) < 60
     assert 0 < again.json()["cached_age_seconds"] < 60
     assert again.json()["passages"] == first.json()["passages"]
     assert again.json()["trace_id"] != first.json()["trace_id"]
@@ -69,7 +69,8 @@ async def test_streams_and_openais_routes_have_the_same_headers(
 ) -> None:
     first, again = await post(gw, path, body), await post(gw, path, body)
     assert first.headers["x-cairn-cache"] == "miss"
-    assert (again.headers["x-cairn-cache"], again.headers["age"]) == ("hit", "0")
+    assert again.headers["x-cairn-cache"] == "hit"
+    assert 0 <= int(again.headers["age"]) < 60
     off = await post(gw, path, body, **{"x-cairn-cache": "off"})
     assert off.headers["x-cairn-cache"] == "off"
     assert "age" not in off.headers
