@@ -30,9 +30,9 @@ VICTIMS = ("embedding", "retrieval", "valkey", "postgres", "worker0", "worker1",
 FROZEN = ("embedding", "retrieval", "valkey", "postgres", "worker0")
 LEASE_SECONDS = 1.5
 FROZEN_SECONDS = LEASE_SECONDS + 0.5
-MOST_OVERRUN_SECONDS = 5.0
-"""From the end of a lost lease until another worker has the job: a look at the queue, on a machine on
-which processes start all the time."""
+LATE_SECONDS, LATE_SECONDS_ALONE = 4.0, 1.0
+"""How long after the end of a lost lease another worker may have the job: none of this time is the
+design's, all of it is a machine's on which processes start all the time, among other tests or not."""
 PAUSE_SECONDS = 0.3
 SECONDS_PER_BLOW = 1.2
 POISON_EVERY = 20
@@ -142,7 +142,11 @@ class Patrol:
         with psycopg.connect(self._url, connect_timeout=2) as connection:
             row = connection.execute(query).fetchone()
         until_us = row[0] if row else None
-        return 0.0 if until_us is None else max(0.0, time.time() - until_us / 1e6)
+        if until_us is None:
+            return 0.0
+        # The table's leases end early by the time that taking a job over takes.
+        early = LEASE_SECONDS * 0.25
+        return max(0.0, time.time() - until_us / 1e6 - early)
 
 
 async def ended(world: World, job_ids: list[str], seconds: float) -> dict[str, pb.Job]:
@@ -194,17 +198,19 @@ async def held_chunks(world: World) -> dict[str, list[tuple[int, int, str]]]:
 @pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    ("count", "rounds", "seed"),
+    ("count", "rounds", "late_seconds"),
     [
-        pytest.param(100, 1, 1, marks=pytest.mark.timeout(240)),
-        pytest.param(1000, 4, 2, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+        pytest.param(100, 1, LATE_SECONDS, marks=pytest.mark.timeout(240)),
+        pytest.param(
+            1000, 4, LATE_SECONDS_ALONE, marks=[pytest.mark.long, pytest.mark.timeout(1800)]
+        ),
     ],
 )
 async def test_whatever_dies_each_document_is_there_once_or_says_why_not(
-    tmp_path, count, rounds, seed, capsys
+    tmp_path, count, rounds, late_seconds, capsys
 ):
-    wanted = documents(count, seed)
-    dice = random.Random(seed)
+    wanted = documents(count, seed=rounds)
+    dice = random.Random(rounds)
     places = sorted(Failpoint.PLACES - {"received"}) * rounds
     dice.shuffle(places)
     victims = [(name, "kill") for name in VICTIMS for _ in range(rounds)]
@@ -261,4 +267,4 @@ async def test_whatever_dies_each_document_is_there_once_or_says_why_not(
             assert len(held[name]) == len(set(held[name])) == job.chunk_count
     assert set(held) == set(by_name) - poison
     assert counting.repeated_texts <= most_repeated * BATCH_TEXTS
-    assert patrol.longest_overrun_seconds <= MOST_OVERRUN_SECONDS
+    assert patrol.longest_overrun_seconds <= late_seconds

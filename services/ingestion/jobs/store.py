@@ -52,6 +52,9 @@ _SUBMITTED_BYTES_AT_ONCE = 4 << 20
 """A transaction is short, so that nobody waits long behind it."""
 _JOBS_AT_ONCE = 16
 _FUNCTIONS_AT_ONCE = 4
+_LOOK_SECONDS = 2.0
+"""Leases in the table end so much earlier: workers look for those that ended once a second."""
+_MOST_LOOK_SHARE = 0.25
 _SHORT_BYTES = 1 << 20
 BULK_LINGER_SECONDS = 0.04
 """Bulk work waits so long for company at each checkpoint: its embedding takes longer."""
@@ -63,7 +66,7 @@ class JobStore:
     Args:
         engine: Database.
         bounds: How much may wait.
-        lease_seconds: How long a claim lasts without a sign of life.
+        lease_seconds: Within this time of its last sign of life a job is with another worker.
         clock: The time; workers on several machines need clocks that agree within seconds.
     """
 
@@ -77,7 +80,8 @@ class JobStore:
     ) -> None:
         self._engine = engine
         self._bounds = bounds
-        self._lease_us = int(lease_seconds * MICROSECONDS)
+        look_seconds = min(_LOOK_SECONDS, lease_seconds * _MOST_LOOK_SHARE)
+        self._lease_us = int((lease_seconds - look_seconds) * MICROSECONDS)
         self._clock = clock
         self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE)
         self._reader = Reader(engine, threads=4)
@@ -399,14 +403,15 @@ class JobStore:
             is_urgent=True,
         )
 
-    async def save_artifact(self, lease: Lease, kind: str, part: int, data: bytes) -> None:
-        """Stores a part of an intermediate result.
+    async def save_artifact(
+        self, lease: Lease, kind: str, part: int, data: bytes, *, is_bulk: bool = False
+    ) -> None:
+        """Stores a part of an intermediate result (see `complete_stage` for `is_bulk`).
 
         Raises:
             LeaseLostError: the job is not held any more.
         """
         artifact = checkpoints.Artifact(kind, data, part)
-        is_bulk = False
         await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, artifact))
 
     async def complete_stage(

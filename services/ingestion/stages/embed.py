@@ -56,6 +56,8 @@ class _Wanted:
     plan: ChunkPlan
     places: Sequence[int]
     texts: Sequence[str]
+    is_all: bool
+    """Whether these are all vectors of the document: then they are stored with its checkpoint."""
 
 
 class EmbedStage:
@@ -78,7 +80,7 @@ class EmbedStage:
         )
         self._bulk_turns = asyncio.Semaphore(_REQUESTS_AT_ONCE)
 
-    async def run(self, work: Work) -> tuple[str, bytes] | None:
+    async def run(self, work: Work) -> None:
         """Makes and stores the vectors that are missing.
 
         Raises:
@@ -100,18 +102,30 @@ class EmbedStage:
                 await work.save_vectors(reused)
             work.reused_chunk_count = len(reused)
         missing = [place for place in range(len(texts)) if place not in work.vectors]
-        is_urgent = work.is_express and len(missing) <= EXPRESS_TEXTS and not work.next_vector_part
+        is_all = len(missing) == len(texts) and not work.next_vector_part
+        is_urgent = work.is_express and is_all and len(missing) <= EXPRESS_TEXTS
         coded = bisect.bisect_left(missing, plan.coded_count)
-        asked: list[tuple[_Key, _Wanted]] = []
-        for with_codes, some in ((True, missing[:coded]), (False, missing[coded:])):
-            key = _Key(work.scope, plan.model, is_urgent, with_codes)
-            for start in range(0, len(some), _REQUEST_TEXTS):
-                places = some[start : start + _REQUEST_TEXTS]
-                wanted = _Wanted(work, plan, places, [texts[place] for place in places])
-                asked.append((key, wanted))
+        parts = [
+            (_Key(work.scope, plan.model, is_urgent, with_codes), places)
+            for with_codes, some in ((True, missing[:coded]), (False, missing[coded:]))
+            for start in range(0, len(some), _REQUEST_TEXTS)
+            if (places := some[start : start + _REQUEST_TEXTS])
+        ]
+        asked = [
+            (
+                key,
+                _Wanted(
+                    work,
+                    plan,
+                    places,
+                    [texts[place] for place in places],
+                    is_all=is_all and len(parts) == 1,
+                ),
+            )
+            for key, places in parts
+        ]
         with calling("embedding", FailureReason.EMBEDDING_REFUSED):
             await self._ask_all(asked)
-        return (VECTORS, work.pack_vectors()) if is_urgent and missing else None
 
     async def _ask_all(self, asked: Sequence[tuple[_Key, _Wanted]]) -> None:
         if len(asked) == 1:
@@ -146,9 +160,7 @@ class EmbedStage:
             codes = answer.token_codes[first:last]
             if codes:
                 vectors = [vector + code for vector, code in zip(vectors, codes, strict=True)]
-            storing.append(
-                _store(each, answer.revision, vectors, refusals, is_urgent=key.is_urgent)
-            )
+            storing.append(_store(each, answer.revision, vectors, refusals))
             first = last
         results = await asyncio.gather(*storing, return_exceptions=True)
         return [_raised(result) for result in results]
@@ -213,8 +225,6 @@ async def _store(
     revision: str,
     vectors: Sequence[bytes],
     refusals: Sequence[str],
-    *,
-    is_urgent: bool,
 ) -> None:
     if wanted.plan.model_revision and revision != wanted.plan.model_revision:
         raise StageFailedError(
@@ -231,9 +241,9 @@ async def _store(
             restart_from=Stage.PARSED,
         )
     made = dict(zip(wanted.places, vectors, strict=True))
-    if is_urgent:
-        # Few, and all that were missing: stored with the checkpoint.
+    if wanted.is_all:
         wanted.work.vectors.update(made)
+        await wanted.work.record((VECTORS, wanted.work.pack_vectors()))
     else:
         await wanted.work.save_vectors(made)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -98,14 +99,10 @@ class Pipeline:
         for step in self._steps:
             if step.completes <= lease.job.stage:
                 continue
-            started = time.monotonic()
+            work.begin(functools.partial(self._record, work, step, time.monotonic()))
             with span(f"ingestion.{step.name}", attributes={"cairn.job_id": lease.job.job_id}):
                 artifact = await step.run(work)
-            _note(work, step.name, started)
-            self._failpoint.reach(step.completes.name.lower())
-            await self._store.complete_stage(
-                lease, work.progress(step.completes), artifact, is_bulk=not is_express
-            )
+            await work.record(artifact)
             reached(step.completes)
             self._failpoint.reach(f"after-{step.completes.name.lower()}")
         started = time.monotonic()
@@ -117,6 +114,16 @@ class Pipeline:
         metrics.CHUNKS.labels("reused").inc(work.reused_chunk_count)
         metrics.CHUNKS.labels("embedded").inc(work.chunk_count - work.reused_chunk_count)
         self._failpoint.reach("after-indexed")
+
+    async def _record(
+        self, work: Work, step: _Step, started: float, artifact: tuple[str, bytes] | None
+    ) -> None:
+        """Sets the checkpoint behind a stage."""
+        _note(work, step.name, started)
+        self._failpoint.reach(step.completes.name.lower())
+        await self._store.complete_stage(
+            work.lease, work.progress(step.completes), artifact, is_bulk=not work.is_express
+        )
 
     async def _before_ready(self) -> None:
         self._failpoint.reach("indexed")

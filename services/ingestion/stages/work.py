@@ -7,7 +7,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from services.ingestion.jobs.store import JobStore
     from services.ingestion.ports import Index, IndexDocument
 
+Artifact = tuple[str, bytes] | None
+"""What a stage made, with its kind; None: it was stored before."""
 PARSED, CHUNKS, VECTORS = "parsed", "chunks", "coded-vectors"
 """Kinds of intermediate results."""
 
@@ -82,6 +84,8 @@ class Work:
     plan_mark: bytes = b""
     """Hash of the plan: vectors belong to one."""
 
+    _recording: Callable[[Artifact], Awaitable[None]] | None = None
+
     def __post_init__(self) -> None:
         job = self.lease.job
         self.stage_seconds = dict(job.stage_seconds)
@@ -90,6 +94,20 @@ class Work:
         self.content_type = job.content_type
         self.chunk_count = job.chunk_count
         self.reused_chunk_count = job.reused_chunk_count
+
+    def begin(self, record: Callable[[Artifact], Awaitable[None]]) -> None:
+        """Begins a stage, with what sets the checkpoint behind it."""
+        self._recording = record
+
+    async def record(self, artifact: Artifact) -> None:
+        """Sets the stage's checkpoint, once: a stage may do so itself, before it is over.
+
+        Raises:
+            LeaseLostError: the job was taken away.
+        """
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            await recording(artifact)
 
     @property
     def scope(self) -> Scope:
@@ -202,7 +220,9 @@ class Work:
         packed = self.plan_mark + pack_vectors(vectors)
         # Parts of a document may be stored at the same time.
         part, self.next_vector_part = self.next_vector_part, self.next_vector_part + 1
-        await self.store.save_artifact(self.lease, VECTORS, part, packed)
+        await self.store.save_artifact(
+            self.lease, VECTORS, part, packed, is_bulk=not self.is_express
+        )
         self.vectors.update(vectors)
 
 
