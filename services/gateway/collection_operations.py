@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from services.gateway.identity import Caller, Operation
@@ -91,7 +91,7 @@ class CollectionOperations:
 
     async def optimize(
         self, caller: Caller, name: str, kind: IndexKind = IndexKind.AUTO
-    ) -> AsyncIterator[OptimizeProgress]:
+    ) -> AsyncGenerator[OptimizeProgress]:
         """Has a collection's index built anew; the last step has the collection.
 
         Args:

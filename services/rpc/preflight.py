@@ -182,7 +182,7 @@ def signed_calls_check(settings: ServiceSettings) -> Check:
     try:
         is_signed = identity_of("", settings) is not None
     except StartupError as error:
-        return note(name, Level.FAILURE, error.message)
+        return note(name, Level.FAILURE, str(error))
     if is_signed:
         return note(name, Level.OK, "are signed")
     prefix = type(settings).model_config.get("env_prefix", "")

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from services.rpc.errors import Reason, StartupError, UnauthenticatedError
+from services.rpc.preflight import signed_calls_check
 from services.rpc.service_identity import (
     LIFE_SECONDS,
     MAX_LIFE_SECONDS,
@@ -138,6 +139,16 @@ def test_a_short_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch, name: str)
     monkeypatch.setenv(f"CAIRN_TEST_{name}", "short")
     with pytest.raises(StartupError, match="CAIRN_TEST_INTERNAL_SECRET"):
         identity_of("gateway", RpcTestSettings())
+
+
+@pytest.mark.parametrize(
+    ("secret", "level"), [("", "warning"), ("short", "failure"), (SECRET, "ok")]
+)
+def test_the_preflight_tells_of_unsigned_calls(
+    monkeypatch: pytest.MonkeyPatch, secret: str, level: str
+) -> None:
+    monkeypatch.setenv("CAIRN_TEST_INTERNAL_SECRET", secret)
+    assert signed_calls_check(RpcTestSettings()).run().level == level
 
 
 def test_names_of_callers() -> None:
