@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from services.retrieval.keyword.analysis import ANALYSIS
 from services.retrieval.snapshots.rows_files import is_written_in_place, thaw
 from services.retrieval.vectors import DamagedSegmentError, Tier, files, open_segment
 from services.retrieval.view.rows import Part, Rows
@@ -48,6 +49,8 @@ class Identity:
     created_micros: int
     dimensions: int
     language: str
+    analysis: int = ANALYSIS
+    """How its texts were cut into terms."""
 
 
 @dataclass(frozen=True, slots=True)

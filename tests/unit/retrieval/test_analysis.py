@@ -23,6 +23,8 @@ from services.retrieval.keyword.analysis import LANGUAGES, Analyzer, analyzer
         ("english", "ภาษาไทยไม่มีช่องว่าง", "ภาษาไทย"),
         ("english", "한국어 문서", "한국어"),
         ("none", "हिन्दी में लिखा", "हिन्दी"),
+        ("english", "زيارة المتاحف", "متاحف"),
+        ("german", "οι γάτες κοιμούνται", "γάτα"),
         ("english", "error E1234-x in v2.5", "e1234"),
     ],
 )
