@@ -152,4 +152,3 @@ def sentences_of(text: str) -> list[str]:
         for start, stop in sentence_spans(text)
         for first in range(start, stop, _SENTENCE_CHARACTERS)
     ][:_MAX_SOURCE_SENTENCES]
-

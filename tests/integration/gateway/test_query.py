@@ -262,7 +262,11 @@ async def test_search_and_recommend(gw: RunningGateway) -> None:
     assert set(search.json()) == {f.name for f in pb.SearchResponse.DESCRIPTOR.fields}
     assert len(search.json()["passages"]) == 1
     assert search.json()["passages"][0]["passage"]["metadata"] == {"kind": "rock", "year": 1950}
-    assert [stage["stage"] for stage in search.json()["explanation"]] == ["retrieve", "rerank", "select"]
+    assert [stage["stage"] for stage in search.json()["explanation"]] == [
+        "retrieve",
+        "rerank",
+        "select",
+    ]
     assert set(like.json()) == {f.name for f in pb.RecommendResponse.DESCRIPTOR.fields}
 
 
