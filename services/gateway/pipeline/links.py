@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-REMOVED = "(link removed)"
+REMOVED = "‹link removed›"
 """Stands for an address that nobody gave."""
 
 _LONGEST = 2_048
@@ -25,28 +25,31 @@ _INVISIBLE = re.compile(
 _SCHEMES = ("https", "http", "ftp", "file", "data", "javascript", "vbscript", "blob", "ws", "wss")
 _SCHEME = rf"(?<![A-Za-z])(?:{'|'.join(_SCHEMES)}):"
 _URL_END = r"[^\s!<>\"'`|\\^{}\[\]()（）。，、；：！？」』”’]"
-_URL = rf"{_SCHEME}(?://)?{_URL_END}+"
+_WEB = "(?:https?|ftp|wss?)://"
+_URL = rf"(?:{_WEB}|{_SCHEME}(?://)?){_URL_END}+"
 _TAG_NAMES = (
     "a|applet|area|audio|base|body|button|embed|form|frame|frameset|head|html|iframe|image|img|input|"
     "link|math|meta|object|picture|script|source|style|svg|template|textarea|track|video"
 )
 _TARGET = r"\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)"
 _UNSAFE = re.compile(
-    r"(?P<image>!(?=\[(?!\s{0,3}\d)))"  # "Yes![1]" is a marker
+    r"(?P<image>!+(?=\[(?!\s{0,3}\d{1,3}\s{0,3}\](?!\())))"  # "Yes![1]" is a marker
     rf"|\](?P<target>{_TARGET})"
     rf"|(?P<tag></?(?:{_TAG_NAMES})(?![\w-])[^>]*>)"
     rf"|(?P<url>{_URL})",
     re.IGNORECASE,
 )
+_TAG_BEGINS = re.compile(r"</?[A-Za-z]{0,10}\Z")
 _OPEN_TAG = re.compile(rf"<(/?(?:{_TAG_NAMES})(?![\w-]))", re.IGNORECASE)
 _PREFIXES = "|".join(
     sorted({f"{each}:"[:size] for each in _SCHEMES for size in range(1, len(each) + 2)})
 )
 _UNFINISHED = re.compile(
-    r"(?:!(?:\[\s{0,3})?"
+    r"(?:!+(?:\[\s{0,3}(?:\d{1,3}\s{0,3}\]?)?)?"
     rf"|\](?:(?!{_TARGET})\([^\n]{{0,{_LONGEST}}})?"
     rf"|</?(?:[A-Za-z]{{0,9}}|(?:{_TAG_NAMES})(?![\w-])[^>]{{0,{_LONGEST}}})"
-    rf"|{_SCHEME}(?://?)?{_URL_END}{{0,{_LONGEST}}}"
+    rf"|(?:{_WEB}|{_SCHEME}(?://?)?){_URL_END}{{0,{_LONGEST}}}"
+    r"|(?:h(?:t(?:t(?:ps?)?)?)?|ft?p?|ws{0,2})|(?:https?|ftp|wss?):/?"
     rf"|(?<![A-Za-z])(?:{_PREFIXES}))\Z",
     re.IGNORECASE,
 )
@@ -85,8 +88,7 @@ class LinkGuard:
     def feed(self, text: str) -> str:
         """Takes a piece and returns what can be shown; what may become unsafe is held back."""
         text = self._lead + self._held + without_invisible(text)
-        unfinished = _UNFINISHED.search(text)
-        cut = unfinished.start() if unfinished else len(text)
+        cut = _safe_cut(text)
         self._held = text[cut:]
         return self._safe(text[:cut])
 
@@ -119,7 +121,7 @@ class LinkGuard:
             self.removed += 1
             return "]"
         self.removed += 1
-        return ""
+        return " " if match["tag"] else ""  # what stood around a tag must not close up
 
     def _address(self, url: str) -> str:
         bare = _bare(url)
@@ -134,6 +136,19 @@ class LinkGuard:
             return False
         bare = parts[0].strip("<>")
         return bool(self._hosts) and _host(bare) in self._hosts and not urlsplit(bare).query
+
+
+def _safe_cut(text: str) -> int:
+    """Returns where what may become unsafe begins; never inside of what is unsafe already."""
+    unsafe = [match.span() for match in _UNSAFE.finditer(text)]
+    place = 0
+    while found := _UNFINISHED.search(text, place):
+        inside = [end for start, end in unsafe if start < found.start() < end]
+        if not inside:
+            begun = _TAG_BEGINS.search(text, 0, found.start())
+            return begun.start() if begun else found.start()
+        place = inside[0]
+    return len(text)
 
 
 def _bare(url: str) -> str:
