@@ -31,7 +31,7 @@ class GenerationSettings(ServiceSettings):
     """Order for requests of class STRONG; empty: as `engines`."""
     embedding_target: str = "127.0.0.1:9101"
     """Embedding service that scores spans for the extractive engine; "none": word overlap only."""
-    min_support: Annotated[float, Field(ge=0, le=1)] = 0.48
+    min_support: Annotated[float, Field(ge=0, le=1)] = 0.44
     """Least support of an extractive answer; below it the engine refuses. Higher refuses more."""
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.33
     """The same for word overlap, when the embedding service cannot be reached."""
