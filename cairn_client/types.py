@@ -130,6 +130,9 @@ class Answer:
     model: str = ""
     explanation: tuple[Stage, ...] = ()
     finish_reason: str = ""
+    support: float | None = None
+    """How well the passages support the extractive engine's answer, 0 to 1; None: another engine
+    answered."""
 
 
 @dataclass(frozen=True, slots=True)
