@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from services.gateway.ledger import tables as ledger_tables
 from services.gateway.limits import tables as limits_tables
 from services.gateway.settings import GatewaySettings
-from services.gateway.store import audit_tables, identity_tables, openai_tables, tables
+from services.gateway.store import (
+    audit_tables,
+    identity_tables,
+    openai_tables,
+    quality_tables,
+    tables,
+)
 from services.rpc.preflight import (
     Check,
     Level,
@@ -48,6 +54,7 @@ def checks(settings: GatewaySettings) -> Iterator[Check]:
 _TABLES = (
     tables,
     openai_tables,
+    quality_tables,
     identity_tables,
     audit_tables,
     ledger_tables,
