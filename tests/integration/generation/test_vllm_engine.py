@@ -59,7 +59,7 @@ async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServic
     deltas = [event.delta.text for event in events if event.HasField("delta")]
     assert events[0].started.engine == "vllm"
     assert events[0].started.model == "tiny"
-    assert len(deltas) > 3
+    assert len(deltas) > 1  # the first at once; how many windows the rest takes, its speed says
     assert "".join(deltas) == events[-1].finished.text == whole.text
     assert whole.usage.completion_tokens == 16
     assert whole.finish_reason == pb.FINISH_REASON_LENGTH
