@@ -152,7 +152,7 @@ def _compared(
         against = "vllm gRPC" if "vllm gRPC" in names else "vllm HTTP"
     else:
         against = "AsyncLLM"
-    if name == against or metric == "tokens_per_message":
+    if name == against or against not in names or metric == "tokens_per_message":
         return {}
     ours = table.turns[case, name]
     theirs = table.turns[case, against]
