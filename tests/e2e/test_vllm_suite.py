@@ -86,18 +86,21 @@ async def test_the_model_writes_the_answer(traced: Traced) -> None:
 
 
 async def test_its_words_arrive_one_by_one(traced: Traced) -> None:
-    # So many that several windows pass, even where a random text is held back for a while.
-    body = {"query": "How does granite form?", "max_tokens": 600, "stream": True}
+    body = QUESTION | {"max_tokens": 600, "stream": True}
     headers = {"Authorization": f"Bearer {traced.suite.api_key}"}
-    async with (
-        httpx.AsyncClient(base_url=traced.suite.http_url, trust_env=False, timeout=60) as client,
-        client.stream("POST", "/v1/query", json=body, headers=headers) as response,
-    ):
-        lines = [line async for line in response.aiter_lines()]
-    events = [line.split(": ", 1)[1] for line in lines if line[:6] == "event:"]
-    assert events[0] == "passages"
-    assert events[-1] == "response"
-    assert events.count("delta") >= 2
+    async with httpx.AsyncClient(
+        base_url=traced.suite.http_url, trust_env=False, timeout=60, headers=headers
+    ) as client:
+        # What might become an address is held back, and a random model writes a lot of that.
+        for _ in range(10):
+            async with client.stream("POST", "/v1/query", json=body) as response:
+                lines = [line async for line in response.aiter_lines()]
+            events = [line.split(": ", 1)[1] for line in lines if line[:6] == "event:"]
+            assert events[0] == "passages"
+            assert events[-1] == "response"
+            if events.count("delta") >= 3:
+                return
+    pytest.fail("no text came in three pieces")
 
 
 async def test_a_model_asked_for_by_name_is_the_one_that_answers(traced: Traced) -> None:

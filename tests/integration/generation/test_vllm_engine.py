@@ -53,15 +53,17 @@ async def stub(service: GenerationProcess) -> AsyncIterator[rpc.GenerationServic
 
 
 async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServiceStub) -> None:
-    whole = await finish(stub, request())
-    events = [event async for event in stub.Generate(request(stream=True))]
+    # Long enough for many windows, however fast the machine is.
+    sampling = pb.Sampling(max_tokens=200, seed=1)
+    whole = await finish(stub, request(sampling=sampling))
+    events = [event async for event in stub.Generate(request(sampling=sampling, stream=True))]
 
     deltas = [event.delta.text for event in events if event.HasField("delta")]
     assert events[0].started.engine == "vllm"
     assert events[0].started.model == "tiny"
-    assert len(deltas) > 1  # the first at once; how many windows the rest takes, its speed says
+    assert len(deltas) > 3
     assert "".join(deltas) == events[-1].finished.text == whole.text
-    assert whole.usage.completion_tokens == 16
+    assert whole.usage.completion_tokens == 200
     assert whole.finish_reason == pb.FINISH_REASON_LENGTH
     assert whole.timings.prefill_ms > 0
 
