@@ -199,7 +199,7 @@ class Searcher:
             if view is None:
                 continue
             is_last = attempt + 1 == _ATTEMPTS
-            with span("retrieval.search"):
+            with span("retrieval.rank"):
                 if is_single and self._is_quick(view, options):
                     ranked = self._ranked(view, run, version, is_last=is_last)
                     answers = None if ranked is None else self._known(ranked, options)

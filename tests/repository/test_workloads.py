@@ -81,6 +81,7 @@ def test_every_workload_has_its_budget(folder):
     for name, workload in workloads(folder):
         selector = {"matchLabels": workload["spec"]["template"]["metadata"]["labels"]}
         wanted = workload["spec"]["selector"]["matchLabels"].items()
+        assert wanted, name
         assert wanted <= selector["matchLabels"].items(), name
         assert budgets[name]["spec"]["selector"] == workload["spec"]["selector"], name
         assert budgets[name]["spec"]["maxUnavailable"] == 1, name

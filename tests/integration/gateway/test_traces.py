@@ -116,6 +116,8 @@ async def test_how_a_call_ended_is_told(tmp_path: Path, way: str) -> None:
             response = await call
             assert isinstance(response, httpx.Response)
             assert response.status_code == {"error": 503, "deadline": 408}[way]
+        wanted = ("ab" * 16, "retrieval", "cairn.retrieval.v1.RetrievalService/Search")
+        await receiver.wait_for(lambda span: (span.trace_id, span.service, span.name) == wanted)
         spans = await spans_of(receiver, "ab" * 16, 5)
     root = only(spans, "gateway", "POST /v1/query")
     assert root.parent_id == "cd" * 8
@@ -126,4 +128,5 @@ async def test_how_a_call_ended_is_told(tmp_path: Path, way: str) -> None:
     served = [
         span for span in spans if span.service == "retrieval" and span.name.endswith("/Search")
     ]
+    assert served
     assert {span.attributes["rpc.status_code"] for span in served} <= {code, "CANCELLED"}

@@ -69,7 +69,9 @@ async def plain_server(
 
 def otel() -> tuple[Any, TracerProvider, InMemorySpanExporter]:
     """Returns the instrumentation of gRPC that is not used, with somewhere to send its spans."""
-    instrumentation = pytest.importorskip("opentelemetry.instrumentation.grpc")
+    instrumentation = pytest.importorskip(
+        "opentelemetry.instrumentation.grpc", reason="the instrumentation is not installed"
+    )
     provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return instrumentation, provider, exporter

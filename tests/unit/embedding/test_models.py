@@ -109,7 +109,7 @@ def test_bad_sources_are_refused(source):
 
 
 def test_a_hub_id_is_never_fetched_when_the_hub_is_off(monkeypatch):
-    pytest.importorskip("huggingface_hub")
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UnavailableError, match="HF_HUB_OFFLINE"):
         resolve_source("nobody/no-such-model")

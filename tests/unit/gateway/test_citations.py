@@ -115,6 +115,9 @@ def test_passage_whose_offsets_do_not_fit_its_text_is_not_cited() -> None:
 
 def test_grounded_counts_sentences_without_citation_as_unsupported() -> None:
     assert write("Granite is hard [1]. Cats are far off.").grounded() == 0.5
+    # Longer sentences weigh more.
+    longer = write("Granite is hard [1]. The moon is far away.")
+    assert longer.grounded() == pytest.approx(13 / 29)
     assert write("Granite is hard. [1] Basalt cools quickly. [2]").grounded() == 1.0
 
 

@@ -211,6 +211,7 @@ async def test_a_journal_that_grew_begins_anew(kit: Kit, monkeypatch: pytest.Mon
         await ledger.flush()
         assert ledger._journal is not None
         assert ledger._journal.size_bytes < 1_000
+        assert list(kit.folder.glob("*.journal")) == [ledger._journal.path]
         kill(ledger)
     heir = await kit.ledger()
     assert await heir.adopt() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -94,9 +95,9 @@ def test_a_build_that_is_killed_leaves_no_segment(tmp_path):
         [sys.executable, "-c", _BUILD, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    process.stdout.readline()  # under way
+    assert process.stdout.readline(), "under way"
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     assert not (tmp_path / "s").exists()
     built(tmp_path / "s", IndexKind.FLAT)

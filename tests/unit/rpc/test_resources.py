@@ -92,7 +92,7 @@ def test_gpus_are_told_of_where_there_are_some(
 def test_the_real_library_has_what_is_asked_of_it(
     kernel: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = pytest.importorskip("pynvml")
+    library = pytest.importorskip("pynvml", reason="nvidia-ml-py is not installed")
     for name in ("Init", "DeviceGetCount", "DeviceGetHandleByIndex", "DeviceGetMemoryInfo"):
         assert callable(getattr(library, f"nvml{name}"))
     assert callable(library.nvmlDeviceGetUtilizationRates)
