@@ -113,8 +113,9 @@ class CollectionOperations:
         caller.require(Operation.DELETE_COLLECTION, name)
         await self._retrieval.get_collection(caller.scope, name)
         await self._ingestion.delete_all(caller.scope, name)
-        await self._retrieval.delete_collection(caller.scope, name)
+        # Last what tells that it is there: whatever fails before, the call can be repeated.
         await self._quality.forget(caller, name)
+        await self._retrieval.delete_collection(caller.scope, name)
 
 
 def _name(name: str) -> str:

@@ -103,9 +103,9 @@ class Operations:
         """Answers a question; see `RagPipeline.answer`."""
         caller.require(Operation.QUERY, question.collection)
         note_subjects("query", (question.query,))
-        question = await self.quality.calibrated(caller, question)
         expected = self._metering.asking(question, is_stream=emit is not None)
         async with self._metering.request(caller, Operation.QUERY, question.collection, expected):
+            question = await self.quality.calibrated(caller, question)
             answer = await self._pipeline.answer(caller.scope, question, emit)
         note_subjects("document", dict.fromkeys(_documents(answer.passages)))
         note_answer(answer)

@@ -224,9 +224,13 @@ def _whole_list_of(field: Field, way: _Way, depth: int) -> Found:
 
 def _filled(field: Field, hits: Hits, ways: Sequence[_Way], depth: int) -> Hits:
     """Returns the hits, and below them documents that chunks of few documents left no place for."""
-    documents = np.unique(field.snapshot.document_of[hits.rows])
-    if len(documents) >= field.options.top_k:
-        return hits
+    options, found = field.options, field.snapshot.document_of[hits.rows]
+    documents = np.unique(found)
+    places = len(documents)
+    if not options.group_size:
+        places = int(spread.within(found, options.per_document).sum())
+    if places >= options.top_k or field.allowed.count <= depth:
+        return hits  # full, or every row was looked at
     near, by_words = (_list_of(field, way, depth) for way in ways)
     more = _fused(near, by_words, field.options)
     more = more.take(~np.isin(field.snapshot.document_of[more.rows], documents))

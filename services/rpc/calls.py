@@ -275,7 +275,11 @@ class AnswerStream:
         try:
             seconds = method.timeout_seconds(timeout)
             self._client_call, pairs = method.begin(metadata)
-            self._call = method.make(request, timeout=seconds, metadata=pairs, **options)
+            try:
+                self._call = method.make(request, timeout=seconds, metadata=pairs, **options)
+            except BaseException:
+                self._client_call.conclude(grpc.StatusCode.UNKNOWN)
+                raise
         except BaseException as error:
             if entered is not None:
                 entered.ended(error)

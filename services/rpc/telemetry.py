@@ -8,11 +8,10 @@ was started last.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -239,16 +238,6 @@ def start_telemetry(
 def active_telemetry() -> Telemetry | None:
     """Returns the telemetry of the running request, else of the process."""
     return _request_telemetry.get() or _active
-
-
-@contextlib.contextmanager
-def request_telemetry(telemetry: Telemetry) -> Iterator[None]:
-    """Makes `telemetry` the one in use in the block."""
-    token = _request_telemetry.set(telemetry)
-    try:
-        yield
-    finally:
-        _request_telemetry.reset(token)
 
 
 def start_span(

@@ -172,10 +172,12 @@ class LimitDesk:
         """
         caller.require(Operation.MANAGE_LIMITS)
         rule = self._owned(caller, rule)
-        if not await self._rules.remove(rule):
-            raise NotFoundError(Reason.SUBJECT_NOT_FOUND, "no such limit was set")
+        was_set = await self._rules.remove(rule)
         self._gate.forget()
+        # Also when it was gone: the try before may have ended between the two.
         await self._pass_on(caller, rule)
+        if not was_set:
+            raise NotFoundError(Reason.SUBJECT_NOT_FOUND, "no such limit was set")
 
     async def _pass_on(self, caller: Caller, changed: Rule) -> None:
         """Has retrieval hold a tenant to what it may store.

@@ -12,6 +12,7 @@ from sqlalchemy import delete, insert, select
 
 from services.gateway.store.quality_tables import calibrations
 from services.gateway.store.tables import read_time, time_text
+from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError, ServiceError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from services.sql.reader import Reader
     from services.sql.writer import GroupWriter
 
+_ASK_SECONDS = 0.5
+"""Longest that a question waits for the database."""
 FRESH_SECONDS = 5.0
 """How long a replica may answer by a calibration that another one has changed."""
 
@@ -97,9 +100,11 @@ class Calibrations:
         if kept is not None and time.monotonic() - kept[0] < FRESH_SECONDS:
             return kept[1]
         try:
-            found = await self.read(tenant, collection)
+            with deadline_in(_ASK_SECONDS):
+                found = await self.read(tenant, collection)
         except ServiceError:
-            return None if kept is None else kept[1]
+            # Kept as if it were fresh: while the database is away, not every question waits for it.
+            found = None if kept is None else kept[1]
         self._keep(key, found)
         return found
 
