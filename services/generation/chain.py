@@ -28,6 +28,7 @@ from services.generation.engine import (
 )
 from services.generation.patience import Patience
 from services.generation.prompt import REFUSAL, find_template
+from services.generation.prompt_guard import guarded, may_repeat
 from services.rpc import semconv
 from services.rpc.breaker import Breaker, BreakerCall, BreakerRules, BreakerState
 from services.rpc.deadline import MARGIN_SECONDS, remaining_seconds
@@ -177,7 +178,7 @@ class Chain:
             if call is None:
                 skipped.append(self._skip(engine, "breaker_open"))
                 continue
-            events = self._attempt(engine, call, request, is_last=position == len(engines) - 1)
+            events = self._guarded(engine, call, request, is_last=position == len(engines) - 1)
             has_shown = False
             try:
                 async with contextlib.aclosing(events):
@@ -222,6 +223,13 @@ class Chain:
     def _skip(self, engine: Engine, reason: str) -> str:
         metrics.FAILOVERS.labels(engine.name, reason).inc()
         return f"{engine.name}: {reason}"
+
+    def _guarded(
+        self, engine: Engine, call: BreakerCall, request: GenerationRequest, *, is_last: bool
+    ) -> AsyncGenerator[ChainEvent, None]:
+        """Runs one engine, which does not tell its instructions."""
+        events = self._attempt(engine, call, request, is_last=is_last)
+        return guarded(events, request) if may_repeat(engine.name, request) else events
 
     async def _attempt(
         self, engine: Engine, call: BreakerCall, request: GenerationRequest, *, is_last: bool

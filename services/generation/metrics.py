@@ -54,6 +54,10 @@ DROPPED_PASSAGES = Counter(
     "cairn_generation_dropped_passages_total",
     "Passages left out because the model's context was full.",
 )
+PROMPT_REPEATS = Counter(
+    "cairn_generation_prompt_repeats_total",
+    "Repetitions of their instructions that were left out of answers from passages.",
+)
 QUEUE_REQUESTS = Gauge(
     "cairn_generation_queue_requests", "Requests that wait in the tenants' queue of the engine."
 )
