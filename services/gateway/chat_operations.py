@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from services.gateway.identity import Caller, Operation
@@ -63,6 +63,7 @@ class ChatOperations:
             ServiceError: the request is wrong, or no engine answers.
         """
         caller.require(Operation.QUERY)
+        prompt = replace(prompt, is_live=emit is not None)
         written: list[str] = []
 
         async def show(text: str) -> None:
@@ -74,7 +75,7 @@ class ChatOperations:
         async with self._metering.request(caller, Operation.QUERY, expected=expected):
             run = Run(caller.scope, "chat", self._seconds)
             async with run.stage("generate", share=1.0):
-                finished = await self._write(run, prompt, written, show, is_shown=emit is not None)
+                finished = await self._write(run, prompt, written, show)
             if not written and finished.text:  # it came as a whole
                 await show(finished.text)
         return Completion(
@@ -87,12 +88,12 @@ class ChatOperations:
         )
 
     async def _write(
-        self, run: Run, prompt: Prompt, written: list[str], show: EmitText, *, is_shown: bool
+        self, run: Run, prompt: Prompt, written: list[str], show: EmitText
     ) -> Finished:
         started, finished = Started("", ""), None
         seconds = run.share_seconds(1.0)
         async with contextlib.aclosing(
-            self._generation.generate(run.scope, prompt, seconds, is_shown=is_shown)
+            self._generation.generate(run.scope, prompt, seconds)
         ) as events:
             try:
                 async for event in events:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.filters.parser import parse
-from services.gateway.texts import check_collection, check_range, check_text
+from services.gateway.texts import check_collection, check_range, check_share, check_text
 from services.rpc.errors import InvalidArgumentError, Reason
 
 if TYPE_CHECKING:
@@ -267,10 +267,10 @@ class RecommendAsk:
             top_k=check_range("top_k", top_k, 0, MAX_SEARCH_PASSAGES) or 10,
             liked_ids=tuple(liked_ids),
             disliked_ids=tuple(disliked_ids),
-            history_weight=_share(
+            history_weight=check_share(
                 "history_weight", HISTORY_WEIGHT if history_weight is None else history_weight
             ),
-            diversity=_share("diversity", diversity),
+            diversity=check_share("diversity", diversity),
             candidates=check_range("candidates", candidates, 0, MAX_SEARCH_PASSAGES),
         )
 
@@ -355,12 +355,6 @@ def check_document_id(document_id: str, path: str = "document_id") -> str:
         InvalidArgumentError: it is empty, too long or not plain text.
     """
     return check_text(path, document_id, limit=MAX_ID_CHARACTERS, required=True)
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:  # NaN is not either
-        raise InvalidArgumentError.for_field(name, "must be between 0 and 1")
-    return value
 
 
 def parse_filter(text: str) -> Filter | None:

@@ -58,6 +58,17 @@ def check_collection(text: str, field: str = "collection") -> str:
     return text
 
 
+def check_share(field: str, value: float) -> float:
+    """Returns `value` when it lies between 0 and 1.
+
+    Raises:
+        InvalidArgumentError: it does not, or is no number.
+    """
+    if not 0 <= value <= 1:  # NaN is not either
+        raise InvalidArgumentError.for_field(field, "must be between 0 and 1")
+    return value
+
+
 def check_range(field: str, value: int, low: int, high: int) -> int:
     """Returns `value` when it lies within the bounds, both allowed.
 

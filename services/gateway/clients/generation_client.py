@@ -70,12 +70,7 @@ class GenerationClient:
         self._stubs: dict[str, tuple[grpc.aio.Channel, rpc.GenerationServiceStub]] = {}
 
     async def generate(
-        self,
-        scope: Scope,
-        prompt: Prompt,
-        timeout_seconds: float,
-        *,
-        is_shown: bool = True,
+        self, scope: Scope, prompt: Prompt, timeout_seconds: float
     ) -> AsyncGenerator[Started | Wrote | Finished]:
         """Yields Started, any number of Wrote, then Finished. Closing it stops the engine.
 
@@ -83,7 +78,6 @@ class GenerationClient:
             scope: On whose behalf.
             prompt: What is asked.
             timeout_seconds: For the whole answer.
-            is_shown: Whether somebody reads the text as it comes; then small pieces are gathered.
 
         Raises:
             ServiceError: the service does not answer, or refuses the request.
@@ -101,7 +95,7 @@ class GenerationClient:
                 with self._replicas.visit(key, tokens, without=others) as visit:
                     failed.append(visit.address)
                     events = self._events(visit, request, ends_at - time.monotonic())
-                    events = gathered(events) if is_shown and prompt.is_live else events
+                    events = gathered(events) if prompt.is_live else events
                     async with contextlib.aclosing(events):
                         async for event in events:
                             if isinstance(event, Wrote) and not prompt.is_live:

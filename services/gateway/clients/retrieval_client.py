@@ -85,11 +85,7 @@ class RetrievalClient(CollectionClient):
                     filter=to_proto(ask.filter) if ask.filter is not None else None,
                     include_metadata=True,
                     include_vectors=ask.with_vectors,
-                    diversity=(
-                        pb.Diversity(strength=ask.diversity)
-                        if ask.diversity and not ask.has_history
-                        else None
-                    ),
+                    diversity=pb.Diversity(strength=ask.diversity) if ask.diversity else None,
                 ),
             ),
             timeout=TIMEOUT_SECONDS,

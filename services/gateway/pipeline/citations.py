@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway.answer import Citation
 from services.gateway.pipeline.links import LinkGuard
-from services.gateway.pipeline.support import MIN_SUPPORT, best_span, mean_support, support
+from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
 from services.gateway.pipeline.words import sentence_spans
 from services.gateway.requests import Verification
 
@@ -118,15 +118,6 @@ class CitationWriter:
         if is_last:
             probe.finish()
         return claims
-
-    def grounded(self) -> float:
-        """Returns the mean support of the sentences by what each cites, 0..1."""
-        sentences = (sentence for sentence, _ in self.sentence_claims())
-        return mean_support(zip(sentences, self.sentence_support(), strict=True))
-
-    def sentence_support(self) -> list[float]:
-        """Returns how well each sentence of the answer is supported by what it cites."""
-        return [self._judge(*claim) if claim[1] else 0.0 for claim in self.sentence_claims()]
 
     def sentence_claims(self) -> list[tuple[str, str]]:
         """Returns each sentence of the answer with the text it cites; empty: it cites nothing."""

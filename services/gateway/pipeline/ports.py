@@ -199,7 +199,8 @@ class Prompt:
     min_support: float | None = None
     """Least support of an answer that copies, 0..1; None: what the engine is set up to ask for."""
     is_live: bool = True
-    """Whether somebody reads the text while it is written: then it cannot be begun anew."""
+    """Whether somebody reads the text while it is written: small pieces are gathered then, and it
+    cannot be begun anew."""
     token_codes: Mapping[tuple[str, str], bytes] = field(default_factory=dict)
     """Stored token vectors of passages, by document and chunk."""
 

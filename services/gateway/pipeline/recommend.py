@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from services.gateway.caches.semantic import unit_row
 from services.gateway.pipeline.rerank import standard_scores
 from services.gateway.pipeline.run import OUTAGES
+from services.gateway.requests import MAX_SEARCH_PASSAGES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from services.gateway.pipeline.run import Run
     from services.gateway.requests import RecommendAsk
 
+UNORDERED = "history_unavailable"
+"""Degradation: documents come by their likeness alone."""
+
 CANDIDATES = 50
 """Documents that are put in a new order where nothing else is asked for."""
 
@@ -26,7 +30,7 @@ NEIGHBOURS = 3
 """Items of the history that a candidate is compared with: its nearest ones. A person likes several
 kinds of things, and their mean is none of them."""
 
-_FEW_SECONDS_SHARE = 0.5
+_HISTORY_SHARE = 0.5
 """Part of the deadline for the history's vectors; without them the candidates still come."""
 
 
@@ -56,7 +60,7 @@ class Recommend:
             ask,
             positive_ids=ask.positive_ids or ask.liked_ids,
             # Documents of the history may come up too, and are left out below.
-            top_k=min(count + len(history), _MOST),
+            top_k=min(count + len(history), MAX_SEARCH_PASSAGES),
             diversity=0.0,
             with_vectors=True,
         )
@@ -70,20 +74,20 @@ class Recommend:
         candidates = [each for each in found.passages if each.passage.document_id not in known]
         async with run.stage(self.second):
             ordered = reordered(candidates[:count], found.vectors, vectors, ask)
+        if ordered is None:
+            run.degrade(UNORDERED)
+            ordered = candidates
         return replace(found, passages=tuple(ordered[: ask.top_k]), vectors={})
 
     async def _history(
         self, run: Run, collection: str, ids: Sequence[str]
     ) -> Mapping[str, tuple[Vector, ...]]:
         try:
-            async with run.within(run.share_seconds(_FEW_SECONDS_SHARE), self.second):
+            async with run.within(run.share_seconds(_HISTORY_SHARE), self.second):
                 return await self._retriever.document_vectors(run.scope, collection, ids)
         except OUTAGES:
-            run.degrade("history_unavailable")
+            run.degrade(UNORDERED)
             return {}
-
-
-_MOST = 1_000
 
 
 def reordered(
@@ -91,8 +95,8 @@ def reordered(
     vectors: Mapping[str, Vector],
     history: Mapping[str, Sequence[Vector]],
     ask: RecommendAsk,
-) -> list[ScoredPassage]:
-    """Returns the candidates in their new order, `final` scores falling.
+) -> list[ScoredPassage] | None:
+    """Returns the candidates in their new order, `final` scores falling; None: they lack vectors.
 
     Args:
         candidates: By likeness, best first.
@@ -102,8 +106,10 @@ def reordered(
     """
     found = [vectors.get(each.passage.chunk_id) for each in candidates]
     rows = [None if vector is None else unit_row(vector) for vector in found]
-    if not candidates or any(row is None for row in rows):
-        return list(candidates)
+    if not candidates:
+        return []
+    if any(row is None for row in rows):
+        return None
     import numpy as np  # noqa: PLC0415 - recommendations without a history do without it
 
     matrix = np.stack([row for row in rows if row is not None])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
-from services.gateway.pipeline.support import MIN_SUPPORT
+from services.gateway.pipeline.support import MIN_SUPPORT, mean_support
 from services.gateway.requests import Verification
 
 if TYPE_CHECKING:
@@ -54,9 +54,11 @@ class Verify:
             if draft.finish_reason == "refused" or not writer.text.strip():
                 text = writer.text.strip() or REFUSAL
                 return Verified(text, (), 0.0, refused=True, finish_reason="refused")
-            await draft.grounding.learn(claim for claim in writer.sentence_claims() if claim[1])
-            scores = writer.sentence_support()
-            grounded = round(writer.grounded(), 4)
+            claims = writer.sentence_claims()
+            await draft.grounding.learn(claim for claim in claims if claim[1])
+            scores = [draft.grounding.support(*each) if each[1] else 0.0 for each in claims]
+            scored = zip((sentence for sentence, _ in claims), scores, strict=True)
+            grounded = round(mean_support(scored), 4)
             if verification is Verification.REFUSE and (not scores or min(scores) < MIN_SUPPORT):
                 return Verified(REFUSAL, (), grounded, refused=True, finish_reason="refused")
             return Verified(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from sqlalchemy import delete, insert, select
 
 from services.gateway.store.quality_tables import calibrations
 from services.gateway.store.tables import read_time, time_text
+from services.gateway.texts import check_share
 from services.rpc.deadline import deadline_in
 from services.rpc.errors import InvalidArgumentError, ServiceError
 
@@ -57,7 +57,7 @@ class Calibration:
         Raises:
             InvalidArgumentError: a number is out of its range; the violation names it.
         """
-        _check_share("min_support", min_support)
+        check_share("min_support", min_support)
         for each in fields(figures):
             value = getattr(figures, each.name)
             if each.name.endswith("_count"):
@@ -66,13 +66,8 @@ class Calibration:
                         each.name, f"must be between 0 and {_MAX_COUNT}"
                     )
             elif value is not None:
-                _check_share(each.name, value)
+                check_share(each.name, value)
         return cls(min_support, figures, datetime.now(UTC))
-
-
-def _check_share(name: str, value: float) -> None:
-    if not (math.isfinite(value) and 0 <= value <= 1):
-        raise InvalidArgumentError.for_field(name, "must be between 0 and 1")
 
 
 class Calibrations:
