@@ -55,7 +55,11 @@ _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=10.0, pool=5.0)
 _FIRST_BACKOFF_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 """Whoever has to wait longer is better served by the next engine."""
+_RETRY_SECONDS = 1.0
+"""When to come back to an endpoint that had no room and does not say for how long."""
 _MAX_ERROR_BYTES = 65_536
+_MAX_ANSWER_CHARACTERS = 1_000_000
+"""Endpoints that write on and on, whatever `max_tokens` is, are not listened to any longer."""
 
 
 class OpenAiEngine:
@@ -129,16 +133,21 @@ class OpenAiEngine:
         rewriter = MarkerRewriter(prompt.markers)
         texts: list[str] = []
         end = Piece(finish_reason="")
+        room = _MAX_ANSWER_CHARACTERS
         first_at: float | None = None
         self._budget.pay_in()
         async with contextlib.aclosing(self._pieces(body, tokens)) as pieces:
             async for piece in pieces:
                 end = end.then(piece)
-                text = rewriter.feed(piece.text)
-                if text:
+                text = rewriter.feed(piece.text)[:room]
+                if text or piece.logprobs:
                     first_at = first_at or time.monotonic()
                     texts.append(text)
                     yield Delta(text, piece.logprobs)
+                room -= len(text)
+                if room <= 0:
+                    end = end.then(Piece(finish_reason="length"))
+                    break
         if rest := rewriter.finish():
             texts.append(rest)
             yield Delta(rest)
@@ -171,6 +180,8 @@ class OpenAiEngine:
                         raise broken_off("ended without a finish reason")
             except (UnavailableError, ResourceExhaustedError) as error:
                 if has_text or not await self._repeats(error, attempt):
+                    if isinstance(error, ResourceExhaustedError):
+                        error.retry_after_seconds = error.retry_after_seconds or _RETRY_SECONDS
                     raise
                 attempt += 1
             else:

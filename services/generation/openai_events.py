@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,11 @@ from services.rpc.errors import (
     UnavailableError,
 )
 
-_MAX_LINE_CHARACTERS = 4_000_000
+_MAX_EVENT_BYTES = 4_000_000
+"""Also of an answer that comes whole."""
+_MAX_WHY_CHARACTERS = 300
+_MAX_TOKENS = 1_000_000_000
+"""No answer has more: a count beyond it, or below 0, is a mistake of the endpoint's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +55,61 @@ async def pieces_of(response: httpx.Response) -> AsyncGenerator[Piece, None]:
     """
     try:
         if response.headers.get("content-type", "").startswith("application/json"):
-            for piece in _of_chunk(json.loads(await response.aread())):
+            for piece in _of_chunk(json.loads(await _whole(response))):
                 yield piece
             return
+        has_text = False
         async for data in _events(response):
-            if data == "[DONE]":  # some send no other end
-                yield Piece(finish_reason="stop")
+            if data == b"[DONE]":
+                if has_text:  # some send no other end
+                    yield Piece(finish_reason="stop")
                 return
             for piece in _of_chunk(json.loads(data)):
+                has_text = has_text or bool(piece.text)
                 yield piece
     except (httpx.HTTPError, json.JSONDecodeError) as error:
         raise broken_off(f"broke off ({type(error).__name__})") from error
-    except (AttributeError, TypeError, KeyError, ValueError) as error:
+    except (
+        AttributeError,
+        TypeError,
+        KeyError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise broken_off("is no chat completion") from error
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[str]:
-    """Yields the data of each server-sent event."""
-    async for line in response.aiter_lines():
-        if len(line) > _MAX_LINE_CHARACTERS:
+async def _whole(response: httpx.Response) -> bytes:
+    """Returns an answer's body."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > _MAX_EVENT_BYTES:
+            raise ValueError("an answer is too long")
+    return bytes(body)
+
+
+async def _events(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Yields the data of each server-sent event, its lines joined."""
+    held = b""
+    data: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        *lines, held = (held + chunk).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                data.append(line[5:].strip())
+                size += len(line)
+            elif not line.strip() and data:
+                yield b"\n".join(data)
+                data, size = [], 0
+        if size + len(held) > _MAX_EVENT_BYTES:
             raise ValueError("an event is too long")
-        if not line.startswith("data:"):
-            continue
-        yield line.removeprefix("data:").strip()
+    if held.startswith(b"data:"):
+        data.append(held[5:].strip())
+    if data:  # its end was cut off: what is JSON all the same was whole
+        yield b"\n".join(data)
 
 
 def _of_chunk(chunk: Mapping[str, Any]) -> Iterator[Piece]:
@@ -84,40 +121,56 @@ def _of_chunk(chunk: Mapping[str, Any]) -> Iterator[Piece]:
     if usage is not None:
         yield Piece(usage=usage)
     for choice in chunk.get("choices") or ():
+        if choice.get("index"):
+            continue  # one answer was asked for
         said = choice.get("delta") or choice.get("message") or {}
-        text = said.get("content") or said.get("refusal") or ""
-        if not isinstance(text, str):
-            raise TypeError("content is no text")
+        text = _text(said.get("content") or said.get("refusal") or "")
         finish = choice.get("finish_reason") or ""
+        if not isinstance(finish, str):
+            raise TypeError("finish_reason is no text")
         if said.get("refusal") and finish:
             finish = "content_filter"
         yield Piece(text, finish, logprobs=_logprobs(choice))
+
+
+def _text(content: Any) -> str:
+    """Returns a text, given as such or in parts, without halves of surrogate pairs."""
+    if isinstance(content, list):
+        parts = [part for part in content if part.get("type") == "text"]
+        content = "".join([part["text"] for part in parts])
+    if not isinstance(content, str):
+        raise TypeError("this is no text")
+    return content.encode("utf-8", "replace").decode() if not content.isascii() else content
 
 
 def _usage(usage: Mapping[str, Any] | None) -> TokenUsage | None:
     if not usage:
         return None
     details = usage.get("prompt_tokens_details") or {}
-    return TokenUsage(
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        cached_prompt_tokens=int(details.get("cached_tokens") or 0),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
+    counts = (
+        int(usage.get("prompt_tokens") or 0),
+        int(details.get("cached_tokens") or 0),
+        int(usage.get("completion_tokens") or 0),
     )
+    if not all(0 <= count <= _MAX_TOKENS for count in counts):
+        return None  # as if it reported none: then they are estimated
+    prompt, cached, completion = counts
+    return TokenUsage(prompt, min(cached, prompt), completion)
 
 
 def _logprobs(choice: Mapping[str, Any]) -> tuple[TokenLogprob, ...]:
     content = (choice.get("logprobs") or {}).get("content") or ()
     return tuple(
-        TokenLogprob(
-            token["token"],
-            token["logprob"],
-            tuple(
-                TokenLogprob(other["token"], other["logprob"])
-                for other in token.get("top_logprobs") or ()
-            ),
-        )
+        _logprob(token, tuple(_logprob(other) for other in token.get("top_logprobs") or ()))
         for token in content
     )
+
+
+def _logprob(token: Mapping[str, Any], others: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
+    logprob = token["logprob"]
+    if not isinstance(logprob, int | float) or math.isnan(logprob):
+        raise TypeError("a logarithm is no number")
+    return TokenLogprob(_text(token["token"]), float(logprob), others)
 
 
 def status_error(response: httpx.Response, content: bytes) -> ServiceError:
@@ -135,7 +188,7 @@ def status_error(response: httpx.Response, content: bytes) -> ServiceError:
                 Reason.CONTEXT_TOO_LONG, "the prompt is longer than the endpoint's model reads"
             )
         return InvalidArgumentError(
-            Reason.INVALID_FIELD, f"the endpoint refused the request (HTTP {status})"
+            Reason.INVALID_FIELD, f"the endpoint refused the request (HTTP {status}){_why(content)}"
         )
     # 401, 403 and 404 are our configuration's fault, not the caller's: another engine may serve.
     return UnavailableError(
@@ -144,3 +197,12 @@ def status_error(response: httpx.Response, content: bytes) -> ServiceError:
         metadata={"status": str(status)},
         retry_after_seconds=retry_after_seconds(response.headers),
     )
+
+
+def _why(content: bytes) -> str:
+    """Returns what an endpoint says is wrong with a request, to be appended; often nothing."""
+    try:
+        said = json.loads(content)["error"]["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return f": {_text(said)[:_MAX_WHY_CHARACTERS]}" if isinstance(said, str) else ""

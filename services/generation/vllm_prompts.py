@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.generation import metrics
-from services.generation.engine import GenerationRequest, Message, Passage
+from services.generation.engine import GenerationRequest, Message, Passage, Role
 from services.generation.prompt import RenderedPrompt, clean, fit, render
 from services.rpc.errors import InvalidArgumentError, Reason
 
 _DEFAULT_OUTPUT_TOKENS = 512
 _MANY_CHARACTERS = 16_000
 """Longer prompts are split into tokens in a thread: the loop must not wait for milliseconds."""
+_MAX_WHY_CHARACTERS = 200
 _PLAIN_NAMES = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
 
 
@@ -46,6 +47,8 @@ class ModelPrompts:
         self._max_context_tokens = max_context_tokens
         self._gives_documents = gives_documents
         self._has_template = bool(getattr(tokenizer, "chat_template", None))
+        self._has_system = self._has_template and self._shows_system()
+        """Whether the chat template has a place for instructions; some refuse or forget them."""
 
     async def prepare(self, request: GenerationRequest) -> PreparedPrompt:
         """Returns the prompt with as many passages as fit beside the answer.
@@ -99,17 +102,44 @@ class ModelPrompts:
         options: dict[str, Any] = {}
         if self._gives_documents and prompt.markers:
             options["documents"] = _documents([passages[i] for i in prompt.markers])
-        return self._tokenizer.apply_chat_template(
-            _turns(prompt.messages),
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-            **options,
-        )
+        messages = prompt.messages if self._has_system else _without_system(prompt.messages)
+        try:
+            return self._tokenizer.apply_chat_template(
+                _turns(messages),
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=False,
+                **options,
+            )
+        except Exception as error:
+            # Templates are the model's own code and raise what they like, of roles mostly.
+            raise InvalidArgumentError.for_field(
+                "messages",
+                f"the model's chat template does not take them: {str(error)[:_MAX_WHY_CHARACTERS]}",
+            ) from error
+
+    def _shows_system(self) -> bool:
+        probe = (Message(Role.SYSTEM, "instructions"), Message(Role.USER, "question"))
+        try:
+            text = self._tokenizer.apply_chat_template(
+                _turns(probe), add_generation_prompt=True, tokenize=False
+            )
+        except Exception:  # noqa: BLE001 - the model's own code, see `encode`
+            return False
+        return probe[0].content in text
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Counts the tokens of each text, without special tokens."""
         return [len(self._tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+
+def _without_system(messages: Sequence[Message]) -> list[Message]:
+    """Returns messages whose first, the instructions, begins the first question instead."""
+    system, *turns = messages
+    if turns[0].role is not Role.USER:
+        return [Message(Role.USER, system.content), *turns]
+    first = Message(Role.USER, f"{system.content}\n\n{turns[0].content}")
+    return [first, *turns[1:]]
 
 
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:

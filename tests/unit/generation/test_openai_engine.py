@@ -360,3 +360,95 @@ async def test_what_is_no_chat_completion_is_an_outage(content: bytes) -> None:
     tried, _ = engine(lambda _: httpx.Response(200, content=b"data: " + content + b"\n\n"))
     with pytest.raises(UnavailableError, match="no chat completion"):
         await run(tried, ask("q"))
+
+
+HALF_OF_A_PAIR = b'{"choices": [{"delta": {"content": "a\\ud800"}, "finish_reason": "stop"}]}'
+PARTS = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ok"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "written"),
+    [
+        (b"data: " + HALF_OF_A_PAIR + b"\n\n", "a?"),
+        (b'data: {"choices":\ndata: [{"delta": {"content": "ok"}, "finish_reason": "x"}]}\n\n', "ok"),
+        (text("ok").replace(b"\n", b"\r\n"), "ok"),
+        (text("ok").removesuffix(b"data: [DONE]\n\n").rstrip(), "ok"),
+        (sse({"choices": [{"delta": {"content": PARTS}, "finish_reason": "stop"}]}), "ok"),
+        (
+            sse(
+                {"choices": [{"delta": {"content": "ok"}}, {"index": 1, "delta": {"content": "no"}}]},
+                {"choices": [{"delta": {}, "finish_reason": "stop"}]},
+            ),
+            "ok",
+        ),
+    ],
+)  # fmt: skip
+async def test_odd_but_readable_answers_are_read(content: bytes, written: str) -> None:
+    tried, _ = engine(lambda _: httpx.Response(200, content=content))
+
+    assert (await run(tried, ask("q")))[1].text == written
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        sse(),
+        b'data: {"a":' * 50_000,
+        b"data: " + b"[" * 50_000 + b"\n\n",
+        b'data: {"usage": {"prompt_tokens": 1e999}}\n\n',
+        sse({"choices": [{"delta": {"content": "x"}, "finish_reason": ["stop"]}]}),
+        sse({"choices": [{"logprobs": {"content": [{"token": "x", "logprob": "y"}]}}]}),
+        sse({"choices": [{"logprobs": {"content": [{"token": None, "logprob": -1}]}}]}),
+    ],
+)
+async def test_unreadable_answers_are_outages(content: bytes) -> None:
+    tried, _ = engine(lambda _: httpx.Response(200, content=content))
+    with pytest.raises(UnavailableError):
+        await run(tried, ask("q"))
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**30])
+async def test_usage_that_cannot_be_is_estimated(tokens: int) -> None:
+    chunk = {"choices": [{"delta": {"content": "four words of text"}, "finish_reason": "stop"}]}
+    usage = {"choices": [], "usage": {"prompt_tokens": tokens, "completion_tokens": 1}}
+    tried, _ = engine(lambda _: httpx.Response(200, content=sse(chunk, usage)))
+
+    assert (await run(tried, ask("a question")))[1].usage.completion_tokens == 6
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+async def test_what_has_no_end_is_not_read_to_it(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = 0
+
+    async def forever() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 65_536
+
+    tried, _ = engine(
+        lambda _: httpx.Response(200, headers={"content-type": kind}, content=forever())
+    )
+    with pytest.raises(UnavailableError):
+        await run(tried, ask("q"))
+    assert sent < 65 * ATTEMPTS
+
+    monkeypatch.setattr(openai_engine, "_MAX_ANSWER_CHARACTERS", 1000)
+    endless = text(*["word " * 50] * 10).removesuffix(b"data: [DONE]\n\n")
+    chatty, _ = engine(lambda _: httpx.Response(200, content=endless))
+    _, outcome = await run(chatty, ask("q"))
+    assert (len(outcome.text), outcome.finish_reason) == (1000, FinishReason.LENGTH)
+
+
+async def test_a_refusal_says_why_and_when_to_come_back() -> None:
+    said = b'{"error": {"message": "temperature must be 1"}}'
+    strict, _ = engine(lambda _: httpx.Response(400, content=said))
+    with pytest.raises(InvalidArgumentError, match="temperature must be 1"):
+        await run(strict, ask("q"))
+
+    full, _ = engine(lambda _: httpx.Response(429))
+    with pytest.raises(ResourceExhaustedError) as refused:
+        await run(full, ask("q"))
+    assert refused.value.retry_after_seconds
