@@ -175,8 +175,9 @@ class Placement:
             return None
         self._level(loads)
         tokens = max(1.0, tokens)
-        chosen, was_remembered = min(loads, key=lambda each: loads[each]), False
-        if key is not None:
+        if key is None:
+            chosen, was_remembered = min(loads, key=loads.__getitem__), False
+        else:
             chosen, was_remembered = self._chosen(key, tokens, loads)
             self._remember(key, chosen)
         load = self._loads[chosen]
@@ -185,7 +186,7 @@ class Placement:
 
     def _chosen(self, key: bytes, tokens: float, loads: dict[str, float]) -> tuple[str, bool]:
         """Returns where a key goes, and whether it has been there before."""
-        least = min(loads, key=lambda each: loads[each])
+        least = min(loads, key=loads.__getitem__)
         share = (sum(loads.values()) + tokens) / len(loads)
         bound = max(self._slack * share, share + self._slack_tokens)
         roomy = [each for each, load in loads.items() if load + tokens <= bound] or [least]

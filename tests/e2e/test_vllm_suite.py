@@ -82,7 +82,7 @@ async def test_the_model_writes_the_answer(traced: Traced) -> None:
     assert response["finish_reason"] == "length"
     assert response["usage"]["completion_tokens"] == 16
     assert response["degraded"] == []
-    assert {each["passage"]["title"] for each in response["passages"]} == {"Granite"}
+    assert [each["passage"]["title"] for each in response["passages"]] == ["Granite"]
 
 
 async def test_its_words_arrive_one_by_one(traced: Traced) -> None:
