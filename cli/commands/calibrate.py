@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from cli.connection import find_gateway
 from cli.errors import CliError
 from cli.evaluation import metrics
 from cli.evaluation.dataset import sample
-from cli.evaluation.loading import retried
+from cli.evaluation.loading import each_of, retried
 from cli.evaluation.off_topic import OFF_TOPIC
 from cli.gateway_client import GatewayClient
 from cli.options import DEFAULT_DATA_DIR, DataDir, Json
@@ -27,6 +28,9 @@ _AT_ONCE = 2
 """Questions at once. Few: an answer that had too little time says less than it could."""
 
 _ATTEMPTS = 3
+_FALLBACK = "generation_fallback"
+"""Degradation: support means something else than in the answers that the threshold is for."""
+
 _LEAST_QUESTIONS = 20
 """Fewer say nothing about one in twenty."""
 
@@ -114,28 +118,17 @@ async def _calibrate(
     ) as progress:
         task = progress.add_task("Asking", total=len(own) + len(others))
         async with gateway:
-            both = await _supports(gateway, name, [*own, *others], lambda: progress.advance(task))
+            both = await each_of(
+                [*own, *others],
+                lambda question: _support(gateway, name, question),
+                _AT_ONCE,
+                lambda _: progress.advance(task),
+            )
             figures = threshold(both[: len(own)], both[len(own) :], false_refusals)
             if not dry_run:
                 path = f"/v1/collections/{quote(name, safe='')}/calibration"
                 await gateway.put(path, figures)
     return {"collection": name, **figures, "kept": not dry_run}
-
-
-async def _supports(
-    gateway: GatewayClient, name: str, questions: Sequence[str], on_done: Callable[[], object]
-) -> list[float]:
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(question: str) -> float:
-        async with slots:
-            support = await _support(gateway, name, question)
-        on_done()
-        return support
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(question)) for question in questions]
-    return [task.result() for task in tasks]
 
 
 async def _support(gateway: GatewayClient, name: str, question: str) -> float:
@@ -148,6 +141,11 @@ async def _support(gateway: GatewayClient, name: str, question: str) -> float:
             break
     if not content["passages"]:
         return 0.0
+    if _FALLBACK in content["degraded"]:
+        raise CliError(
+            f"engine {content['engine']!r} stood in for another one, or had no vectors to go by",
+            "thresholds hold for the usual way; calibrate when `cairn status` shows all as ready",
+        )
     if content["support"] is None:
         raise CliError(
             f"engine {content['engine']!r} does not say how well it answers",
@@ -166,10 +164,11 @@ def threshold(
         others: Support of questions about other things.
         false_refusals: Share of `own` that may be refused.
     """
-    least = metrics.quantile(own[::2], false_refusals)
+    # Cut, and cut before its rates are told: what is kept refuses no more than it may.
+    least = math.floor(metrics.quantile(own[::2], false_refusals) * 1e4) / 1e4
     held_out = own[1::2]
     return {
-        "min_support": round(least, 4),
+        "min_support": least,
         "question_count": len(own),
         "off_topic_count": len(others),
         "false_refusal_rate": metrics.mean([float(score < least) for score in held_out]) or 0.0,

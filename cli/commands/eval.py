@@ -85,7 +85,7 @@ def _evaluate_judged(
     with _bar() as progress:
         task = progress.add_task("Checking", total=len(judged))
         checked = asyncio.run(
-            groundedness.check_all(gateway, judged, lambda: progress.advance(task))
+            groundedness.check_all(gateway, judged, lambda _: progress.advance(task))
         )
     if run_file is not None:
         lines = groundedness.run_lines(checked)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from cli.errors import CliError
-from cli.evaluation.loading import retried
+from cli.evaluation.loading import each_of, retried
 
 if TYPE_CHECKING:
     from cli.evaluation.dataset import EvalQuery
@@ -88,20 +87,14 @@ async def ask_all(
     on_done: Callable[[Ranked | Answered | Failed], None],
 ) -> list[Ranked | Answered | Failed]:
     """Returns one result per query, in order; a query's failure is its own."""
-    slots = asyncio.Semaphore(_CONCURRENCY.get(mode, _DEFAULT_CONCURRENCY))
 
     async def one(query: EvalQuery) -> Ranked | Answered | Failed:
-        async with slots:
-            try:
-                result = await _ask(gateway, collection, query, mode)
-            except CliError as error:
-                result = Failed(query.query_id, str(error))
-            on_done(result)
-            return result
+        try:
+            return await _ask(gateway, collection, query, mode)
+        except CliError as error:
+            return Failed(query.query_id, str(error))
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(query)) for query in queries]
-    return [task.result() for task in tasks]
+    return await each_of(queries, one, _CONCURRENCY.get(mode, _DEFAULT_CONCURRENCY), on_done)
 
 
 async def _ask(

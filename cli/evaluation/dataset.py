@@ -90,7 +90,7 @@ def sample(queries: Sequence[T], limit: int) -> list[T]:
 def _documents(path: Path) -> tuple[tuple[CorpusDocument, ...], tuple[str, ...]]:
     found: dict[str, CorpusDocument] = {}
     empty = []
-    for line in _lines(path):
+    for line in lines_of(path):
         document_id, title = line.text("_id", required=True), line.text("title")
         text, metadata = line.text("text"), line.content.get("metadata")
         if metadata is None:
@@ -112,7 +112,7 @@ def _queries(
     path: Path, grades: Mapping[str, Mapping[str, int]], has_collections: bool
 ) -> Iterator[EvalQuery]:
     seen = set()
-    for line in _lines(path):
+    for line in lines_of(path):
         query_id = line.text("_id", required=True)
         if query_id in seen:
             raise line.error("_id", f"{query_id!r} is there twice")
@@ -137,7 +137,7 @@ def _queries(
         )
 
 
-def _turns(line: _Line) -> Iterator[tuple[str, str]]:
+def _turns(line: Line) -> Iterator[tuple[str, str]]:
     history = line.content.get("history") or []
     if not isinstance(history, list):
         raise line.error("history", "must be a list of turns")
@@ -175,15 +175,23 @@ def _grades(path: Path) -> dict[str, dict[str, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
+    """A line of a file of JSON objects."""
+
     path: Path
     number: int
     content: Mapping[str, Any]
 
     def error(self, name: str, problem: str) -> CliError:
+        """Returns the error of a field that is wrong."""
         return CliError(f"{self.path}, line {self.number}: {name}: {problem}")
 
     def text(self, name: str, *, required: bool = False) -> str:
+        """Returns a field that is a text; empty where there is none.
+
+        Raises:
+            CliError: it is no text, or empty although it must not be.
+        """
         value = self.content.get(name)
         if value is None:
             value = ""
@@ -194,7 +202,12 @@ class _Line:
         return value
 
 
-def _lines(path: Path) -> Iterator[_Line]:
+def lines_of(path: Path) -> Iterator[Line]:
+    """Yields the lines of a file of JSON objects; empty ones are left out.
+
+    Raises:
+        CliError: there is no such file, or a line is no JSON object.
+    """
     try:
         raw = path.read_text("utf-8").split("\n")
     except FileNotFoundError:
@@ -212,7 +225,7 @@ def _lines(path: Path) -> Iterator[_Line]:
             raise CliError(f"{path}, line {number}: not JSON") from None
         if not isinstance(content, dict):
             raise CliError(f"{path}, line {number}: must be an object")
-        yield _Line(path, number, content)
+        yield Line(path, number, content)
 
 
 def _quoted(text: str) -> str:

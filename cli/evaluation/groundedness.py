@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cli.errors import CliError
 from cli.evaluation import metrics
-from cli.evaluation.loading import retried
+from cli.evaluation.dataset import lines_of
+from cli.evaluation.loading import each_of, retried
 
 if TYPE_CHECKING:
     from cli.gateway_client import GatewayClient
@@ -55,21 +55,19 @@ def read_judged_answers(folder: Path) -> list[JudgedAnswer]:
     """
     path = folder / FILE
     found: list[JudgedAnswer] = []
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
+    for line in lines_of(path):
+        content = line.content
         try:
-            content = json.loads(line)
             scores = [float(score) for score in content["human"]["faithfulness"]]
             contexts = tuple(str(context) for context in content["contexts"])
             answer = str(content["response"])
         except (ValueError, KeyError, TypeError) as error:
             raise CliError(
-                f"{path}, line {number}: {error}",
+                f"{path}, line {line.number}: {error}",
                 "a line needs response, contexts and human.faithfulness, a list of scores",
             ) from None
         if answer.strip() and scores:
-            found.append(JudgedAnswer(number, answer, contexts, sum(scores) / len(scores)))
+            found.append(JudgedAnswer(line.number, answer, contexts, sum(scores) / len(scores)))
     if not found:
         raise CliError(f"{path} has no judged answer")
     return found
@@ -83,24 +81,17 @@ async def check(gateway: GatewayClient, judged: JudgedAnswer) -> CheckedAnswer:
 
 
 async def check_all(
-    gateway: GatewayClient, judged: Sequence[JudgedAnswer], on_done: Callable[[], object]
+    gateway: GatewayClient,
+    judged: Sequence[JudgedAnswer],
+    on_done: Callable[[CheckedAnswer], object],
 ) -> list[CheckedAnswer]:
     """Checks every answer, in order.
 
     Raises:
         CliError: the gateway refuses one, or does not answer.
     """
-    slots = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(each: JudgedAnswer) -> CheckedAnswer:
-        async with slots:
-            checked = await check(gateway, each)
-        on_done()
-        return checked
-
-    async with gateway, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(each)) for each in judged]
-    return [task.result() for task in tasks]
+    async with gateway:
+        return await each_of(judged, lambda each: check(gateway, each), _AT_ONCE, on_done)
 
 
 def figures(checked: Sequence[CheckedAnswer]) -> dict[str, float | int | None]:

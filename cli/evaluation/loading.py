@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from cli.errors import CliError
@@ -14,6 +14,9 @@ from cli.gateway_client import GatewayError
 if TYPE_CHECKING:
     from cli.evaluation.dataset import CorpusDocument
     from cli.gateway_client import GatewayClient, Reply
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _BATCH_DOCUMENTS = 64
 _BATCH_CHARACTERS = 4_000_000
@@ -41,6 +44,47 @@ async def retried(call: Callable[[], Awaitable[Reply]], attempts: int = MAX_ATTE
             wait = float(error.retry_after_seconds or 0.2 * 2**attempt)
             await asyncio.sleep(min(wait, _MAX_WAIT_SECONDS))
     raise AssertionError  # the loop returns or raises
+
+
+async def each_of(
+    items: Sequence[T],
+    run: Callable[[T], Awaitable[R]],
+    at_once: int,
+    on_done: Callable[[R], object],
+) -> list[R]:
+    """Returns what `run` makes of each item, in order.
+
+    Args:
+        items: In any number.
+        run: Works on one.
+        at_once: How many are in work at most.
+        on_done: Told each result as it comes.
+
+    Raises:
+        CliError: the first that `run` raised; the others are given up.
+    """
+    slots = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> R:
+        async with slots:
+            result = await run(item)
+        on_done(result)
+        return result
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except* CliError as failed:
+        error = _first(failed)
+    else:
+        return [task.result() for task in tasks]
+    raise error
+
+
+def _first(group: BaseExceptionGroup[CliError]) -> CliError:
+    """Returns the first error of a group, however deep it lies."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 async def create_collection(gateway: GatewayClient, name: str, language: str) -> bool:

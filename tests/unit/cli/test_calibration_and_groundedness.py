@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.commands.calibrate import read_questions, threshold
+from cli.commands.calibrate import _support, read_questions, threshold
 from cli.errors import CliError
 from cli.evaluation.groundedness import (
     CheckedAnswer,
@@ -19,8 +21,10 @@ from cli.evaluation.groundedness import (
     read_judged_answers,
     run_lines,
 )
+from cli.evaluation.loading import each_of
 from cli.evaluation.metrics import auroc, quantile, ranks, spearman
 from cli.evaluation.off_topic import OFF_TOPIC
+from cli.gateway_client import Reply
 
 
 def test_ranks_share_ties() -> None:
@@ -54,6 +58,36 @@ def test_the_threshold_is_found_on_one_half_and_judged_on_the_other() -> None:
     assert found["false_refusal_rate"] == 0.95
     assert found["off_topic_refusal_rate"] == 0.75
     assert threshold(own, [], 0.0)["off_topic_refusal_rate"] is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2))
+def test_a_threshold_is_cut_before_its_rates_are_told(own: list[float]) -> None:
+    found = threshold(own, [], 0.0)
+    least = found["min_support"]
+    assert least == round(least, 4)
+    assert all(score >= least for score in own[::2])
+    held_out = own[1::2]
+    assert found["false_refusal_rate"] == sum(each < least for each in held_out) / len(held_out)
+
+
+class _Gateway:
+    """Answers one question by a lower rung."""
+
+    async def post(self, path: str, body: dict[str, object]) -> Reply:
+        assert path == "/v1/query"
+        degraded = ["generation_fallback"] if body["query"] == "fourth?" else []
+        answer = {"degraded": degraded, "passages": [{}], "support": 0.5, "engine": "extractive"}
+        return Reply(json.dumps(answer))
+
+
+async def test_answers_of_a_lower_rung_find_no_threshold() -> None:
+    ask = functools.partial(_support, cast("Any", _Gateway()), "rocks")
+    seen: list[float] = []
+    assert await each_of(["first?", "second?"], ask, 2, seen.append) == [0.5, 0.5]
+    assert seen == [0.5, 0.5]
+    # A plain error, not a group: the program shows it in a sentence.
+    with pytest.raises(CliError, match="stood in for another one"):
+        await each_of(["third?", "fourth?", "fourth?"], ask, 2, seen.append)
 
 
 def test_questions_come_as_lines_or_json(tmp_path: Path) -> None:
