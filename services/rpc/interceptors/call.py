@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,6 +31,8 @@ class ServerCall:
     started: float = field(default_factory=time.monotonic)
     timeout_seconds: float | None = None
     """Time the caller gave, None for no limit."""
+    upload: AsyncIterator[bytes] | None = None
+    """Messages of a caller that sends many and waits for one answer."""
 
     @property
     def service_and_name(self) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -13,6 +15,7 @@ from services.rpc.logs import exception_fields, get_logger, qualified_name
 from services.rpc.status import error_from_rpc, grpc_code, header_message, trailing_metadata
 from services.rpc.telemetry import current_trace_id
 
+_DRAIN_SECONDS = 0.5
 INTERNAL_MESSAGE = "internal error; its trace id finds it in the logs"
 
 
@@ -49,7 +52,22 @@ def _is_cancelled(call: ServerCall) -> bool:
 async def _abort(call: ServerCall, error: ServiceError) -> None:
     call.error = error
     call.code = grpc_code(error)
+    if call.upload is not None:
+        await _drain(call.upload)
     await call.context.abort(call.code, header_message(error), trailing_metadata(error))
+
+
+async def _drain(upload: AsyncIterator[bytes]) -> None:
+    """Takes in what a refused caller still sends, for a moment.
+
+    A client that is told of the end while it writes knows only that the write failed: gRPC's own
+    for Python says INTERNAL then, not what the server said.
+    """
+    # The servicer may still hold the iterator, or have come to its end: then there is no more.
+    with contextlib.suppress(TimeoutError, RuntimeError, grpc.RpcError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in upload:
+                pass
 
 
 def _service_error(call: ServerCall, error: Exception) -> ServiceError:

@@ -69,14 +69,19 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: grpc.aio.ServicerContext) -> Any:
             return await serve(handler, request, context)
 
-        wrapped = _with_behaviour(handler, self._layered(method, run))
+        is_upload = handler.request_streaming and not handler.response_streaming
+        behaviour = self._layered(method, run, is_upload=is_upload)
+        wrapped = _with_behaviour(handler, behaviour)
         self._wrapped[method] = (handler, wrapped)
         return wrapped
 
-    def _layered(self, method: str, innermost: Callable[..., Awaitable[Any]]) -> Any:
+    def _layered(
+        self, method: str, innermost: Callable[..., Awaitable[Any]], *, is_upload: bool = False
+    ) -> Any:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext) -> Any:
             remaining = context.time_remaining()
             call = ServerCall(method.removeprefix("/"), context, timeout_seconds=remaining)
+            call.upload = request if is_upload else None
 
             async def proceed() -> Any:
                 return await innermost(request, context)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from services.rpc.channel import open_channel
 from services.rpc.errors import (
@@ -285,3 +286,32 @@ async def test_every_error_reaches_the_caller_whole(error_class: type[ServiceErr
             )
             assert got.violations == sent.violations
             assert got.retry_after_seconds == sent.retry_after_seconds
+
+
+@pytest.mark.parametrize("text", ["missing", "x"])
+async def test_a_refused_upload_is_heard_to_its_end(world: World, text: str) -> None:
+    """A client that writes while the call ends knows only that the write failed."""
+    sent: list[str] = []
+
+    async def uploads() -> AsyncIterator[StringValue]:
+        for each in (text, "second", "third"):
+            yield StringValue(value=each)
+            sent.append(each)
+            await asyncio.sleep(0.01)
+
+    call = world.stub.stream_unary(uploads(), timeout=5)
+    if text == "missing":
+        with pytest.raises(NotFoundError):
+            await call
+    else:
+        assert (await call).value == "xsecondthird"
+    assert sent == [text, "second", "third"]
+
+
+async def test_a_refused_upload_without_end_is_answered(world: World) -> None:
+    async def uploads() -> AsyncIterator[StringValue]:
+        yield StringValue(value="missing")
+        await asyncio.sleep(60)
+
+    with pytest.raises(NotFoundError):
+        await world.stub.stream_unary(uploads(), timeout=20)
