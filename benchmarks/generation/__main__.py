@@ -47,6 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--only", choices=PARTS, action="append", help="some parts of it")
     parser.add_argument("--rounds", type=int, default=0, help="turns of each system")
+    parser.add_argument("--requests", type=int, default=0, help="requests of each stream in a turn")
     parser.add_argument(
         "--concurrency", type=int, action="append", help="requests at once, some of 8, 32, 64"
     )
@@ -69,6 +70,8 @@ async def _rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     plan = _QUICK if options.quick else _PLAN
     if options.rounds:
         plan = dataclasses.replace(plan, rounds=options.rounds)
+    if options.requests:
+        plan = dataclasses.replace(plan, requests_per_stream=options.requests)
     if options.concurrency:
         plan = dataclasses.replace(plan, concurrency=tuple(options.concurrency))
     systems = _systems(options)
