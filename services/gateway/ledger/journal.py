@@ -15,6 +15,7 @@ import fcntl
 import mmap
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from services.gateway.usage import CostParts, Usage
 
 _STEP_BYTES = 1_000_000
 """What the file grows by: some thousand requests."""
+_RETRY_SECONDS = 5.0
+"""A disk that had no room is not asked again for so long: each try writes until it is full."""
 _CLOSED = -1
 _FAILED = Counter(
     "cairn_gateway_journal_errors_total",
@@ -45,6 +48,7 @@ class Journal:
         self.path, self._file = _create(folder)
         self._mapped: mmap.mmap | None = None
         self._capacity = 0
+        self._full_until = 0.0
         self.size_bytes = 0
 
     def append(self, line: bytes) -> None:
@@ -70,6 +74,8 @@ class Journal:
 
     def _grow(self, least: int) -> bool:
         """Makes room for more lines; False when the disk has none."""
+        if time.monotonic() < self._full_until:
+            return False
         capacity = max(least, self._capacity + _STEP_BYTES)
         try:
             # Zeros that are written, not a hole: a full disk shows here, and not in a mapped page,
@@ -77,6 +83,7 @@ class Journal:
             _write_zeros(self._file, self._capacity, capacity)
             mapped = mmap.mmap(self._file, capacity)
         except OSError:
+            self._full_until = time.monotonic() + _RETRY_SECONDS
             return False
         if self._mapped is not None:
             self._mapped.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table
 
 from services.gateway.ledger.events import MOVED, Outcome, Payer, decode_line, encode_progress
+from services.gateway.ledger.journal import Journal
 from services.gateway.ledger.ledger import Ledger
 from services.gateway.ledger.schema import ensure_ledger
 from services.gateway.ledger.sums import UsageFilter
@@ -330,3 +332,24 @@ def test_lines_that_were_cut_off_are_passed_over(line: bytes) -> None:
 def test_progress_lines() -> None:
     assert decode_line(encode_progress("ab", 7)) == ("ab", 7)
     assert decode_line(encode_progress("ab", MOVED)) == ("ab", MOVED)
+
+
+def test_a_full_disk_is_not_tried_for_each_line(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def no_room(*_: object) -> None:
+        tries.append(1)
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    journal = Journal(tmp_path / "journals")
+    with monkeypatch.context() as full:
+        full.setattr("services.gateway.ledger.journal._write_zeros", no_room)
+        for _ in range(20):
+            journal.append(b"a line\n")
+    assert len(tries) == 1
+    assert journal.size_bytes == 0
+    # Room was made meanwhile, and the time has passed.
+    journal._full_until = 0.0
+    journal.append(b"a line\n")
+    assert journal.size_bytes == 7
+    journal.remove()
