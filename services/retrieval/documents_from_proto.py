@@ -1,8 +1,8 @@
 """Documents of a write to domain values, checked field by field.
 
-What comes is nearly always in order, so each document is read twice at most: first by a short look
-that finds all in order or something odd, and only where it is odd again field by field, for an
-error that names the field. The two agree on what is in order; a test holds them against each other.
+What comes is nearly always in order, so each document is read once, by a short look that finds all
+in order or something odd. Only what is odd is read again field by field, for an error that names
+the field. The two agree on what is in order; a test holds them against each other.
 """
 
 from __future__ import annotations
@@ -53,23 +53,28 @@ def documents(messages: Sequence[pb.Document]) -> list[Document]:
     checks.size(len(messages), limits.MAX_DOCUMENTS_PER_BATCH, "documents", "documents")
     chunk_count = sum(len(message.chunks) for message in messages)
     checks.size(chunk_count, limits.MAX_CHUNKS_PER_BATCH, "documents", "chunks")
-    found = _plain_documents(messages)
-    if found is None:
-        found = [_document(message, f"documents[{i}]") for i, message in enumerate(messages)]
+    found = _read(messages)
     checks.unique([each.document_id for each in found], "documents[{index}].document_id", "id")
     return found
 
 
-def _plain_documents(messages: Sequence[pb.Document]) -> list[Document] | None:
-    """Returns the documents if all of them are plainly in order."""
+def _read(messages: Sequence[pb.Document]) -> list[Document]:
+    """Returns the documents, of which only the odd ones are read field by field."""
     found: list[Document] = []
-    vectors: list[bytes] = []
-    for message in messages:
+    plain: dict[int, list[bytes]] = {}  # vectors of the plain documents, by their places
+    for place, message in enumerate(messages):
+        vectors: list[bytes] = []
         document = _plain_document(message, vectors)
         if document is None:
-            return None
+            document = _document(message, f"documents[{place}]")
+        else:
+            plain[place] = vectors
         found.append(document)
-    return found if _are_plain(vectors) else None
+    if not _are_plain([vector for vectors in plain.values() for vector in vectors]):
+        for place, vectors in plain.items():
+            if not _are_plain(vectors):
+                found[place] = _document(messages[place], f"documents[{place}]")
+    return found
 
 
 def _are_plain(vectors: Sequence[bytes]) -> bool:

@@ -83,12 +83,12 @@ def _insert_sqlite(connection: Connection, form: _Form, rows: Sequence[tuple[Any
             done += count
 
 
-def among(connection: Connection, column: str, name: str = "ids") -> str:
-    """Returns the SQL condition that a column is among the values that `bind` makes a parameter."""
+def among(connection: Connection, column: str) -> str:
+    """Returns the SQL condition that a column is among the values of `:ids`, made by `bind`."""
     if connection.dialect.name == "sqlite":
         # Names are the program's own.
-        return f"{column} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608 - see above
-    return f"{column} = ANY(:{name})"
+        return f"{column} IN (SELECT value FROM json_each(:ids))"  # noqa: S608 - see above
+    return f"{column} = ANY(:ids)"
 
 
 def bind(connection: Connection, values: Sequence[str] | Sequence[int]) -> str | list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, delete, insert, select, text, update
 
 from services.retrieval.collections import Alias, Collection, CollectionSettings
-from services.retrieval.store import codec
+from services.retrieval.store import codec, counts
 from services.retrieval.store.tables import (
     aliases,
     catalog,
@@ -26,7 +26,6 @@ from services.rpc.errors import (
     NotFoundError,
     Reason,
 )
-from services.sql import bulk
 from services.sql.engine import upserts
 
 if TYPE_CHECKING:
@@ -213,13 +212,8 @@ def purge(connection: Connection, limit: int) -> None:
     ids = list(connection.scalars(_SOME, where))
     if ids:
         for table in (token_codes, documents):
-            connection.execute(
-                text(
-                    f"DELETE FROM {table.name} WHERE collection_id = :collection "  # noqa: S608 - a name of ours
-                    f"AND {bulk.among(connection, 'document_id')}"
-                ),
-                {"collection": collection_id, "ids": bulk.bind(connection, ids)},
-            )
+            statement = f"DELETE FROM {table.name}"  # noqa: S608 - a name of ours
+            counts.execute_for(connection, statement, collection_id, ids)
         return
     for table in (deletions, dropped):
         connection.execute(delete(table).where(table.c.collection_id == collection_id))

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from services.retrieval.documents import Chunk, Document
-from services.retrieval.store import chunk_table, codec
-from services.sql import bulk
+from services.retrieval.store import chunk_table, codec, counts
 
 _COLUMNS = (
     "document_id, version, committed_micros, expires_micros, title, uri, metadata, acl, "
@@ -44,14 +43,9 @@ def read(
     wanted = [_COLUMNS, "text" if with_text else "''"]
     wanted.append("chunks" if with_chunks else "NULL")
     wanted.append("vectors" if with_chunks and with_vectors else "NULL")
-    rows = connection.execute(
-        # Only names of columns are put into the text; all values are bound.
-        text(
-            f"SELECT {', '.join(wanted)} FROM retrieval_documents "  # noqa: S608 - see above
-            f"WHERE collection_id = :collection AND {bulk.among(connection, 'document_id')}"
-        ),
-        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
-    )
+    # Only names of columns are put into the text; all values are bound.
+    statement = f"SELECT {', '.join(wanted)} FROM retrieval_documents"  # noqa: S608 - see above
+    rows = counts.execute_for(connection, statement, collection_id, ids)
     found: dict[str, Document] = {}
     for row in rows:
         expires, acl = row[3], codec.load_acl(row[7])
@@ -97,12 +91,11 @@ def _chunks(packed: bytes, count: int, vectors: bytes | None) -> tuple[Chunk, ..
 def _codes(
     connection: Connection, collection_id: int, ids: Sequence[str]
 ) -> dict[str, dict[int, bytes]]:
-    rows = connection.execute(
-        text(
-            "SELECT document_id, ordinal, codes FROM retrieval_token_codes "  # noqa: S608 - no value is put into the text
-            f"WHERE collection_id = :collection AND {bulk.among(connection, 'document_id')}"
-        ),
-        {"collection": collection_id, "ids": bulk.bind(connection, ids)},
+    rows = counts.execute_for(
+        connection,
+        "SELECT document_id, ordinal, codes FROM retrieval_token_codes",
+        collection_id,
+        ids,
     )
     found: dict[str, dict[int, bytes]] = {}
     for document_id, ordinal, codes in rows:

@@ -88,22 +88,37 @@ def test_a_short_look_finds_what_a_long_one_finds(messages):
         long = [documents_from_proto._document(each, "d") for each in messages]
     except InvalidArgumentError:
         long = None
-    short = documents_from_proto._plain_documents(messages)
-    if short is not None:
-        assert long == short
+    try:
+        short = documents_from_proto._read(messages)
+    except InvalidArgumentError:
+        short = None
+    assert short == long
 
 
-def test_what_is_plainly_in_order_is_read_once():
-    message = pb.Document(
-        document_id="d",
-        text="granite",
-        acl=["user:a"],
-        metadata={"kind": VALUES[1], "tags": VALUES[10], "at": VALUES[8], "none": VALUES[0]},
-        chunks=[pb.Chunk(chunk_id="c", end=7, vector=_vector([0.0, 1.0]), heading_path=["H"])],
-    )
-    short = documents_from_proto._plain_documents([message])
-    assert short == documents_from_proto.documents([message])
-    assert short is not None
+def test_only_what_is_odd_is_read_field_by_field(monkeypatch):
+    def message(document_id, **more):
+        return pb.Document(
+            document_id=document_id,
+            text="granite",
+            acl=["user:a"],
+            metadata={"kind": VALUES[1], "tags": VALUES[10], "at": VALUES[8], "none": VALUES[0]},
+            chunks=[pb.Chunk(chunk_id="c", end=7, vector=_vector([0.0, 1.0]), heading_path=["H"])],
+            **more,
+        )
+
+    read_long = []
+    one = documents_from_proto._document
+
+    def watched(message, path):
+        read_long.append(path)
+        return one(message, path)
+
+    monkeypatch.setattr(documents_from_proto, "_document", watched)
+    odd = message("b", expires_at={"seconds": 2_000_000_000})
+    found = documents_from_proto.documents([message("a"), odd, message("c")])
+    assert read_long == ["documents[1]"]
+    assert [each.document_id for each in found] == ["a", "b", "c"]
+    assert [each.expires_micros for each in found] == [None, 2_000_000_000_000_000, None]
 
 
 @pytest.mark.parametrize("values", [[float("nan"), 1.0], [float("inf"), 1.0], [0.0, 0.0]])
