@@ -21,6 +21,10 @@ _META_CHARSET = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.IGNORECASE
 )
 _SAMPLE_BYTES = 64 * 1024
+_STRAY = re.compile("[\udc80-\udcff]")
+_BEYOND_ASCII = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
+_LEAST_IN_ORDER = 3
+_IN_ORDER_PER_STRAY = 4
 _CONTROL = re.compile("[\x80-\x9f]")
 _ENCODED_TWICE = re.compile(
     "[\xc2-\xdf][\x80-\x9f]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
@@ -51,7 +55,28 @@ def decode(data: bytes, *, is_html: bool = False) -> tuple[str, list[str]]:
         return wide, []
     if text is not None:
         return text, ["characters that are no text were replaced"]
-    return _decode_by_statistics(data)
+    return _decode_damaged(data) or _decode_by_statistics(data)
+
+
+def _decode_damaged(data: bytes) -> tuple[str, list[str]] | None:
+    """Returns the text of bytes that are UTF-8 but for a few; None: they are not.
+
+    No text of another encoding has many sequences that are UTF-8 by chance. What is none is read
+    as Windows does, because it mostly comes from rows of another file; the last character may have
+    been cut off.
+    """
+    sample = data[:_SAMPLE_BYTES].decode("utf-8", "surrogateescape")
+    in_order, stray = len(_BEYOND_ASCII.findall(sample)), len(_STRAY.findall(sample[:-3]))
+    if in_order < max(_LEAST_IN_ORDER, _IN_ORDER_PER_STRAY * stray):
+        return None
+    text = data.decode("utf-8", "surrogateescape")
+    kept = text[-3:].rstrip("".join(map(chr, range(0xDC80, 0xDD00))))
+    text, count = _STRAY.subn(_from_windows, text[:-3] + kept)
+    return text, [f"{count or 1} bytes are no UTF-8, as the rest of the file is"]
+
+
+def _from_windows(found: re.Match[str]) -> str:
+    return bytes([ord(found[0]) - 0xDC00]).decode("cp1252", "replace")
 
 
 def _unshifted(data: bytes, text: str) -> tuple[str, list[str]]:

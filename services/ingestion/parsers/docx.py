@@ -87,6 +87,7 @@ class _Reader:
         self._page_is_new = False
         """A break was just made: a rendered one that follows is the same."""
         self._depth = 0
+        self._has_hidden = False
         self._section_starts: list[str] = []
         self._sections_ended = 0
 
@@ -101,6 +102,8 @@ class _Reader:
         self._blocks(body)
         self._end_list()
         self._margins(body)
+        if self._has_hidden:
+            self._writer.warnings.append("hidden text was left out")
         parsed = self._writer.finish(self._title())
         is_laid_out = next(body.iter(f"{W}lastRenderedPageBreak"), None) is not None
         return parsed if is_laid_out else _without_guessed_pages(parsed)
@@ -154,7 +157,7 @@ class _Reader:
             self._end_list()
             self._writer.heading(style.heading_depth, f"{label} {text}" if label else text)
         elif label is not None:
-            indent = "  " * min(style.list_level, 8)
+            indent = "  " * min(style.indent or style.list_level, 8)
             self._open_list.append(f"{indent}{label or '-'} {text}".replace("\n", f"\n{indent}  "))
         else:
             self._end_list()
@@ -182,6 +185,8 @@ class _Reader:
                         self._page_is_new = False
             elif tag in _SKIPPED:
                 continue
+            elif tag == W + "r" and _is_hidden(child):
+                self._has_hidden = True
             elif tag == W + "br":
                 if child.get(W + "type") == "page":
                     self._break_page(is_rendered=False)
@@ -335,6 +340,11 @@ class _Cell:
     element: Any | None
     is_continued: bool = False
     """Its text stands in the cell above."""
+
+
+def _is_hidden(run: Any) -> bool:
+    properties = run.find(f"{W}rPr")
+    return properties is not None and _is_on(properties, "vanish")
 
 
 def _block_children(parent: Any) -> Iterator[Any]:

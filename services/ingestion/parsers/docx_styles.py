@@ -15,6 +15,7 @@ _QUOTES = {"quote", "intense quote", "block text"}
 _CODE = re.compile(
     r"\b(?:code|source code|html preformatted|preformatted|listing)\b", re.IGNORECASE
 )
+_LIST = re.compile(r"list (?:bullet|number|continue )?\s*([2-5])\Z")
 _MAX_CHAIN = 20
 _PLACE = re.compile(r"%([1-9])")
 _ROMAN = (
@@ -34,6 +35,9 @@ class ParagraphStyle:
     list_level: int = 0
     is_quote: bool = False
     is_code: bool = False
+    indent: int = 0
+    """How deep a list it is in stands, by the name of its style: "List Bullet 3" is a list of its
+    own, at its first level."""
 
 
 @dataclass(slots=True)
@@ -79,6 +83,7 @@ class Styles:
             style.list_level if level is None else level,
             style.is_quote,
             style.is_code,
+            style.indent if level is None else 0,
         )
 
     def _resolve(self, identifier: str) -> ParagraphStyle:
@@ -92,6 +97,7 @@ class Styles:
         number_id: str | None = None
         level: int | None = None
         is_quote = is_code = False
+        indent = 0
         for _ in range(_MAX_CHAIN):
             style = self._styles.get(identifier)
             if style is None:
@@ -106,6 +112,8 @@ class Styles:
                 own_number, own_level = _numbering_of(style.properties)
                 number_id = own_number if number_id is None else number_id
                 level = own_level if level is None else level
+            if not indent and (nested := _LIST.match(style.name)):
+                indent = int(nested[1]) - 1
             is_quote = is_quote or style.name in _QUOTES
             is_code = is_code or bool(_CODE.search(style.name))
             identifier = style.parent
@@ -115,6 +123,7 @@ class Styles:
             level or 0,
             is_quote,
             is_code,
+            indent,
         )
 
 

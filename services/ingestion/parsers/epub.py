@@ -32,13 +32,15 @@ def parse(data: bytes) -> ParsedDocument:
     if len(spine) > _MAX_CHAPTERS:
         raise UnparsableError("TOO_LARGE", f"the book has over {_MAX_CHAPTERS} chapters; split it")
     missing = 0
+    read: set[str] = set()
     for reference in spine:
         item = manifest.get(reference.get("idref"))
         if item is None or "nav" in (item.get("properties") or "").split():
             continue
         part = resolve(package_name, item.get("href") or "")
-        if item.get("media-type") not in _PAGE_TYPES:
+        if item.get("media-type") not in _PAGE_TYPES or part in read:
             continue
+        read.add(part)
         if part not in source:
             missing += 1
             continue

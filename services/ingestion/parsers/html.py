@@ -51,6 +51,7 @@ _DECLARATIONS = re.compile(r"(?i)\A([^<]*(?:<\?[^>]*>\s*)?<!doctype[^>\[]{0,500}
 _LOOKED_AT_ROWS = 200
 _MAIN_SHARE = 0.3
 """A <main> or <article> with less of the page's text than this is not the main content."""
+_NUMBER_DIGITS = 6
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -114,11 +115,21 @@ def _read(root: LexborNode, *, keep_boilerplate: bool) -> TextBuilder:
                 builder.enter(
                     tag, cell=cell_of(tag, attributes.get("colspan"), attributes.get("rowspan"))
                 )
+            elif tag in {"ol", "li"}:
+                builder.enter(tag, number=_number_of(node, tag))
             else:
                 builder.enter(tag, is_layout=tag == "table" and _is_layout(node))
         else:
             builder.leave(node.tag or "")
     return builder
+
+
+def _number_of(node: LexborNode, tag: str) -> int | None:
+    """Returns what a numbered list begins with, or the number of an item that has its own."""
+    given = (node.attributes.get("start" if tag == "ol" else "value") or "").strip()
+    if given.isascii() and given.isdigit() and len(given) <= _NUMBER_DIGITS:
+        return int(given)
+    return 1 if tag == "ol" else None
 
 
 def _walk(root: LexborNode, *, keep_boilerplate: bool) -> Iterator[tuple[LexborNode, bool]]:

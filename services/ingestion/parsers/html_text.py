@@ -63,7 +63,8 @@ class TextBuilder:
         self._writer = DocumentWriter()
         self._inline: list[str] = []
         self._lines: list[str] = []
-        self._lists: list[int] = []
+        self._lists: list[int | None] = []
+        """Number of the next item of each list around; None: its items have none."""
         self._item_prefix = ""
         self._pre_depth = 0
         self._tables: list[bool] = []
@@ -76,13 +77,21 @@ class TextBuilder:
         """Characters collected so far."""
         return self._writer.length
 
-    def enter(self, tag: str, *, is_layout: bool = False, cell: Cell | None = None) -> None:
+    def enter(
+        self,
+        tag: str,
+        *,
+        is_layout: bool = False,
+        cell: Cell | None = None,
+        number: int | None = None,
+    ) -> None:
         """Begins an element.
 
         Args:
             tag: Its name.
             is_layout: It is a table whose cells are parts of the page.
             cell: How far it reaches, if it is a cell.
+            number: What a numbered list begins with, or the number an item is given.
         """
         if tag == "br":
             self._inline.append("\n")
@@ -103,15 +112,15 @@ class TextBuilder:
             self._end_rows()
             self._tables.append(is_layout)
             return
-        self._begin_block(tag)
+        self._begin_block(tag, number)
 
-    def _begin_block(self, tag: str) -> None:
+    def _begin_block(self, tag: str, number: int | None) -> None:
         if tag in _LISTS:
-            self._enter_list()
+            self._enter_list(number)
         elif tag == "tr" and self._in_data_table():
             self._row = []
         elif tag in {"li", "dt"} and self._lists:
-            self._begin_item(tag)
+            self._begin_item(tag, number)
         elif tag == "pre":
             self._flush_text()
             self._pre_depth += 1
@@ -173,15 +182,22 @@ class TextBuilder:
     def _in_data_table(self) -> bool:
         return bool(self._tables) and not self._tables[-1]
 
-    def _enter_list(self) -> None:
+    def _enter_list(self, number: int | None) -> None:
         if not self._lists:
             self._flush_text()
-        self._lists.append(0)
+        self._lists.append(number)
 
-    def _begin_item(self, tag: str) -> None:
-        self._lists[-1] += 1
+    def _begin_item(self, tag: str, number: int | None) -> None:
         indent = "  " * (len(self._lists) - 1)
-        self._item_prefix = indent if tag == "dt" else f"{indent}- "
+        following = self._lists[-1]
+        if tag == "dt":
+            self._item_prefix = indent
+        elif following is None:
+            self._item_prefix = f"{indent}- "
+        else:
+            own = following if number is None else number
+            self._lists[-1] = own + 1
+            self._item_prefix = f"{indent}{own}. "
 
     def _leave_in_row(self, tag: str) -> None:
         assert self._row is not None

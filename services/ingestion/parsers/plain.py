@@ -24,7 +24,20 @@ def parse(data: bytes) -> ParsedDocument:
     if inner is not None:
         warnings = ["the file is text in Base64; it was decoded", *warnings]
     text = mended(clean(text))
-    return ParsedDocument(text, tuple(paragraphs(text)), warnings=tuple(warnings))
+    return ParsedDocument(text, tuple(_pages(text)), warnings=tuple(warnings))
+
+
+def _pages(text: str) -> list[Block]:
+    """Returns the paragraphs, with their pages where form feeds part them."""
+    if "\f" not in text.strip():
+        return paragraphs(text)
+    blocks, start = [], 0
+    # One at the very beginning ends no page.
+    first = 0 if text.lstrip(" \n").startswith("\f") else 1
+    for number, page in enumerate(text.split("\f"), start=first):
+        blocks += paragraphs(page, start=start, page=number)
+        start += len(page) + 1
+    return blocks
 
 
 def _without_base64(data: bytes) -> bytes | None:

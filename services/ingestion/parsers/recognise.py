@@ -197,7 +197,9 @@ def _text_type(head: bytes, wanted: str, suffix: str) -> str:  # noqa: C901, PLR
         by_suffix = BY_SUFFIX.get(suffix, "")
         if by_suffix in SUPPORTED and by_suffix not in {PDF, RTF, *ZIP_TYPES}:
             return by_suffix
-        return HTML if _HTML_START.match(head) else PLAIN
+        if _HTML_START.match(head):
+            return HTML
+        return XML if _XML_START.match(head) else PLAIN
     if wanted in _TEXTS_OF_PROGRAMS or (wanted == "video/mp2t" and suffix == "ts"):
         return PLAIN
     if wanted.endswith("+json"):

@@ -79,3 +79,18 @@ def test_the_euro_is_read_where_the_general_sign_for_money_would_stand():
 )
 def test_zeros_alone_make_no_wide_text(data):
     assert "\u6261" not in plain.parse(b"x " + data).text
+
+
+@pytest.mark.parametrize("language", ["german", "russian", "japanese"])
+def test_a_few_bytes_that_are_no_utf8_do_not_change_the_rest(language):
+    text = TEXTS[language] * 20
+    data = text.encode()
+    middle = data.index(b"\n") if language == "german" else len(TEXTS[language].encode())
+    damaged = data[:middle] + b" caf\xe9 \x96 " + data[middle:]
+    found, warnings = decode(damaged)
+    assert found == damaged.replace(b"\xe9 \x96", "é –".encode()).decode()
+    assert warnings == ["2 bytes are no UTF-8, as the rest of the file is"]
+
+
+def test_a_character_that_was_cut_off_at_the_end_is_left_out():
+    assert decode(("Гранит " * 9).encode() + "т".encode()[:1])[0] == "Гранит " * 9

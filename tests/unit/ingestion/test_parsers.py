@@ -227,6 +227,7 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         (b"x", "v1.2", "", "text/plain"),
         (b"a,b", "a.csv", "application/vnd.ms-excel", "text/csv"),
         (b"<html>", "a.xls", "application/vnd.ms-excel", "text/html"),
+        (b"<?xml version='1.0'?><Workbook>", "a.xls", "", "application/xml"),
         (b"PK\x03\x04" + bytes(60), "a.docx", "application/msword", "application/zip"),
         (b"PK\x03\x04" + bytes(60), "a.epub", "", "application/epub+zip"),
         (b"PK\x03\x04" + bytes(60), "", "application/octet-stream", "application/zip"),

@@ -124,6 +124,21 @@ def test_tracked_changes_are_read_as_accepted():
     assert docx_parser.parse(word(body)).text == "kept added"
 
 
+def test_hidden_text_is_left_out_and_said_to_be():
+    hidden = "<w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>"
+    shown = '<w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>shown</w:t></w:r>'
+    parsed = docx_parser.parse(word(p("Granite ", hidden, shown)))
+    assert pieces(parsed) == [("paragraph", "Granite shown")]
+    assert parsed.warnings == ("hidden text was left out",)
+
+
+def test_lists_are_nested_by_the_names_of_their_styles():
+    document = docx.Document()
+    for text, style in (("a", "List Bullet"), ("b", "List Bullet 2"), ("c", "List Number 3")):
+        document.add_paragraph(text, style=style)
+    assert pieces(docx_parser.parse(saved(document))) == [("list", "- a\n  - b\n    1. c")]
+
+
 def test_notes_stand_behind_the_paragraph_that_refers_to_them():
     body = p("Text", '<w:r><w:footnoteReference w:id="2"/></w:r>', " goes on.") + p("Next.")
     notes = (
@@ -423,7 +438,7 @@ def book(**parts: str) -> bytes:
         '<item id="nav" href="nav.xhtml" properties="nav" media-type="application/xhtml+xml"/>'
         '<item id="gone" href="gone.xhtml" media-type="application/xhtml+xml"/></manifest>'
         '<spine><itemref idref="nav"/><itemref idref="b"/><itemref idref="a"/>'
-        '<itemref idref="gone"/></spine></package>'
+        '<itemref idref="gone"/><itemref idref="b"/></spine></package>'
     )
     contents = (
         "<ncx><navMap><navPoint><navLabel><text>Chapter B</text></navLabel>"

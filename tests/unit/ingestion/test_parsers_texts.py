@@ -337,6 +337,28 @@ def test_web_tables_keep_their_columns():
     ]
 
 
+def test_numbered_lists_of_a_page_keep_their_numbers():
+    page = b"""<ol><li>one<ul><li>a</ul><li>two</ol><p>then<ol start="3"><li>three
+    <li value=7>seven<li>eight<ol><li>inner</ol></ol><ul><li value=4>none</ul>"""
+    assert pieces(html.parse(page)) == [
+        ("list", "1. one\n  - a\n2. two"),
+        ("paragraph", "then"),
+        ("list", "3. three\n7. seven\n8. eight\n  1. inner"),
+        ("list", "- none"),
+    ]
+
+
+def test_form_feeds_part_the_pages_of_a_plain_text():
+    parsed = plain.parse(b"\fOne.\n\nStill one.\fTwo.\n\f\fFour.\n\f")
+    assert [(parsed.text[b.start : b.end], b.page) for b in parsed.blocks] == [
+        ("One.", 1),
+        ("Still one.", 1),
+        ("Two.", 2),
+        ("Four.", 4),
+    ]
+    assert plain.parse(b"One.\f").blocks[0].page == 0
+
+
 def test_two_line_breaks_in_a_page_part_paragraphs():
     assert pieces(html.parse(b"<body>one<br>more<br><br>two</body>")) == [
         ("paragraph", "one\nmore"),
