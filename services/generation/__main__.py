@@ -100,6 +100,7 @@ async def _engine(
             max_waiting=settings.vllm_max_waiting,
             max_waiting_tokens=settings.vllm_max_waiting_tokens,
             gives_documents=settings.vllm_template_documents,
+            niceness=settings.vllm_niceness,
         )
         return VllmEngine(options, salt=lambda scope: cache_salt(secret, scope))
     endpoints = settings.endpoints()

@@ -57,6 +57,9 @@ class GenerationSettings(ServiceSettings):
     """Prompt tokens that wait for it; about what it reads in the longest wait worth having."""
     vllm_window_seconds: Annotated[float, Field(ge=0, le=1)] = 0.02
     """Tokens after a stream's first leave once in this time, for all streams; 0: each by itself."""
+    vllm_niceness: Annotated[int, Field(ge=0, le=19)] = 5
+    """By how much this process goes behind the engine's own where cores are few, as `nice` counts:
+    the engine's next step waits for nobody. 0: all are alike."""
     vllm_template_documents: bool = False
     """Gives passages to the model's chat template as `documents`, for models trained for that."""
     cache_salt_secret: SecretStr = SecretStr("")

@@ -27,6 +27,7 @@ from services.generation.engine import (
     Role,
     Sampling,
 )
+from services.generation.engine_first import yield_to_engine
 from services.generation.engine_states import EngineStates
 from services.generation.fair_queue import FairQueue, QueueLimits
 from services.generation.readiness import Probe
@@ -87,6 +88,8 @@ class VllmOptions:
     """Prompt tokens that wait for it."""
     gives_documents: bool = False
     """Whether passages go to the chat template as `documents`."""
+    niceness: int = 5
+    """By how much this process goes behind the engine's own, as `nice` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class VllmEngine:
         metrics.QUEUE_REQUESTS.set_function(lambda: queue.waiting)
         metrics.QUEUE_AGE_SECONDS.set_function(lambda: queue.oldest_seconds)
         await self._warm_up()
+        yield_to_engine(self._options.niceness)
 
     def _load(self) -> AsyncLLM:
         if self._engine_args.get("disable_log_stats"):

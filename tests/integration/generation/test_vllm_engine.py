@@ -68,6 +68,12 @@ async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServic
     assert whole.timings.prefill_ms > 0
 
 
+async def test_the_engine_goes_before_its_front(service: GenerationProcess) -> None:
+    front = psutil.Process(service.process.pid).nice()
+
+    assert all(process.nice() < front for process in service.descendants())
+
+
 async def test_an_equal_prompt_hits_the_prefix_cache_of_its_own_tenant_only(
     stub: rpc.GenerationServiceStub,
 ) -> None:
