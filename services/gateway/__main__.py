@@ -359,6 +359,8 @@ def _operations(
         generator=generation,
         prices=prices,
         seconds=settings.query_timeout_seconds,
+        rewrite_model=settings.rewrite_model,
+        neighbour_tokens=settings.neighbour_tokens,
     )
     return Operations(
         pipeline=CachedPipeline(

@@ -72,6 +72,12 @@ class GatewaySettings(ServiceSettings):
     """Deadline of a query or search that asks for none or a later one."""
     request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Deadline of any HTTP request, uploads included."""
+    rewrite_model: str = ""
+    """Language model that says each question anew before it is looked for, beside its own words;
+    empty: none. Worth its second where conversations name things once."""
+    neighbour_tokens: Annotated[int, Field(ge=0, le=32_000)] = 0
+    """Tokens that the chunks before and behind the chosen ones may add to a prompt; 0: none are
+    added. For models with room, where documents tell on over several chunks."""
     rate_per_second: Annotated[float, Field(gt=0)] = 200.0
     """Requests per second that come back to the bucket of a standard tenant's key; a free tenant's
     key has a tenth, a premium one's five times as much."""

@@ -23,6 +23,7 @@ from services.gateway.pipeline.ports import (
     Retrieved,
     SearchPlan,
     Started,
+    StoredChunks,
     Vector,
     Wrote,
 )
@@ -82,6 +83,8 @@ class FakeServices:
         self.answers_as = "tiny"
         self.vectors: dict[str, tuple[float, ...]] = {}
         self.history: dict[str, tuple[float, ...]] = {}
+        self.stored: dict[str, StoredChunks] = {}
+        self.rewritten = ""
 
     async def _meet(self, name: str, what: Any) -> None:
         self.calls.append((name, what))
@@ -154,6 +157,12 @@ class FakeServices:
             vectors=vectors,
         )
 
+    async def stored_chunks(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> dict[str, StoredChunks]:
+        await self._meet("neighbours", (collection, list(document_ids)))
+        return {each: self.stored[each] for each in document_ids if each in self.stored}
+
     async def document_vectors(
         self, scope: Scope, collection: str, document_ids: Sequence[str]
     ) -> dict[str, tuple[Vector, ...]]:
@@ -165,6 +174,10 @@ class FakeServices:
     async def generate(
         self, scope: Scope, prompt: Prompt, timeout_seconds: float
     ) -> AsyncGenerator[Started | Wrote | Finished]:
+        if not prompt.passages:
+            await self._meet("rewrite", prompt)
+            yield Finished(self.rewritten, "stop", "vllm", "tiny", Usage(prompt_tokens=7))
+            return
         await self._meet("generate", prompt)
         yield Started(self.engine, "tiny")
         for piece in self.pieces:

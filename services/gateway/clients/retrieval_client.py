@@ -19,7 +19,7 @@ from services.gateway.clients.passages_proto import (
 )
 from services.gateway.library import Chunk, StoredDocument
 from services.gateway.limits.stock import Stored
-from services.gateway.pipeline.ports import Retrieved, SearchPlan, Vector
+from services.gateway.pipeline.ports import Retrieved, SearchPlan, StoredChunks, Vector
 from services.gateway.requests import Mode
 from services.rpc.errors import NotFoundError
 from services.rpc.scope_proto import scope_to_proto
@@ -187,6 +187,28 @@ class RetrievalClient(CollectionClient):
             timeout=TIMEOUT_SECONDS,
         )
         return _chunks(response.documents[0]) if response.documents else None
+
+    async def stored_chunks(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> dict[str, StoredChunks]:
+        """Returns the chunks of the documents that may be read, by document.
+
+        Raises:
+            ServiceError: there is no such collection, or the service does not answer.
+        """
+        response = await self._stub.GetDocuments(
+            pb.GetDocumentsRequest(
+                scope=scope_to_proto(scope),
+                collection=collection,
+                document_ids=document_ids,
+                include_chunks=True,
+            ),
+            timeout=TIMEOUT_SECONDS,
+        )
+        return {
+            each.document_id: StoredChunks(each.version, _chunks(each))
+            for each in response.documents
+        }
 
     async def scroll_documents(
         self, scope: Scope, collection: str, page_size: int, page_token: str

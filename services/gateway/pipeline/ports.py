@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.filters.ast import Filter
+    from services.gateway.library import Chunk
     from services.gateway.passages import ScoredPassage
     from services.gateway.requests import Mode, RecommendAsk, Turn
     from services.rpc.scope import Scope
@@ -148,6 +149,15 @@ class Retrieved:
     """Name of the model whose vectors were compared; empty: none were."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredChunks:
+    """A document as it is stored now."""
+
+    version: int
+    chunks: tuple[Chunk, ...]
+    """In their order."""
+
+
 class Retriever(Protocol):
     """Finds passages within a scope."""
 
@@ -161,6 +171,12 @@ class Retriever(Protocol):
 
     async def recommend(self, scope: Scope, ask: RecommendAsk) -> Retrieved:
         """Returns the best passage of each document, the given ones left out."""
+        ...
+
+    async def stored_chunks(
+        self, scope: Scope, collection: str, document_ids: Sequence[str]
+    ) -> Mapping[str, StoredChunks]:
+        """Returns the chunks of the documents that may be read, by document."""
         ...
 
     async def document_vectors(

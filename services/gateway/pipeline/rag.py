@@ -25,10 +25,12 @@ from services.gateway.pipeline.citations import CitationWriter
 from services.gateway.pipeline.embed import Embed
 from services.gateway.pipeline.generate import Draft, Generate
 from services.gateway.pipeline.grounding import Grounding
+from services.gateway.pipeline.neighbours import Neighbours
 from services.gateway.pipeline.ports import Prompt, SearchPlan
 from services.gateway.pipeline.recommend import Recommend
 from services.gateway.pipeline.rerank import DEPTH, Rerank
 from services.gateway.pipeline.retrieve import Retrieve
+from services.gateway.pipeline.rewrite import Rewrite
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.understand import Understand
 from services.gateway.pipeline.verify import REFUSAL, Verify
@@ -88,6 +90,8 @@ class RagPipeline:
         encoder: Compares sentences with what they cite by meaning; None: by words.
         prices: What usage costs.
         seconds: Deadline of a request that has none or a later one.
+        rewrite_model: Model that says questions anew before they are looked for; empty: none.
+        neighbour_tokens: What chunks beside the chosen ones may add to a prompt; 0: none is added.
     """
 
     def __init__(
@@ -100,11 +104,14 @@ class RagPipeline:
         prices: PriceTable,
         encoder: TokenEncoder | None = None,
         seconds: float = 10.0,
+        rewrite_model: str = "",
+        neighbour_tokens: int = 0,
     ) -> None:
-        self._understand = Understand()
+        self._understand = Understand(Rewrite(generator, rewrite_model) if rewrite_model else None)
         self._retrieve = Retrieve(retriever, Embed(embedder))
         self._rerank = Rerank(reranker)
         self._assemble = Assemble()
+        self._neighbours = Neighbours(retriever, neighbour_tokens)
         self._generate = Generate(generator, encoder)
         self._verify = Verify()
         self._recommend = Recommend(retriever)
@@ -132,7 +139,9 @@ class RagPipeline:
         began = time.perf_counter()
         run = Run(scope, "query", self._seconds, explain=question.explain)
         with span("rag.query", attributes=_WORKFLOW, slow_seconds=SLOW_ANSWER_SECONDS):
-            queries = await self._understand.run(run, question.query, question.history)
+            queries = await self._understand.run(
+                run, question.query, question.history, may_rewrite=True
+            )
             found = await self._find(run, question, queries)
             known = recall(found) if recall is not None else None
             if known is not None:
@@ -236,7 +245,8 @@ class RagPipeline:
         passages = found.passages
         if question.rerank:
             passages = await self._rerank.run(run, question.query, found)
-        return await self._assemble.run(run, passages, question.top_k)
+        chosen = await self._assemble.run(run, passages, question.top_k)
+        return await self._neighbours.run(run, question.collection, chosen)
 
     async def _tell(self, run: Run, known: Answer, emit: Emit | None) -> Answer:
         """Returns an answer that was known, with what this request took."""
@@ -288,7 +298,7 @@ class RagPipeline:
             )
             draft.writer.feed(REFUSAL)
             draft.writer.finish()
-        verified = await self._verify.run(run, draft, question.verification)
+        verified = await self._verify.run(run, draft, question.verification, passages)
         # What was not shown yet: held back, copied at the end, or from a lower rung.
         if verified.text.startswith(shown) and len(verified.text) > len(shown):
             await show(verified.text[len(shown) :])

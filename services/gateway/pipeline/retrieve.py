@@ -81,7 +81,6 @@ class Retrieve:
         run.usage += found.usage
         for step in found.degraded:
             run.degrade(step)
-        run.explain_stage(
-            StageExplanation(self.name, found.passages, notes=(f"mode: {mode.value}", *found.notes))
-        )
+        notes = (f"mode: {mode.value}", *run.notes, *found.notes)
+        run.explain_stage(StageExplanation(self.name, found.passages, notes=notes))
         return found

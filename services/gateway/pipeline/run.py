@@ -62,6 +62,8 @@ _KNOWN_STEPS = frozenset(
         "generation_fallback",
         "grounding_by_words",
         "history_unavailable",
+        "neighbours_unavailable",
+        "rewrite_unavailable",
     }
 )
 
@@ -88,6 +90,8 @@ class Run:
         self.timings_ms: dict[str, float] = {}
         self.degraded: list[str] = []
         self.explanations: list[StageExplanation] = []
+        self.notes: list[str] = []
+        """What was understood of the question, told with the candidates."""
         self._started = time.monotonic()
 
     @property

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
+from services.gateway.answer import StageExplanation
 from services.gateway.pipeline.support import MIN_SUPPORT, mean_support
 from services.gateway.requests import Verification
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from services.gateway.answer import Citation
+    from services.gateway.passages import ScoredPassage
+    from services.gateway.pipeline.citations import CitationWriter
     from services.gateway.pipeline.generate import Draft
     from services.gateway.pipeline.run import Run
 
@@ -42,8 +47,21 @@ class Verify:
 
     name = "verify"
 
-    async def run(self, run: Run, draft: Draft, verification: Verification) -> Verified:
-        """Returns the draft as it may go out."""
+    async def run(
+        self,
+        run: Run,
+        draft: Draft,
+        verification: Verification,
+        passages: tuple[ScoredPassage, ...],
+    ) -> Verified:
+        """Returns the draft as it may go out.
+
+        Args:
+            run: The request.
+            draft: What was written.
+            verification: What becomes of what its passages do not carry.
+            passages: What it was written from.
+        """
         writer = draft.writer
         async with run.stage(self.name) as span:
             for reason, count in writer.removed.items():
@@ -57,6 +75,7 @@ class Verify:
             claims = writer.sentence_claims()
             await draft.grounding.learn(claim for claim in claims if claim[1])
             scores = [draft.grounding.support(*each) if each[1] else 0.0 for each in claims]
+            run.explain_stage(StageExplanation(self.name, passages, notes=_notes(scores, writer)))
             scored = zip((sentence for sentence, _ in claims), scores, strict=True)
             grounded = round(mean_support(scored), 4)
             if verification is Verification.REFUSE and (not scores or min(scores) < MIN_SUPPORT):
@@ -68,3 +87,12 @@ class Verify:
                 refused=False,
                 finish_reason=draft.finish_reason,
             )
+
+
+def _notes(scores: Sequence[float], writer: CitationWriter) -> tuple[str, ...]:
+    """Returns how well each sentence is carried, and what was taken out."""
+    return (
+        *(f"sentence {place}: support {score:.2f}" for place, score in enumerate(scores, start=1)),
+        *(f"markers removed, {reason}: {count}" for reason, count in writer.removed.items()),
+        *((f"links removed: {writer.links_removed}",) if writer.links_removed else ()),
+    )
