@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import tantivy
 
-from services.retrieval.keyword.stop_words import ENGLISH
+from services.retrieval.keyword.stop_words import ARABIC, ENGLISH
 
 LANGUAGES = frozenset(
     {
@@ -132,6 +132,8 @@ class Analyzer:
         telling = words
         if words and self._drop is not None:
             telling = self._drop.analyze(" ".join(words))
+        if self._stem is not None and not text.isascii():
+            telling = [word for word in telling if word not in ARABIC]
         lonely = [] if pairs else singles
         return self._stems(telling) + pairs + lonely or self._stems(words)
 

@@ -53,6 +53,14 @@ def test_stop_words_are_looked_up_only_when_there_is_nothing_else():
     assert analyzer("english").query("to be or not to be")
 
 
+@pytest.mark.parametrize("language", ["english", "arabic"])
+def test_function_words_of_arabic_are_left_out_of_questions(language):
+    asked = analyzer(language).query("كم عدد المتاحف التي في المدينة؟")
+    assert asked == analyzer(language).query("عدد المتاحف المدينة")
+    assert analyzer(language).query("كيف هو") == ["كيف", "هو"]
+    assert "كم" in analyzer("none").query("كم عدد المتاحف")
+
+
 @pytest.mark.parametrize("language", sorted(LANGUAGES))
 def test_every_language_can_be_built(language):
     assert Analyzer(language).query("word") != []
