@@ -31,4 +31,5 @@ def test_what_libraries_read_is_set_unless_the_operator_did(monkeypatch):
     monkeypatch.setattr(os, "environ", {"RAYON_NUM_THREADS": "7"})
     hardware.configure_process(3)
     assert os.environ["RAYON_NUM_THREADS"] == "7"
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
     assert os.environ["LRU_CACHE_CAPACITY"] == os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "32"
