@@ -64,8 +64,11 @@ class PromptGuard:
                 shown.append(self._end_word())
                 self._held += "" if self._run >= REPEATED_WORDS else part
         if self._run < _HELD_WORDS:
-            shown += [self._held, self._word[self._shown_of_word :]]
-            self._held, self._shown_of_word = "", len(self._word)
+            shown.append(self._held)
+            self._held = ""
+        if self._run < _HELD_WORDS - 1:  # else the word may be the one from which text is held
+            shown.append(self._word[self._shown_of_word :])
+            self._shown_of_word = len(self._word)
         return "".join(shown)
 
     def finish(self) -> str:

@@ -63,6 +63,8 @@ class CitationWriter:
         for quote in quotes:
             self._quotes.setdefault(quote.marker, []).append(quote)
         self._pending = ""
+        self._space = ""
+        """White space before markers that were removed, for one that follows them at once."""
         self._numbers: dict[tuple[int, int, int], int] = {}
         self.text = ""
         """The answer so far."""
@@ -157,7 +159,10 @@ class CitationWriter:
             self._pending = self._pending[match.end() :]
             marks = "".join(self._resolve(int(number)) for number in match.group(1).split(","))
             if marks:
-                self.text += space + marks
+                self.text += (space or self._space) + marks
+                self._space = ""
+            elif self._pending.startswith("["):
+                self._space = self._space or space
             elif _MARKER_BEGIN.search(self.text):
                 # What stands around the removed marker must not close into another: "[12 [9]]".
                 self.text += " "
@@ -167,6 +172,8 @@ class CitationWriter:
         """Moves text over, holding white space at its end back: a removed marker takes it along."""
         space = "" if keep_space else "".join(_TRAILING_SPACE.findall(text))
         self.text += text[: len(text) - len(space)]
+        if text:
+            self._space = ""
         self._pending = space + rest
 
     def _resolve(self, number: int) -> str:

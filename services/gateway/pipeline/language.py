@@ -13,9 +13,11 @@ _WORDS = {
     "en": "the of and to in is that for it with as was on are from which what who how why when "
     "where does did do can has have should would whose many much were a an",
     "de": "der die das und ist nicht mit von den zu ein eine auf für dem des im wer wie was wann "
-    "wo warum welche welcher welches werden wird wurde sind hat haben kann kein viele",
+    "wo warum welche welcher welches werden wird wurde sind hat haben kann kein viele ich man wir "
+    "sie darf oft",
     "fr": "le la les des et est une un dans pour que qui pas sur avec sont par au du ce quel "
-    "quelle quels quelles comment pourquoi où quand combien quoi fait sont ont été",
+    "quelle quels quelles comment pourquoi où quand combien quoi fait ont été de il elle on je "
+    "nous vous",
     "es": "el los las una un y es en que por con para del se no su como qué quién cómo cuándo "
     "dónde cuál cuáles cuántos cuánto cuántas fue son está hay la de",
     "it": "il di che è per un una non con del della sono le gli come quando dove perché chi quale "

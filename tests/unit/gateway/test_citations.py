@@ -72,6 +72,12 @@ def test_unknown_markers_go_and_are_counted(marker: str) -> None:
     assert writer.removed["unknown"] >= 1
 
 
+def test_a_marker_behind_removed_ones_stands_where_they_stood() -> None:
+    assert write("Granite is hard [9][2][1].").text == "Granite is hard [1]."
+    assert write("Granite is hard[9][1].").text == "Granite is hard[1]."
+    assert write("Granite is hard [9][8]. So [1].").text.startswith("Granite is hard. So")
+
+
 def test_several_numbers_in_one_marker() -> None:
     writer = write("Granite is hard and basalt cools quickly [1, 2].")
     assert writer.text.endswith("[1][2].")
