@@ -13,16 +13,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.types.v1 import vector_pb2
 
 from services.filters.proto import timestamp_from_proto, value_from_proto
 from services.filters.values import Value
-from services.retrieval import checks, limits, settings_proto
+from services.retrieval import checks, limits, settings_proto, vectors_proto
 from services.retrieval.documents import Chunk, Document
-from services.retrieval.vectors import decode
 from services.rpc.errors import InvalidArgumentError
 
-_FLOAT32 = {vector_pb2.ELEMENT_TYPE_UNSPECIFIED, vector_pb2.ELEMENT_TYPE_FLOAT32}
 _SHORT_ACL_ENTRIES = 8
 """Access lists up to this length are remembered as they were checked: many documents share them."""
 _VECTORS_AT_ONCE = 1024
@@ -128,7 +125,7 @@ def _plain_chunks(
             or not 0 <= start <= end <= text_length
             or page < 0
             or len(codes) > limits.MAX_TOKEN_CODES_BYTES
-            or vector.element_type not in _FLOAT32
+            or vector.element_type not in vectors_proto.FLOAT32
             or not 0 < len(data) <= 4 * limits.MAX_DIMENSIONS
             or len(data) != 4 * vector.dimensions
             or (headings and not _are_headings(headings))
@@ -248,7 +245,9 @@ def _chunk(message: pb.Chunk, path: str, text_length: int) -> Chunk:
         ),
         start=message.start,
         end=message.end,
-        vector=_vector(message.vector, f"{path}.vector"),
+        vector=vectors_proto.from_message(message.vector, f"{path}.vector")
+        .astype("<f4", copy=False)
+        .tobytes(),
         heading_path=tuple(
             checks.text(each, f"{path}.heading_path[{i}]", limits.MAX_HEADING_CHARACTERS)
             for i, each in enumerate(message.heading_path)
@@ -256,11 +255,6 @@ def _chunk(message: pb.Chunk, path: str, text_length: int) -> Chunk:
         page=message.page,
         token_codes=message.token_codes,
     )
-
-
-def _vector(message: vector_pb2.Vector, path: str) -> bytes:
-    found = decode(message.data, message.element_type, message.dimensions, message.scale, path)
-    return found.astype("<f4", copy=False).tobytes()
 
 
 def _metadata(message: pb.Document, path: str) -> dict[str, Value | None]:

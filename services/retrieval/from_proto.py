@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.types.v1 import metadata_pb2, vector_pb2
+from cairn.types.v1 import metadata_pb2
 
 from services.filters.proto import from_proto as filter_from_proto
-from services.retrieval import checks, limits
+from services.retrieval import checks, limits, vectors_proto
 from services.retrieval.queries import (
     FusionMethod,
     Query,
@@ -19,7 +19,7 @@ from services.retrieval.queries import (
     SearchMode,
     SearchOptions,
 )
-from services.retrieval.vectors import decode, unit
+from services.retrieval.vectors import unit
 from services.rpc.errors import InvalidArgumentError, Reason
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _REMEMBERED_BYTES = 4096
 """Options up to this size are remembered as they were read."""
-_FLOAT32 = {vector_pb2.ELEMENT_TYPE_UNSPECIFIED, vector_pb2.ELEMENT_TYPE_FLOAT32}
 
 
 def document_ids(ids: Sequence[str], path: str, *, is_required: bool = True) -> list[str]:
@@ -46,11 +45,6 @@ def document_ids(ids: Sequence[str], path: str, *, is_required: bool = True) -> 
 def optional_filter(message: metadata_pb2.Filter, path: str, *, is_set: bool) -> Filter | None:
     """Returns the filter, or None when it is not set."""
     return filter_from_proto(message, path) if is_set else None
-
-
-def vector(message: vector_pb2.Vector, path: str) -> NDArray[np.float32]:
-    """Returns a vector as it was sent."""
-    return decode(message.data, message.element_type, message.dimensions, message.scale, path)
 
 
 def search_options(message: pb.SearchOptions, mode: SearchMode) -> SearchOptions:
@@ -176,7 +170,7 @@ def _plain_vectors(messages: Sequence[pb.Query]) -> Sequence[NDArray[np.float32]
     for message in messages:
         vector = message.vector
         if (
-            vector.element_type not in _FLOAT32
+            vector.element_type not in vectors_proto.FLOAT32
             or vector.dimensions != dimensions
             or len(vector.data) != 4 * dimensions
             or message.mixed_vectors
@@ -219,13 +213,13 @@ def _mixed_vector(message: pb.Query, path: str) -> NDArray[np.float32]:
         raise InvalidArgumentError.for_field(
             f"{path}.vector", "is missing: dense and hybrid search need one"
         )
-    first = unit(vector(message.vector, f"{path}.vector"))
+    first = unit(vectors_proto.from_message(message.vector, f"{path}.vector"))
     mixed = message.mixed_vectors
     weights = _weights([each.weight for each in mixed], f"{path}.mixed_vectors")
     total = first * (1.0 - sum(weights))
     for index, (each, weight) in enumerate(zip(mixed, weights, strict=True)):
         at = f"{path}.mixed_vectors[{index}].vector"
-        further = unit(vector(each.vector, at))
+        further = unit(vectors_proto.from_message(each.vector, at))
         if len(further) != len(first):
             raise InvalidArgumentError.for_field(
                 at, f"has {len(further)} dimensions, not {len(first)}", Reason.DIMENSION_MISMATCH

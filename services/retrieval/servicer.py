@@ -18,6 +18,7 @@ from services.retrieval import (
     from_proto,
     limits,
     to_proto,
+    vectors_proto,
     wire,
 )
 from services.retrieval.collection_calls import CollectionCalls
@@ -234,12 +235,12 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
             )
         checks.size(len(request.positive_vectors), limits.MAX_IDS, "positive_vectors", "vectors")
         vectors = tuple(
-            unit(from_proto.vector(each, f"positive_vectors[{i}]"))
+            unit(vectors_proto.from_message(each, f"positive_vectors[{i}]"))
             for i, each in enumerate(request.positive_vectors)
         )
         checks.size(len(request.negative_vectors), limits.MAX_IDS, "negative_vectors", "vectors")
         disliked = tuple(
-            unit(from_proto.vector(each, f"negative_vectors[{i}]"))
+            unit(vectors_proto.from_message(each, f"negative_vectors[{i}]"))
             for i, each in enumerate(request.negative_vectors)
         )
         likeness = Likeness(

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.types.v1 import passage_pb2, vector_pb2
+from cairn.types.v1 import passage_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.filters.proto import value_to_proto
+from services.retrieval import vectors_proto
 from services.retrieval.collections import IndexParameters, Tier, TierPolicy
 
 if TYPE_CHECKING:
@@ -228,7 +229,9 @@ def passage_page(value: PassagePage, *, omit_text: bool) -> pb.ScrollResponse:
     found = [passage(each, value.collection, omit_text=omit_text) for each in value.passages]
     if value.vectors is not None:
         for message, row in zip(found, value.vectors, strict=True):
-            message.vector.CopyFrom(_vector(row.astype("<f4", copy=False).tobytes()))
+            message.vector.CopyFrom(
+                vectors_proto.to_message(row.astype("<f4", copy=False).tobytes())
+            )
     return pb.ScrollResponse(passages=found, next_page_token=value.next_token)
 
 
@@ -281,14 +284,6 @@ def optional_timestamp(micros: int | None) -> Timestamp | None:
     return None if micros is None else timestamp(micros)
 
 
-def _vector(data: bytes) -> vector_pb2.Vector:
-    return vector_pb2.Vector(
-        data=data,
-        element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
-        dimensions=len(data) // 4,
-    )
-
-
 def _chunk(value: Chunk, *, with_vectors: bool, with_codes: bool) -> pb.Chunk:
     return pb.Chunk(
         chunk_id=value.chunk_id,
@@ -296,6 +291,6 @@ def _chunk(value: Chunk, *, with_vectors: bool, with_codes: bool) -> pb.Chunk:
         end=value.end,
         heading_path=value.heading_path,
         page=value.page,
-        vector=_vector(value.vector) if with_vectors else None,
+        vector=vectors_proto.to_message(value.vector) if with_vectors else None,
         token_codes=value.token_codes if with_codes else b"",
     )

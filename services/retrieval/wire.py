@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
-from cairn.types.v1 import usage_pb2, vector_pb2
+from cairn.types.v1 import usage_pb2
 
-from services.retrieval import to_proto
+from services.retrieval import to_proto, vectors_proto
 
 if TYPE_CHECKING:
     from services.retrieval.queries import Answer, Hits, Passage, SearchOptions
@@ -136,10 +136,8 @@ def _extras(value: Answer) -> list[bytes] | None:
         extra = b""
         if value.vectors is not None:
             row = value.vectors[place]
-            vector = vector_pb2.Vector(
-                data=row.astype("<f4", copy=False).tobytes(),
-                element_type=vector_pb2.ELEMENT_TYPE_FLOAT32,
-                dimensions=len(row),
+            vector = vectors_proto.to_message(
+                row.astype("<f4", copy=False).tobytes()
             ).SerializeToString()
             extra = _VECTOR + _length(len(vector)) + vector
         if place < len(value.token_codes) and value.token_codes[place]:

@@ -110,6 +110,8 @@ class Analyzer:
     def __init__(self, language: str) -> None:
         self._stem = None
         self._drop = None
+        self._others = {name: each for name, each in _BY_SCRIPT.items() if name != language}
+        """Letters of the languages whose words show them, but for its own."""
         self._stems_of: dict[str, str] = {}
         """Stems of words met before; replaced when full, so that readers never lose an entry."""
         if language in LANGUAGES:
@@ -149,7 +151,7 @@ class Analyzer:
             found = self._stem.analyze(" ".join(missing))
             known.update(zip(missing, found, strict=True))
             foreign = [word for word in missing if not word.isascii()]
-            for language, letters in _BY_SCRIPT.items():
+            for language, letters in self._others.items():
                 if own := [word for word in foreign if letters.search(word)]:
                     stems = _stemmer(language).analyze(" ".join(own))
                     known.update(zip(own, stems, strict=True))

@@ -8,7 +8,6 @@ CPUs walk; FAISS itself is passed in, so that the logic is tested without a GPU.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,15 +30,29 @@ _SPARE = 1.25
 """Memory needed beyond the vectors, for queries, distances and the graph."""
 
 
-@dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU that FAISS can use."""
+    """A GPU that FAISS can use.
 
-    faiss: Any
-    """The library, built with cuVS."""
-    device: int = 0
-    bytes_free: int = 0
-    """0: not known."""
+    Args:
+        faiss: The library, built with cuVS.
+        device: Its number.
+        bytes_free: Of its memory; 0: not known.
+    """
+
+    def __init__(self, faiss: Any, device: int = 0, bytes_free: int = 0) -> None:
+        self.faiss = faiss
+        self.device = device
+        self.bytes_free = bytes_free
+        self.turn = threading.Lock()
+        """Held by whoever uses `resources`, which bear one thread at a time."""
+        self._resources: Any = None
+
+    @property
+    def resources(self) -> Any:
+        """Scratch memory of all scans, up to 1.5 GB of the GPU's, made at first use."""
+        if self._resources is None:
+            self._resources = self.faiss.StandardGpuResources()
+        return self._resources
 
     def fits(self, rows: int, dimensions: int) -> bool:
         """Returns whether so many float vectors can be worked on."""
@@ -152,8 +165,6 @@ class GpuScan:
     ) -> None:
         self._gpu = gpu
         self._index = _flat(gpu, vectors)
-        self._lock = threading.Lock()
-        """One search at a time: they share the GPU's scratch memory."""
         self.is_filterable = honours_filters(gpu, self_test)
 
     def search(
@@ -165,8 +176,7 @@ class GpuScan:
         """
         if allowed is not None and not self.is_filterable:
             return None
-        with self._lock:
-            rows, scores = _search(self._gpu, self._index, queries, allowed, k)
+        rows, scores = _search(self._gpu, self._index, queries, allowed, k)
         if allowed is not None:
             is_wrong = (rows >= 0) & ~allowed.mask[np.maximum(rows, 0)]
             rows = np.where(is_wrong, -1, rows)
@@ -178,10 +188,11 @@ def _flat(gpu: Gpu, vectors: NDArray[np.float32]) -> Any:
     config = faiss.GpuIndexFlatConfig()
     config.device = gpu.device
     config.use_cuvs = True
-    index = faiss.GpuIndexFlat(
-        faiss.StandardGpuResources(), vectors.shape[1], faiss.METRIC_INNER_PRODUCT, config
-    )
-    index.add(np.ascontiguousarray(vectors))
+    with gpu.turn:
+        index = faiss.GpuIndexFlat(
+            gpu.resources, vectors.shape[1], faiss.METRIC_INNER_PRODUCT, config
+        )
+        index.add(np.ascontiguousarray(vectors))
     return index
 
 
@@ -194,10 +205,11 @@ def _search(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     faiss = gpu.faiss
     queries = np.ascontiguousarray(queries)
-    if allowed is None:
-        scores, rows = index.search(queries, k)
-        return rows, scores
-    selector = faiss.IDSelectorBitmap(allowed.bits)
-    scores, rows = index.search(queries, k, params=faiss.SearchParameters(sel=selector))
-    del selector  # lives through the search
+    with gpu.turn:
+        if allowed is None:
+            scores, rows = index.search(queries, k)
+            return rows, scores
+        selector = faiss.IDSelectorBitmap(allowed.bits)
+        scores, rows = index.search(queries, k, params=faiss.SearchParameters(sel=selector))
+        del selector  # lives through the search
     return rows, scores
