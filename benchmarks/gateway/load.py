@@ -43,7 +43,7 @@ class Plan:
     warm_seconds: float = 0.0
     """Time at the beginning that is not counted."""
     keeps_timings: bool = False
-    """Whether the time that answers say their stages took is returned, too."""
+    """Whether what answers say of their stages' time and of what they lack is returned, too."""
     headers: dict[str, str] = field(default_factory=dict)
     seed: int = 0
 
@@ -111,6 +111,8 @@ class Sender:
         self._end = 0.0
         self._latencies: dict[str, list[float]] = {}
         self._outside: list[float] = []
+        self._accounted: list[float] = []
+        self._degraded: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
         self._cached: Counter[str] = Counter()
 
@@ -123,6 +125,8 @@ class Sender:
         return {
             "latencies_ms": self._latencies,
             "outside_ms": self._outside,
+            "accounted": self._accounted,
+            "degraded": dict(self._degraded),
             "statuses": dict(self._statuses),
             "cached": dict(self._cached),
             "seconds": time.perf_counter() - self._counted_from,
@@ -166,10 +170,16 @@ class Sender:
         if self._plan.keeps_timings and status == 200:
             answer = json.loads(body)
             self._cached[answer.get("cached", "")] += 1
-            self._outside.append(took - stages_ms(answer["timings_ms"]))
+            self._degraded.update(answer["degraded"])
+            timings = answer["timings_ms"]
+            self._outside.append(took - stages_ms(timings))
+            self._accounted.append(stages_ms(timings) / timings["total"])
 
 
-STAGES = ("understand", "embed", "retrieve", "rerank", "assemble", "generate", "verify")
+STAGES = (
+    *("understand", "rewrite", "embed", "retrieve", "rerank", "history"),
+    *("assemble", "generate", "verify"),
+)
 """Stages of an answer; whatever else a request takes is what the gateway adds to them."""
 
 

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.suites import ROOT, cairn, suite
 from cli.collection_files import read_export
 from cli.connection import find_gateway
 from cli.evaluation.dataset import Dataset, EvalQuery, read_dataset, sample
@@ -27,7 +28,6 @@ from cli.evaluation.metrics import ndcg
 from services.gateway.passages import Passage
 from services.gateway.pipeline.rerank import read_as
 
-ROOT = Path(__file__).parents[2]
 OWN = ROOT / "tests" / "data" / "quality"
 PEERS = ("txtai", "llamaindex", "haystack")
 DEPTH = 100
@@ -68,7 +68,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cairn-bench-")))
-        data_dir = options.data_dir or stack.enter_context(_suite(folder / "suite"))
+        data_dir = options.data_dir or stack.enter_context(suite(folder / "suite")).data_dir
         for data in options.data or [OWN]:
             rows += _measure(data, data_dir, folder, limit, pythons, options.prefix)
     rows += _means(rows)
@@ -93,7 +93,7 @@ def _measure(
     collection = f"{prefix}{dataset.name}"
     figures: dict[str, float] = {}
     for mode in ("hybrid", "rerank"):
-        text = _cairn(
+        text = cairn(
             data_dir,
             *("eval", str(data), "--collection", collection, "--mode", mode, "--keep", "--json"),
             *(("--limit", str(limit)) if limit else ()),
@@ -103,7 +103,7 @@ def _measure(
         if report["degraded"]:
             print(f"{dataset.name}, {mode}: degraded {report['degraded']}", file=sys.stderr)
     export = folder / f"{dataset.name}.export"
-    _cairn(data_dir, "collections", "export", collection, str(export))
+    cairn(data_dir, "collections", "export", collection, str(export))
     passages = _passages(export, dataset)
     vectors = _embedded(data_dir, collection, [query.text for query in queries])
     for peer, python in pythons.items():
@@ -232,31 +232,6 @@ def _means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for system, values in found.items()
         if len(cases) > 1 and len(values) == len(cases)
     ]
-
-
-@contextlib.contextmanager
-def _suite(folder: Path) -> Iterator[Path]:
-    """Runs a suite while the block lasts."""
-    folder.mkdir(parents=True)
-    try:
-        _cairn(folder, "up", "--detach", "--http-port", "0", "--grpc-port", "0")
-        yield folder
-    finally:
-        _cairn(folder, "down")
-
-
-def _cairn(data_dir: Path, *arguments: str) -> str:
-    """Runs the program on a suite and returns what it printed."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CAIRN_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT,
-        env=kept | {"CAIRN_DATA_DIR": str(data_dir), "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return done.stdout
 
 
 def _report(rows: list[dict[str, Any]]) -> dict[str, Any]:
