@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
-from opentelemetry.trace import INVALID_SPAN, SpanKind, Status, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, Status, StatusCode
 
 from services.rpc import semconv
 from services.rpc.deadline import budget_seconds
@@ -28,42 +28,32 @@ from services.rpc.metrics import client_duration
 from services.rpc.service_identity import HEADER as TOKEN_HEADER
 from services.rpc.service_identity import ServiceIdentity
 from services.rpc.spans import RecordedSpan
-from services.rpc.status import STATUS_BY_CODE, error_from_rpc
+from services.rpc.status import CODE_NAMES, STATUS_BY_CODE, error_from_rpc
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
 from services.rpc.telemetry import active_telemetry, headers_of, start_span
 
+_OK = grpc.StatusCode.OK
 _CODES: dict[grpc.StatusCode, Code | None] = {
     **{status: code for code, status in STATUS_BY_CODE.items()},
-    grpc.StatusCode.OK: None,
+    _OK: None,
 }
 
 
 class ClientCall:
-    """One call being made: its span and its clock."""
+    """One call being made: its span and its clock.
 
-    def __init__(self, method: str, attributes: dict[str, str | int]) -> None:
-        self.method = method
+    Args:
+        method: "cairn.embedding.v1.EmbeddingService/Embed".
+        span: Ended with the call.
+    """
+
+    __slots__ = ("_is_concluded", "_method", "_span", "_started")
+
+    def __init__(self, method: str, span: Span) -> None:
+        self._method = method
         self._started = time.monotonic()
         self._is_concluded = False
-        # Probes are no requests: a trace of its own each second would bury the others.
-        self._span = (
-            INVALID_SPAN
-            if is_infrastructure(f"/{method}")
-            else start_span(
-                method,
-                kind=SpanKind.CLIENT,
-                attributes={semconv.RPC_METHOD: method, **attributes},
-            )
-        )
-
-    def metadata(self, given: Any) -> grpc.aio.Metadata:
-        """Returns `given` with the trace's identity added, and what traces are to be kept."""
-        pairs: list[tuple[str, str | bytes]] = [*(given or ()), *headers_of(self._span)]
-        telemetry = active_telemetry()
-        news = b"" if telemetry is None else telemetry.tail.news()
-        if news:
-            pairs.append((KEPT_HEADER, news))
-        return grpc.aio.Metadata(*pairs)
+        self._span = span
 
     @property
     def hears(self) -> bool:
@@ -84,14 +74,15 @@ class ClientCall:
         if self._is_concluded:
             return
         self._is_concluded = True
-        self._span.set_attribute(semconv.RPC_STATUS_CODE, code.name)
+        span, name = self._span, CODE_NAMES[code]
+        span.set_attribute(semconv.RPC_STATUS_CODE, name)
         if reason:
-            self._span.set_attribute(semconv.ERROR_REASON, reason)
-        if code is not grpc.StatusCode.OK:
-            self._span.set_attribute(semconv.ERROR_TYPE, code.name)
-            self._span.set_status(Status(StatusCode.ERROR, code.name))
-        self._span.end()
-        client_duration(self.method, code.name).observe(time.monotonic() - self._started)
+            span.set_attribute(semconv.ERROR_REASON, reason)
+        if code is not _OK:
+            span.set_attribute(semconv.ERROR_TYPE, name)
+            span.set_status(Status(StatusCode.ERROR, name))
+        span.end()
+        client_duration(self._method, name).observe(time.monotonic() - self._started)
 
     def conclude_done(self, call: grpc.aio.Call) -> None:
         """Concludes by the status of a call that is done: gRPC's callback for streams."""
@@ -165,9 +156,10 @@ class _Method:
         self.path = path
         self.name = path.removeprefix("/")
         self.may_repeat = may_repeat
-        self.guard = None if is_infrastructure(path) else caller.guard
+        self._is_probe = is_infrastructure(path)
+        self.guard = None if self._is_probe else caller.guard
         self._caller = caller
-        self._attributes = _server_attributes(caller.target)
+        self._attributes = {semconv.RPC_METHOD: self.name, **_server_attributes(caller.target)}
 
     def timeout_seconds(self, given: float | None) -> float:
         """Returns the time-out of a call.
@@ -179,12 +171,21 @@ class _Method:
 
     def begin(self, given: Any) -> tuple[ClientCall, grpc.aio.Metadata]:
         """Begins a call's span; returns it with the call's metadata, which begins with `given`."""
-        call = ClientCall(self.name, self._attributes)
+        # Probes are no requests: a trace of its own each second would bury the others.
+        span = (
+            INVALID_SPAN
+            if self._is_probe
+            else start_span(self.name, kind=SpanKind.CLIENT, attributes=self._attributes)
+        )
+        pairs: list[tuple[str, str | bytes]] = [*(given or ()), *headers_of(span)]
         identity = self._caller.identity
         token = None if identity is None else identity.token_for(self.name)
         if token is not None:
-            given = (*(given or ()), (TOKEN_HEADER, token))
-        return call, call.metadata(given)
+            pairs.append((TOKEN_HEADER, token))
+        telemetry = active_telemetry()
+        if telemetry is not None and (news := telemetry.tail.news()):
+            pairs.append((KEPT_HEADER, news))
+        return ClientCall(self.name, span), grpc.aio.Metadata(*pairs)
 
 
 class OneAnswer:
@@ -249,7 +250,7 @@ class OneAnswer:
             raise
         if call.hears:
             call.hear(await made.trailing_metadata())
-        call.conclude(grpc.StatusCode.OK)
+        call.conclude(_OK)
         return answer
 
 

@@ -123,9 +123,11 @@ class RecordedSpan(Span):
         """Ends the span."""
         if self.end_ns:
             return
+        ended = end_time or time.time_ns()
         # A clock that was set back must not make durations negative.
-        self.end_ns = max(end_time or time.time_ns(), self.start_ns)
-        self.local.ended(self.local, self)
+        self.end_ns = ended if ended > self.start_ns else self.start_ns  # noqa: FURB136 - `max` costs a call
+        local = self.local
+        local.ended(local, self)
 
     def get_span_context(self) -> SpanContext:
         """Returns the ids."""

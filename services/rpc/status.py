@@ -38,6 +38,8 @@ STATUS_BY_CODE: dict[Code, grpc.StatusCode] = {
     for status in grpc.StatusCode
     if status.value[0] in Code.__members__.values()  # pyright: ignore[reportIndexIssue]
 }
+CODE_NAMES: dict[grpc.StatusCode, str] = {status: status.name for status in grpc.StatusCode}
+"""Asked for with each call; an enumeration's own `name` is ten times as slow."""
 _CODE_BY_STATUS = {status: code for code, status in STATUS_BY_CODE.items()} | {
     # Codes that Cairn never sends, from peers that are not Cairn.
     grpc.StatusCode.UNKNOWN: Code.INTERNAL,

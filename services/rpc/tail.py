@@ -14,6 +14,7 @@ A part that is asked for goes on asking, so the news passes through a process th
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -49,6 +50,7 @@ _TRACES = Counter(
 _DECIDED = {
     name: _TRACES.labels(name) for name in ("sampled", "error", "slow", "asked", "held", "limited")
 }
+_HELD = _DECIDED["held"]
 
 
 class RecentTraces:
@@ -61,9 +63,7 @@ class RecentTraces:
         """Keeps a trace whose root has ended."""
         root = local.root
         if root is None or (
-            (root.name.startswith(_READS) or any(each in root.name for each in _READING_RPC))
-            and not local.is_faulty
-            and root.seconds < _LONG_READ_SECONDS
+            _is_read(root.name) and not local.is_faulty and root.seconds < _LONG_READ_SECONDS
         ):
             return
         self._traces.append(local)
@@ -71,6 +71,12 @@ class RecentTraces:
     def list(self) -> tuple[RecentTrace, ...]:
         """Returns them, newest first."""
         return tuple(recent(each) for each in reversed(self._traces))
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_read(name: str) -> bool:
+    """Whether requests of that name only read."""
+    return name.startswith(_READS) or any(each in name for each in _READING_RPC)
 
 
 class Tail:
@@ -95,7 +101,7 @@ class Tail:
         self._recent = recent_traces
         self._clock = clock
         self._lock = Lock()
-        self._held: OrderedDict[int, list[LocalTrace]] = OrderedDict()
+        self._held: dict[int, list[LocalTrace]] = {}
         self._held_until: deque[tuple[float, int, int]] = deque()
         """When a part was held until, its trace, its spans."""
         self._held_spans = 0
@@ -159,12 +165,13 @@ class Tail:
         elif local.is_slow or root.seconds > slow_seconds:
             why = "slow"
         with self._lock:
-            self._forget()
+            now = self._clock()
+            self._forget(now)
             if local.trace_id in self._known or local.is_asked_for:
                 why = why or "asked"
             if not why:
-                self._hold(local)
-                _DECIDED["held"].inc()
+                self._hold(local, now)
+                _HELD.inc()
                 return
             if local.trace_id not in self._known:
                 if not self._take():
@@ -176,15 +183,18 @@ class Tail:
         for part in parts:
             self._release(part, "asked")
 
-    def _hold(self, local: LocalTrace) -> None:
-        self._held.setdefault(local.trace_id, []).append(local)
-        count = len(local.spans)
-        self._held_until.append((self._clock() + HOLD_SECONDS, local.trace_id, count))
+    def _hold(self, local: LocalTrace, now: float) -> None:
+        trace_id, count = local.trace_id, len(local.spans)
+        parts = self._held.get(trace_id)
+        if parts is None:
+            self._held[trace_id] = [local]
+        else:
+            parts.append(local)
+        self._held_until.append((now + HOLD_SECONDS, trace_id, count))
         self._held_spans += count
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         """Forgets what was held long enough, or is too much."""
-        now = self._clock()
         while self._held_until and (
             self._held_until[0][0] < now or self._held_spans > MAX_HELD_SPANS
         ):

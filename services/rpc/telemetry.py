@@ -298,13 +298,20 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         self._begins_trace = begins_trace
 
     def __enter__(self) -> Span:
-        if not self._begins_trace and CURRENT.get() is INVALID_SPAN:
+        current = CURRENT.get()
+        if type(current) is RecordedSpan:  # a stage of a request: nearly always
+            started = RecordedSpan(
+                self._name, current.local, current.span_id, self._kind, self._attributes
+            )
+        elif current is INVALID_SPAN and not self._begins_trace:
             self._span = self._token = None
             return INVALID_SPAN
-        self._span = started = start_span(self._name, kind=self._kind, attributes=self._attributes)
-        if isinstance(started, RecordedSpan) and started.local.root is started:
-            started.local.slow_seconds = self._slow_seconds
-        self._token = None if isinstance(started, _Unended) else CURRENT.set(started)
+        else:
+            started = start_span(self._name, kind=self._kind, attributes=self._attributes)
+            if isinstance(started, RecordedSpan) and started.local.root is started:
+                started.local.slow_seconds = self._slow_seconds
+        self._span = started
+        self._token = None if type(started) is _Unended else CURRENT.set(started)
         return started
 
     def __exit__(

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.rpc.interceptors.call import Proceed, ServerCall
 from services.rpc.metrics import SERVER_DURATION, SERVER_IN_FLIGHT
+from services.rpc.status import CODE_NAMES
 
 
 async def measure(call: ServerCall, proceed: Proceed) -> Any:
@@ -17,7 +18,7 @@ async def measure(call: ServerCall, proceed: Proceed) -> Any:
         return await proceed()
     finally:
         in_flight.dec()
-        _duration(call.method, call.code.name).observe(call.seconds)
+        _duration(call.method, CODE_NAMES[call.code]).observe(call.seconds)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from services.rpc import semconv
 from services.rpc.errors import Code
 from services.rpc.interceptors.call import Proceed, ServerCall
 from services.rpc.spans import FAULT_NAMES, RecordedSpan
+from services.rpc.status import CODE_NAMES
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
 from services.rpc.telemetry import Telemetry
 
@@ -25,7 +26,7 @@ class TracingLayer:
 
     def __init__(self, telemetry: Telemetry, address: str) -> None:
         self._telemetry = telemetry
-        self._address = address
+        self._attributes = {semconv.RPC_SYSTEM_NAME: "grpc", semconv.SERVER_ADDRESS: address}
 
     async def __call__(self, call: ServerCall, proceed: Proceed) -> Any:
         """Serves the call within its span."""
@@ -35,11 +36,7 @@ class TracingLayer:
                 self._telemetry.tail.keep(value if isinstance(value, bytes) else b"")
             elif isinstance(value, str):
                 carrier[key] = value
-        attributes = {
-            semconv.RPC_SYSTEM_NAME: "grpc",
-            semconv.RPC_METHOD: call.method,
-            semconv.SERVER_ADDRESS: self._address,
-        }
+        attributes = {**self._attributes, semconv.RPC_METHOD: call.method}
         with self._telemetry.serving(call.method, carrier, attributes) as span:
             try:
                 return await proceed()
@@ -57,7 +54,7 @@ def _ask_caller_to_keep(call: ServerCall) -> None:
 
 
 def _conclude(span: Span, call: ServerCall) -> None:
-    name = call.code.name
+    name = CODE_NAMES[call.code]
     span.set_attribute(semconv.RPC_STATUS_CODE, name)
     if call.error is not None:
         span.set_attribute(semconv.ERROR_REASON, call.error.reason.value)
