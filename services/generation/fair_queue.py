@@ -36,6 +36,9 @@ _FEWEST_SHARE = 16
 """Whatever others do, a tenant may run this fraction of what the engine runs."""
 _NEIGHBOUR_SECONDS = 1.0
 """For so long after its last turn a tenant counts as one that others are beside."""
+_MOST_WAITING = 0.4
+"""Share of its caller's patience that a request may expect to wait: where more is sure to come,
+the engine has enough to do without it, and when it slows down few are refused that have waited."""
 _HOPELESS = 0.6
 """Share of the time an answer takes; with less than that left its turn goes to the next one."""
 _MIN_RETRY_SECONDS = 0.05
@@ -220,7 +223,7 @@ class FairQueue:
             raise self._refusal("tokens", expected_seconds)
         if room <= 0 or len(of_tenant.waiting) >= _ALPHA * room:
             raise self._refusal("requests", expected_seconds)
-        if expected_seconds and self._is_late(ticket, expected_seconds, 1.0):
+        if expected_seconds and self._comes_too_late(ticket, expected_seconds):
             raise self._refusal("too_late", expected_seconds)
         if len(self._tenants) > _MANY_TENANTS:
             for idle in [each for each in self._tenants if each != ticket.tenant]:
@@ -242,6 +245,13 @@ class FairQueue:
         ahead = min(self.waiting, (len(of_tenant.waiting) + 1) * (others + 1))
         return self._pace.wait_seconds(ahead, self._clock())
 
+    def _comes_too_late(self, ticket: Ticket, expected_seconds: float) -> bool:
+        """Whether a request that has to wait so long is better refused when it comes."""
+        if ticket.ends_at is None:
+            return False
+        most = _MOST_WAITING * (ticket.ends_at - ticket.arrived)
+        return expected_seconds > most or self._is_late(ticket, expected_seconds, 1.0)
+
     def _is_late(self, ticket: Ticket, wait_seconds: float, share: float) -> bool:
         """Whether less than this share of the ticket's answer would be there at its deadline."""
         if ticket.ends_at is None:
@@ -254,7 +264,7 @@ class FairQueue:
         metrics.QUEUE_REFUSED.labels(reason).inc()
         return ResourceExhaustedError(
             Reason.OVERLOADED,
-            "the answer would come after the deadline"
+            "too many are ahead of it to answer before the deadline"
             if reason == "too_late"
             else "too many requests wait for the engine; try again later",
             metadata={"waiting": str(self.waiting), "limit": str(self._limits.waiting)},

@@ -205,6 +205,7 @@ async def test_who_would_come_too_late_is_refused_at_once() -> None:
             clock.now += 2.0
             await crowd.leave(crowd.entered[-1])
     refused = await crowd.refusal("a", patience_seconds=3.0)
+    await crowd.refusal("a", patience_seconds=100.0)  # its turn would come after 40, about
     patient = await crowd.come("a", patience_seconds=1000.0)
 
     assert "deadline" in refused.message
