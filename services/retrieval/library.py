@@ -259,6 +259,7 @@ class Library:
         with_text: bool,
         with_chunks: bool,
         with_vectors: bool,
+        with_codes: bool = True,
     ) -> tuple[Collection, list[Document]]:
         """Returns the documents that exist and may be read."""
         collection = await self._store.resolve_afresh(reach.tenant, name)
@@ -272,6 +273,7 @@ class Library:
                 with_text=with_text,
                 with_chunks=with_chunks,
                 with_vectors=with_vectors,
+                with_codes=with_codes,
             )
         )
         return collection, found

@@ -138,6 +138,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
                 with_text=not request.omit_text,
                 with_chunks=request.include_chunks,
                 with_vectors=with_vectors or with_codes,
+                with_codes=with_codes,
             )
         return pb.GetDocumentsResponse(
             documents=[

@@ -27,6 +27,7 @@ def read(
     with_text: bool,
     with_chunks: bool,
     with_vectors: bool = False,
+    with_codes: bool = True,
 ) -> list[Document]:
     """Returns the documents that exist, live and may be read, in the order of the ids.
 
@@ -38,7 +39,8 @@ def read(
         now_micros: Documents whose time ended by then are left out.
         with_text: Whether to read their texts.
         with_chunks: Whether to read their chunks.
-        with_vectors: Whether the chunks get their vectors and token codes.
+        with_vectors: Whether the chunks get their vectors.
+        with_codes: Whether those that do get their token codes as well, 20 times as many bytes.
     """
     wanted = [_COLUMNS, "text" if with_text else "''"]
     wanted.append("chunks" if with_chunks else "NULL")
@@ -51,7 +53,7 @@ def read(
         expires, acl = row[3], codec.load_acl(row[7])
         if (expires is None or expires > now_micros) and may_read(acl):
             found[row[0]] = _document(row, acl)
-    if with_chunks and with_vectors:
+    if with_chunks and with_vectors and with_codes:
         codes = _codes(connection, collection_id, list(found))
         found = {key: _with_codes(each, codes.get(key, {})) for key, each in found.items()}
     return [found[each] for each in ids if each in found]
