@@ -27,7 +27,8 @@ import tantivy
 from services.filters.ast import Equals
 from services.filters.values import FieldType
 from services.retrieval.keyword.analysis import Analyzer, analyzer
-from services.retrieval.store.changes import ChunkState, DocumentState
+from services.retrieval.store.changes import DocumentState
+from services.retrieval.store.chunk_table import ChunkEntry
 from services.retrieval.view import masks
 from services.retrieval.view.rows import Rows, Snapshot
 
@@ -156,7 +157,7 @@ def _state(each: Passage) -> DocumentState:
         metadata={"share": each.shares},
         acl=("everyone",),
         expires_micros=None,
-        chunks=(ChunkState(0, len(each.text), ()),),
+        chunks=(ChunkEntry("c0", 0, len(each.text), (), 0),),
         vectors=b"\0\0\x80?",
     )
 

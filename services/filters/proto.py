@@ -59,7 +59,9 @@ def value_from_proto(  # noqa: PLR0911 - one per kind
         case "timestamp":
             return timestamp_from_proto(message.timestamp, path)
         case _:
-            return frozenset(_text(text, path) for text in message.tags.values)
+            tags = list(message.tags.values)
+            _text("".join(tags), path)
+            return frozenset(tags)
 
 
 def timestamp_from_proto(message: object, path: str) -> Timestamp:

@@ -1,4 +1,8 @@
-"""Documents and chunks as the domain sees them."""
+"""Documents and chunks as the domain sees them.
+
+They are values, made once and not changed. They are not frozen dataclasses, for these take seven
+times as long to make, and a write at full speed makes thirty thousand a second.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ EVERYONE = "everyone"
 """Principal that every caller of a tenant acts as."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chunk:
     """A searchable part of a document."""
 
@@ -31,7 +35,7 @@ class Chunk:
     """Compressed token vectors; kept, not read here."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Document:
     """One version of a document with its chunks."""
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text, update
 
 from services.retrieval.collections import Alias, Collection, CollectionSettings
 from services.retrieval.store import codec, counts
@@ -282,18 +282,22 @@ def lock_tenant(connection: Connection, tenant: str) -> None:
     connection.execute(update(tenants).where(tenants.c.tenant == tenant).values(seq=tenants.c.seq))
 
 
+_NEXT_SEQ = (
+    update(tenants)
+    .where(tenants.c.tenant == bindparam("of"))
+    .values(seq=tenants.c.seq + 1)
+    .returning(tenants.c.seq)
+)
+"""Each write runs it: making a statement takes as long as SQLite takes to run it."""
+
+
 def next_seq(connection: Connection, tenant: str, name: str) -> int:
     """Takes the tenant's next sequence number; until the commit no other writer gets one.
 
     Raises:
         NotFoundError: the tenant never had a collection, so none of that name either.
     """
-    seq = connection.scalar(
-        update(tenants)
-        .where(tenants.c.tenant == tenant)
-        .values(seq=tenants.c.seq + 1)
-        .returning(tenants.c.seq)
-    )
+    seq = connection.scalar(_NEXT_SEQ, {"of": tenant})
     if seq is None:
         raise not_found(name)
     return seq
@@ -314,10 +318,13 @@ def bump(connection: Connection) -> None:
     connection.execute(update(catalog).values(version=catalog.c.version + 1))
 
 
+_BY_NAME = select(collections).where(
+    collections.c.tenant == bindparam("of"), collections.c.name == bindparam("called")
+)
+
+
 def _by_name(connection: Connection, tenant: str, name: str) -> Collection | None:
-    row = connection.execute(
-        select(collections).where(collections.c.tenant == tenant, collections.c.name == name)
-    ).first()
+    row = connection.execute(_BY_NAME, {"of": tenant, "called": name}).first()
     return None if row is None else _collection(row)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, select, text
 
@@ -19,18 +19,28 @@ _ROWS_AT_ONCE = 64
 """Rows that PostgreSQL sends at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkState:
+class ChunkState(Protocol):
     """What a view needs of a chunk; its ordinal is its place in the document."""
 
-    start: int
-    end: int
-    heading_path: tuple[str, ...]
+    @property
+    def start(self) -> int:
+        """First character in the document's text."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Character after the last one."""
+        ...
+
+    @property
+    def heading_path(self) -> tuple[str, ...]:
+        """Headings above it, outermost first."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DocumentState:
-    """What a view needs of a document."""
+    """What a view needs of a document. Not frozen for speed, as `documents.Document` is not."""
 
     document_id: str
     version: int
@@ -40,7 +50,7 @@ class DocumentState:
     metadata: Mapping[str, Value | None]
     acl: tuple[str, ...]
     expires_micros: int | None
-    chunks: tuple[ChunkState, ...]
+    chunks: Sequence[ChunkState]
     vectors: bytes
     """Those of all chunks one after the other, little-endian float32, as they were sent."""
 
@@ -149,9 +159,6 @@ def _state(row: Any) -> DocumentState:
         codec.load_metadata(metadata),
         codec.load_acl(acl),
         expires,
-        tuple(
-            ChunkState(each.start, each.end, each.heading_path)
-            for each in chunk_table.unpack(chunks, count)
-        ),
+        chunk_table.unpack(chunks, count),
         vectors,
     )

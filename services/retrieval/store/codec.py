@@ -22,11 +22,24 @@ from services.retrieval.collections import (
 _TIMESTAMP_KEY = "t"
 _SHORT_ACL_ENTRIES = 8
 _SHORT_ACL_CHARACTERS = 512
+_SHORT_KEYWORD_CHARACTERS = 64
 
 
 def dump_metadata(metadata: Mapping[str, Value | None]) -> str:
     """Returns the metadata as JSON; its types can be told apart again."""
-    return _dump(dict(metadata))
+    # The names, and most values, are those of the documents before.
+    parts = [_dump_name(name) + _dump_value(value) for name, value in metadata.items()]
+    return f"{{{','.join(parts)}}}"
+
+
+def _dump_value(value: Value | None) -> str:
+    kind = type(value)
+    if kind is int:
+        return str(value)
+    is_short = (kind is str and len(value) <= _SHORT_KEYWORD_CHARACTERS) or (
+        kind is frozenset and len(value) <= _SHORT_ACL_ENTRIES
+    )
+    return _remembered(value) if is_short else _dump(value)
 
 
 def load_metadata(text: str) -> dict[str, Value | None]:
@@ -42,6 +55,16 @@ def dump_acl(acl: tuple[str, ...]) -> str:
 def load_acl(text: str) -> tuple[str, ...]:
     """Returns the access list that `dump_acl` wrote."""
     return _load_short(text) if len(text) <= _SHORT_ACL_CHARACTERS else load_texts(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _dump_name(name: str) -> str:
+    return _dump(name) + ":"
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(value: str | frozenset[str]) -> str:
+    return _dump(value)
 
 
 @functools.lru_cache(maxsize=1024)

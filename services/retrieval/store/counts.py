@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, TextClause, func, select, text, update
+from sqlalchemy import Connection, TextClause, bindparam, func, select, text, update
 
 from services.retrieval.store.checksum import Checksum, to_signed, to_unsigned
 from services.retrieval.store.tables import collections, tenants
@@ -104,21 +104,21 @@ def _for_ids(statement: str, condition: str) -> TextClause:
     return text(f"{statement} WHERE collection_id = :collection AND {condition}")
 
 
+_COUNTS = select(
+    collections.c.seq,
+    collections.c.document_count,
+    collections.c.chunk_count,
+    collections.c.checksum_xor,
+    collections.c.checksum_sum,
+    collections.c.vector_bytes,
+    collections.c.text_bytes,
+    collections.c.code_bytes,
+).where(collections.c.id == bindparam("of"))
+
+
 def read(connection: Connection, collection_id: int) -> Counts | None:
     """Returns a collection's counts at its newest write."""
-    table = collections.c
-    row = connection.execute(
-        select(
-            table.seq,
-            table.document_count,
-            table.chunk_count,
-            table.checksum_xor,
-            table.checksum_sum,
-            table.vector_bytes,
-            table.text_bytes,
-            table.code_bytes,
-        ).where(table.id == collection_id)
-    ).first()
+    row = connection.execute(_COUNTS, {"of": collection_id}).first()
     if row is None:
         return None
     checksum = Checksum(row[1], row[2], to_unsigned(row[3]), to_unsigned(row[4]))
@@ -225,11 +225,14 @@ def usage(connection: Connection, tenant: str) -> Usage:
     return Usage(*map(int, row))
 
 
+_QUOTA = select(tenants.c.max_vectors, tenants.c.max_bytes).where(
+    tenants.c.tenant == bindparam("of")
+)
+
+
 def quota(connection: Connection, tenant: str, default: Quota = UNLIMITED) -> Quota:
     """Returns what a tenant may store: its own quota, or the default where it has none."""
-    row = connection.execute(
-        select(tenants.c.max_vectors, tenants.c.max_bytes).where(tenants.c.tenant == tenant)
-    ).first()
+    row = connection.execute(_QUOTA, {"of": tenant}).first()
     if row is None:
         return default
     return Quota(
@@ -250,20 +253,23 @@ def set_quota(connection: Connection, tenant: str, wanted: Quota) -> None:
     )
 
 
+_SET_COUNTS = update(collections).where(collections.c.id == bindparam("of"))
+
+
 def _write(connection: Connection, collection_id: int, after: Counts) -> None:
     connection.execute(
-        update(collections)
-        .where(collections.c.id == collection_id)
-        .values(
-            seq=after.seq,
-            document_count=after.checksum.documents,
-            chunk_count=after.checksum.chunks,
-            checksum_xor=to_signed(after.checksum.xor),
-            checksum_sum=to_signed(after.checksum.sum),
-            vector_bytes=after.vector_bytes,
-            text_bytes=after.text_bytes,
-            code_bytes=after.code_bytes,
-        )
+        _SET_COUNTS,
+        {
+            "of": collection_id,
+            "seq": after.seq,
+            "document_count": after.checksum.documents,
+            "chunk_count": after.checksum.chunks,
+            "checksum_xor": to_signed(after.checksum.xor),
+            "checksum_sum": to_signed(after.checksum.sum),
+            "vector_bytes": after.vector_bytes,
+            "text_bytes": after.text_bytes,
+            "code_bytes": after.code_bytes,
+        },
     )
 
 

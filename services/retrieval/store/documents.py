@@ -12,7 +12,7 @@ from services.retrieval import fields as field_types
 from services.retrieval.collections import AclPolicy, Collection
 from services.retrieval.documents import EVERYONE, Document
 from services.retrieval.store import catalog, chunk_table, codec, counts
-from services.retrieval.store.changes import Change, ChunkState, DocumentState
+from services.retrieval.store.changes import Change, DocumentState
 from services.retrieval.store.counts import Held
 from services.retrieval.store.tables import collections, deletions, documents, token_codes
 from services.rpc.errors import (
@@ -251,7 +251,7 @@ def _state(document: Document, row: tuple[Any, ...]) -> DocumentState:
         document.metadata,
         document.acl or _OPEN,
         document.expires_micros,
-        tuple([ChunkState(each.start, each.end, each.heading_path) for each in document.chunks]),
+        document.chunks,
         row[_VECTORS],
     )
 
