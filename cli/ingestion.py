@@ -25,6 +25,8 @@ _UPLOAD_COUNT = 4
 _FIRST_POLL_SECONDS = 0.05
 _MAX_POLL_SECONDS = 1.0
 _MAX_FILE_BYTES = 60 * 1024 * 1024
+_STAGE_BEHIND = {"received": "parse", "parsed": "chunk", "chunked": "embed", "embedded": "index"}
+"""What failed, by the stage that was completed last."""
 _FINAL_STATES = frozenset({"ready", "dead_letter", "cancelled"})
 
 
@@ -196,5 +198,11 @@ async def _follow(
             return Outcome(uri, "failed", "was replaced by a later submission", document)
     if document["state"] == "ready":
         return Outcome(uri, "ready", document=document)
-    reason = document["failure_message"] or document["failure_reason"] or document["state"]
-    return Outcome(uri, "failed", f"{document['stage']}: {reason}", document)
+    return Outcome(uri, "failed", _failure(document), document)
+
+
+def _failure(document: Mapping[str, Any]) -> str:
+    """Returns at which stage a document failed, why by its name, and why in words."""
+    stage = _STAGE_BEHIND.get(document["stage"], document["stage"])
+    said = [stage, document["failure_reason"] or document["state"], document["failure_message"]]
+    return ": ".join(filter(None, said))

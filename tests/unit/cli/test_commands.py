@@ -192,9 +192,9 @@ def test_ingest_tells_each_failure_and_exits_with_one(gateway: FakeGateway, tmp_
     assert done.returncode == 1
     outcomes = {outcome["uri"]: outcome for outcome in json.loads(done.stdout)["files"]}
     assert outcomes["good.md"]["state"] == "ready"
-    assert outcomes["bad.pdf"]["reason"] == "received: the file is damaged"
+    assert outcomes["bad.pdf"]["reason"] == "parse: PARSE_FAILED: the file is damaged"
     assert outcomes["empty.txt"]["reason"] == "documents[0].content: must not be empty"
-    assert "failed: bad.pdf: received: the file is damaged" in done.stderr
+    assert "failed: bad.pdf: parse: PARSE_FAILED: the file is damaged" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes and pipes: Linux")
