@@ -1,4 +1,4 @@
-"""`python -m benchmarks.ingestion [--quick] [--json]`."""
+"""`python -m benchmarks.ingestion [--quick] [--json] [--only short,long,latency]`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.ingestion import latency, throughput
@@ -15,6 +16,7 @@ from benchmarks.ingestion.documents import LONG, SHORT
 from benchmarks.ingestion.suite import running
 
 SEED = 6
+PARTS = ("short", "long", "latency")
 
 
 def main() -> None:
@@ -23,8 +25,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="about a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of their own")
+    parser.add_argument(
+        "--only",
+        type=_parts,
+        default=PARTS,
+        help=f"of {','.join(PARTS)}, by commas; all unless set",
+    )
     options = parser.parse_args()
-    rows = asyncio.run(_measure(quick=options.quick, workers=options.workers))
+    rows = asyncio.run(_measure(options.only, quick=options.quick, workers=options.workers))
     if options.json:
         print(json.dumps(_report(rows)))
         return
@@ -34,17 +42,28 @@ def main() -> None:
         print(f"{line} {extra}".rstrip())
 
 
-async def _measure(*, quick: bool, workers: int) -> list[dict[str, Any]]:
+def _parts(text: str) -> tuple[str, ...]:
+    parts = tuple(text.split(","))
+    if not set(parts) <= set(PARTS):
+        raise argparse.ArgumentTypeError(f"must be of {','.join(PARTS)}")
+    return parts
+
+
+async def _measure(only: Sequence[str], *, quick: bool, workers: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     async with running(workers) as suite:
-        rows = await throughput.measure(
-            suite, "short documents", 700 if quick else 3000, SHORT, SEED
-        )
-        rows += await throughput.measure(
-            suite, "long documents", 36 if quick else 200, LONG, SEED + 10
-        )
-        rows += await latency.measure(
-            suite, samples=9 if quick else 21, behind=700 if quick else 10_000, seed=SEED + 20
-        )
+        if "short" in only:
+            rows += await throughput.measure(
+                suite, "short documents", 700 if quick else 3000, SHORT, SEED
+            )
+        if "long" in only:
+            rows += await throughput.measure(
+                suite, "long documents", 36 if quick else 200, LONG, SEED + 10
+            )
+        if "latency" in only:
+            rows += await latency.measure(
+                suite, samples=9 if quick else 21, behind=700 if quick else 10_000, seed=SEED + 20
+            )
     return rows
 
 

@@ -33,7 +33,10 @@ async def measure(
     suite: Suite, case: str, count: int, paragraphs: int, seed: int
 ) -> list[dict[str, Any]]:
     """Returns rows: both rates in turns, the ack's latency under that load, and who computed."""
+    idle = suite.cpu_seconds()["embedding"]
     alone_before = await _embed_alone(suite, documents(count // 2, paragraphs, seed + 1))
+    alone_cpu = suite.cpu_seconds()["embedding"] - idle
+    alone_chunks = _chunks(documents(count // 2, paragraphs, seed + 1))
     sent = documents(count, paragraphs, seed)
     before = suite.cpu_seconds()
     rate, acks = await _ingest(suite, case, sent)
@@ -42,6 +45,7 @@ async def measure(
     alone = (alone_before + alone_after) / 2
     rows: list[dict[str, Any]] = [
         row(case, "embedding service alone", "chunks_per_second", alone),
+        row(case, "embedding service alone", "cpu_ms_per_chunk", alone_cpu / alone_chunks * 1000),
         row(case, "cairn", "chunks_per_second", rate)
         | {"ratio": round(rate / alone, 3), "against": "embedding service alone"},
         row(case, "cairn", "documents_per_second", rate * count / _chunks(sent)),

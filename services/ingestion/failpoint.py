@@ -11,8 +11,8 @@ class Failpoint:
 
     Args:
         spec: `<place>:crash`, where the place is a stage ("parsed", "chunked", "embedded",
-            "indexed": done, not yet recorded) or "after-" and a stage (just recorded), or one of
-            the places in a synchronisation; empty: none.
+            "indexed": done, not yet recorded) or "after-" and a stage (just recorded; or held
+            back, of a short document), or one of the places in a synchronisation; empty: none.
 
     Raises:
         ValueError: the specification cannot be read.

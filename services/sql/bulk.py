@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import Connection, Table, TextClause
 
 _POSTGRES_TYPES = {
     "BIGINT": "int8",
@@ -62,7 +64,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
         return
     form = _form(table)
     if connection.dialect.name == "sqlite":
-        _insert_sqlite(connection, form, rows)
+        _insert_sqlite(connection, form.sqlite, rows)
         return
     driver: Any = connection.connection.driver_connection
     try:
@@ -74,9 +76,86 @@ def insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]
         raise DBAPIError.instance(form.postgres, None, error, psycopg.Error) from error
 
 
-def _insert_sqlite(connection: Connection, form: _Form, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows, of the same columns, except those for whose key there is one already."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        statements = _inserts(table, tuple(rows[0]), " ON CONFLICT DO NOTHING")
+        _insert_sqlite(connection, statements, [tuple(row.values()) for row in rows])
+        return
+    connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
+
+
+def put(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows, of the same columns, in the place of those with the same primary key."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    others = [name for name in rows[0] if name not in keys]
+    if connection.dialect.name == "sqlite":
+        changes = ", ".join(f"{name} = excluded.{name}" for name in others)
+        ending = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}"
+        statements = _inserts(table, tuple(rows[0]), ending)
+        _insert_sqlite(connection, statements, [tuple(row.values()) for row in rows])
+        return
+    statement = postgresql.insert(table)
+    excluded = {name: statement.excluded[name] for name in others}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=excluded), rows)
+
+
+def update_each(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    also: str = "",
+    **bound: Any,
+) -> None:
+    """Changes rows, each to values of its own, in one statement.
+
+    Args:
+        connection: An open transaction.
+        table: Table of whole numbers, truths and texts.
+        rows: Of the same columns: first the one that says which row, then those that change.
+        also: What changes in all of them alike, in SQL.
+        bound: Parameters of `also`.
+    """
+    if not rows:
+        return
+    clause = _update_each(table, tuple(rows[0]), also, connection.dialect.name == "sqlite")
+    values = json.dumps([list(row.values()) for row in rows])
+    connection.execute(clause, {"rows": values, **bound})
+
+
+@functools.lru_cache(maxsize=64)
+def _update_each(table: Table, names: tuple[str, ...], also: str, is_sqlite: bool) -> TextClause:
+    key, *changed = names
+    if is_sqlite:
+        values = [f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names)]
+        source = "json_each(:rows)"
+    else:
+        values = [
+            f"CAST(value->>{at} AS {_postgres_type(table, name)}) AS {name}"
+            for at, name in enumerate(names)
+        ]
+        source = "json_array_elements(CAST(:rows AS json))"
+    changes = ", ".join([*(f"{name} = new.{name}" for name in changed), *([also] if also else [])])
+    # Names are the program's own; all values are bound.
+    return text(
+        f"UPDATE {table.name} SET {changes} FROM (SELECT {', '.join(values)} FROM {source}) AS new "  # noqa: S608 - see above
+        f"WHERE {table.name}.{key} = new.{key}"
+    )
+
+
+def _postgres_type(table: Table, name: str) -> str:
+    return _POSTGRES_TYPES[str(table.c[name].type).partition("(")[0]]
+
+
+def _insert_sqlite(
+    connection: Connection, statements: Mapping[int, str], rows: Sequence[tuple[Any, ...]]
+) -> None:
     done = 0
-    for count, statement in form.sqlite.items():
+    for count, statement in statements.items():
         while len(rows) - done >= count:
             part = rows[done : done + count]
             connection.exec_driver_sql(statement, tuple(chain.from_iterable(part)))
@@ -124,18 +203,22 @@ def bind_pairs(
 
 @functools.lru_cache(maxsize=64)
 def _form(table: Table) -> _Form:
-    columns = [column.name for column in table.columns]
-    names = ", ".join(columns)
-    marks = f"({', '.join('?' for _ in columns)})"
-    # Names are those of the program's own tables; all values are bound.
+    columns = tuple(column.name for column in table.columns)
     return _Form(
-        sqlite={
-            count: f"INSERT INTO {table.name} ({names}) VALUES {', '.join([marks] * count)}"  # noqa: S608 - see above
-            for count in _ROWS_PER_STATEMENT
-            if count * len(columns) <= _MAX_PARAMETERS
-        },
-        postgres=f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)",
-        postgres_types=tuple(
-            _POSTGRES_TYPES[str(column.type).partition("(")[0]] for column in table.columns
-        ),
+        sqlite=_inserts(table, columns),
+        postgres=f"COPY {table.name} ({', '.join(columns)}) FROM STDIN (FORMAT BINARY)",
+        postgres_types=tuple(_postgres_type(table, name) for name in columns),
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _inserts(table: Table, names: tuple[str, ...], ending: str = "") -> dict[int, str]:
+    """Returns SQLite's statements by their numbers of rows, most rows first."""
+    marks = f"({', '.join('?' for _ in names)})"
+    # Names are those of the program's own tables; all values are bound.
+    head = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES "  # noqa: S608 - see above
+    return {
+        count: head + ", ".join([marks] * count) + ending
+        for count in _ROWS_PER_STATEMENT
+        if count * len(names) <= _MAX_PARAMETERS
+    }

@@ -33,7 +33,7 @@ def sqlite_url(path: Path) -> str:
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def open_engine(url: str, *, pool_size: int = 8) -> Engine:
+def open_engine(url: str, *, pool_size: int = 8, log_pages: int = 1000) -> Engine:
     """Opens a database.
 
     SQLite runs in WAL mode with synchronous=FULL, so a committed transaction survives a crash and
@@ -43,13 +43,15 @@ def open_engine(url: str, *, pool_size: int = 8) -> Engine:
     Args:
         url: `sqlite:///file` or `postgresql://user:password@host/name`.
         pool_size: Connections kept open at most.
+        log_pages: Length of SQLite's log at which a commit moves it into the file; more where a
+            `LogMover` does.
 
     Raises:
         ValueError: the URL names no supported database. The text never holds the password.
     """
     parsed = _parse(url)
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed, pool_size)
+        return _open_sqlite(parsed, pool_size, log_pages)
     engine = create_engine(
         parsed,
         pool_size=pool_size,
@@ -94,7 +96,7 @@ def _parse(url: str) -> URL:
     raise ValueError(f"unsupported database {name!r}: use sqlite:///file or postgresql://…")
 
 
-def _open_sqlite(url: URL, pool_size: int) -> Engine:
+def _open_sqlite(url: URL, pool_size: int, log_pages: int) -> Engine:
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -103,6 +105,11 @@ def _open_sqlite(url: URL, pool_size: int) -> Engine:
         connect_args={"check_same_thread": False, "timeout": BUSY_TIMEOUT_SECONDS},
     )
     event.listen(engine, "connect", _configure_sqlite)
+
+    def bound_log(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA wal_autocheckpoint={log_pages:d}")
+
+    event.listen(engine, "connect", bound_log)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 

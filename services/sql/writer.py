@@ -25,8 +25,9 @@ from services.rpc.errors import (
     UnavailableError,
 )
 from services.rpc.logs import exception_fields, get_logger
-from services.sql.engine import WRITES
+from services.sql.engine import WRITES, is_sqlite
 from services.sql.failures import full, is_full, is_retryable, is_sync_failure, translate
+from services.sql.log_mover import LogMover
 from services.sql.spans import database_span
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class GroupWriter:
         max_group: Functions in one transaction at most.
         timeout_seconds: Longest wait for an answer when the request has no earlier deadline.
         ballast: Space on the disk that is kept for functions that free some.
+        moves_log: Whether SQLite's log is moved into its file beside the commits (see `LogMover`).
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class GroupWriter:
         max_group: int = 64,
         timeout_seconds: float = 10.0,
         ballast: Ballast | None = None,
+        moves_log: bool = False,
     ) -> None:
         self._engine = engine.execution_options(**WRITES)
         self._ballast = ballast
@@ -99,6 +102,8 @@ class GroupWriter:
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="sql-writer", daemon=True)
         self._thread.start()
+        moves = moves_log and is_sqlite(engine)
+        self._mover = LogMover(engine, self._stop_writing) if moves else None
 
     async def run(
         self,
@@ -151,6 +156,8 @@ class GroupWriter:
             self._closed = True
             self._wake.notify()
         await asyncio.to_thread(self._thread.join)
+        if self._mover is not None:
+            await asyncio.to_thread(self._mover.close)
 
     async def __aenter__(self) -> Self:
         return self

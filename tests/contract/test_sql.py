@@ -13,9 +13,11 @@ from sqlalchemy import (
     Column,
     Engine,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
+    Text,
     event,
     func,
     select,
@@ -351,3 +353,48 @@ async def test_a_lone_function_that_fails_leaves_nothing(engine: Engine):
             await writer.run(fail)
         assert await reader.run(count) == 0
         assert await writer.run(insert(1)) == 1
+
+
+def test_rows_are_put_left_and_changed_each_in_its_own_way(engine: Engine):
+    metadata = MetaData()
+    table = Table(
+        "each_in_its_own_way",
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("part", Integer, primary_key=True),
+        Column("size", BigInteger),
+        Column("is_new", Boolean),
+        Column("data", LargeBinary),
+    )
+    metadata.create_all(engine)
+    rows = [
+        {"name": f"n{number}", "part": 1, "size": number, "is_new": True, "data": b"a"}
+        for number in range(300)
+    ]
+    text = "'; \\ \" ü 🙂 $[0] \n %s :rows"
+    with engine.begin() as connection:
+        bulk.insert_new(connection, table, rows)
+        bulk.insert_new(connection, table, [row | {"size": -1} for row in rows[:20]])
+        assert connection.scalar(select(func.min(table.c.size))) == 0
+        bulk.put(connection, table, [row | {"size": 2**62, "data": b"b"} for row in rows[:20]])
+        bulk.put(connection, table, [rows[0] | {"name": text}])
+        bulk.update_each(
+            connection,
+            table,
+            [
+                {"name": text, "size": 2**62 + 1},
+                {"name": "n299", "size": 7},
+                {"name": "-", "size": 1},
+            ],
+            "part = part + 1, is_new = :is_new",
+            is_new=False,
+        )
+        bulk.update_each(connection, table, [])
+        changed = connection.execute(select(table).where(table.c.part == 2).order_by(table.c.size))
+        assert [tuple(row) for row in changed] == [
+            ("n299", 2, 7, False, b"a"),
+            (text, 2, 2**62 + 1, False, b"a"),
+        ]
+        put = connection.scalars(select(table.c.name).where(table.c.data == b"b")).all()
+        assert sorted(put) == sorted(row["name"] for row in rows[:20])
+        assert connection.scalar(select(func.count()).select_from(table)) == 301

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, update
 
 from services.ingestion.failures import LeaseLostError, Stage
 from services.ingestion.jobs.holding import held_numbers
 from services.ingestion.jobs.tables import artifacts, jobs
+from services.sql import bulk
 
 if TYPE_CHECKING:
     from services.ingestion.jobs.model import Lease
@@ -45,41 +45,14 @@ class Checkpoint:
     """What is recorded of one job."""
 
     lease: Lease
-    artifact: Artifact | None = None
+    artifacts: Sequence[Artifact] = ()
     progress: Progress | None = None
     """Set when a stage is complete; None: only a part of its result is stored."""
 
 
-_NUMBER = bindparam("held_number")
-_TOUCH = (
-    update(jobs)
-    .where(jobs.c.number == _NUMBER)
-    .values(updated_us=bindparam("now_us"), revision=jobs.c.revision + 1)
-)
-_ADVANCE = (
-    update(jobs)
-    .where(jobs.c.number == _NUMBER)
-    .values(
-        updated_us=bindparam("now_us"),
-        revision=jobs.c.revision + 1,
-        attempt_count=1,
-        postponed_count=0,
-        lease_until_us=bindparam("until_us"),
-        failure_reason="",
-        failure_message="",
-        **{
-            name: bindparam(f"new_{name}")
-            for name in (
-                "stage",
-                "stage_seconds_json",
-                "warnings_json",
-                "title",
-                "content_type",
-                "chunk_count",
-                "reused_chunk_count",
-            )
-        },
-    )
+_ALSO_ADVANCE = (
+    "updated_us = :now_us, revision = revision + 1, attempt_count = 1, postponed_count = 0, "
+    "lease_until_us = :until_us, failure_reason = '', failure_message = ''"
 )
 
 
@@ -93,24 +66,34 @@ def record(
     """
     held = held_numbers(connection, [each.lease for each in checkpoints])
     kept = [each for each in checkpoints if each.lease.job.number in held]
+    write_held(connection, kept, now_us, lease_us)
+    return [None if each.lease.job.number in held else LeaseLostError() for each in checkpoints]
+
+
+def write_held(
+    connection: Connection, kept: Sequence[Checkpoint], now_us: int, lease_us: int
+) -> None:
+    """Stores checkpoints of jobs that are known to be held, and locked."""
     _store(connection, kept)
     touched = [each.lease.job.number for each in kept if each.progress is None]
     if touched:
-        connection.execute(_TOUCH, [{"held_number": n, "now_us": now_us} for n in touched])
+        connection.execute(
+            update(jobs)
+            .where(jobs.c.number.in_(touched))
+            .values(updated_us=now_us, revision=jobs.c.revision + 1)
+        )
     advanced = [
         {
-            "held_number": each.lease.job.number,
-            "now_us": now_us,
-            "until_us": now_us + lease_us,
-            "new_stage": each.progress.stage,
-            **{f"new_{name}": value for name, value in progress_values(each.progress).items()},
+            "number": each.lease.job.number,
+            "stage": each.progress.stage,
+            **progress_values(each.progress),
         }
         for each in kept
         if each.progress is not None
     ]
-    if advanced:
-        connection.execute(_ADVANCE, advanced)
-    return [None if each.lease.job.number in held else LeaseLostError() for each in checkpoints]
+    bulk.update_each(
+        connection, jobs, advanced, _ALSO_ADVANCE, now_us=now_us, until_us=now_us + lease_us
+    )
 
 
 def progress_values(progress: Progress) -> dict[str, Any]:
@@ -129,20 +112,11 @@ def _store(connection: Connection, checkpoints: Iterable[Checkpoint]) -> None:
     rows = [
         {
             "job_id": each.lease.job.job_id,
-            "kind": each.artifact.kind,
-            "part": each.artifact.part,
-            "data": each.artifact.data,
+            "kind": artifact.kind,
+            "part": artifact.part,
+            "data": artifact.data,
         }
         for each in checkpoints
-        if each.artifact is not None
+        for artifact in each.artifacts
     ]
-    if rows:
-        make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        statement = make(artifacts)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[artifacts.c.job_id, artifacts.c.kind, artifacts.c.part],
-                set_={"data": statement.excluded.data},
-            ),
-            rows,
-        )
+    bulk.put(connection, artifacts, rows)

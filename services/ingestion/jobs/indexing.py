@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from services.ingestion.failures import LeaseLostError, Stage
-from services.ingestion.jobs.checkpoints import Progress, progress_values
+from services.ingestion.jobs.checkpoints import (
+    Checkpoint,
+    Progress,
+    progress_values,
+    write_held,
+)
 from services.ingestion.jobs.cleanup import drop_content_of
 from services.ingestion.jobs.holding import held_numbers, lock_documents
 from services.ingestion.jobs.model import JobState
 from services.ingestion.jobs.tables import artifacts, documents, jobs
+from services.sql import bulk
 
 if TYPE_CHECKING:
     from services.ingestion.jobs.model import Lease
@@ -47,62 +53,42 @@ class Indexed:
     version: int
 
 
-_SET_WINDOW = (
-    update(documents)
-    .where(documents.c.document_key == bindparam("key"))
-    .values(indexing_token=bindparam("token"), indexing_until_us=bindparam("until_us"))
-)
-_SET_INDEXED = (
-    update(documents)
-    .where(documents.c.document_key == bindparam("key"))
-    .values(
-        indexed_generation=bindparam("generation_now"),
-        indexed_version=bindparam("version_now"),
-        indexed_job_id=bindparam("job_id_now"),
-        indexed_fingerprint=bindparam("fingerprint_now"),
-    )
-)
-_SET_READY = (
-    update(jobs)
-    .where(jobs.c.number == bindparam("held_number"))
-    .values(
-        state=JobState.READY,
-        stage=Stage.INDEXED,
-        updated_us=bindparam("now_us"),
-        revision=jobs.c.revision + 1,
-        failure_reason="",
-        failure_message="",
-        **{
-            name: bindparam(f"new_{name}")
-            for name in (
-                "document_version",
-                "stage_seconds_json",
-                "warnings_json",
-                "title",
-                "content_type",
-                "chunk_count",
-                "reused_chunk_count",
-            )
-        },
-    )
+_ALSO_READY = (
+    "state = :ready, stage = :indexed, updated_us = :now_us, revision = revision + 1, "
+    "failure_reason = '', failure_message = ''"
 )
 
 
 def begin_indexing(
-    connection: Connection, leases: Sequence[Lease], now_us: int, until_us: int
+    connection: Connection,
+    asked: Sequence[Checkpoint],
+    now_us: int,
+    *,
+    until_us: int,
+    lease_us: int,
 ) -> list[IndexWindow | WindowBusy | LeaseLostError]:
-    """Asks to write documents to retrieval.
+    """Stores what was made of documents, and asks to write them to retrieval.
+
+    Args:
+        connection: In a transaction.
+        asked: Checkpoints before the write; those without content only ask.
+        now_us: The time.
+        until_us: End of the windows.
+        lease_us: How long a claim lasts without a sign of life.
 
     Returns:
-        For each lease a window; or that another worker has one; or that the job is not held any
+        For each a window; or that another worker has one; or that the job is not held any
         more, or its document was deleted or replaced.
     """
+    leases = [each.lease for each in asked]
     rows = lock_documents(connection, leases)
     held = held_numbers(connection, leases)
+    made = [each for each in asked if each.progress and each.lease.job.number in held]
+    write_held(connection, made, now_us, lease_us)
     # Two jobs of one document may ask in one call: the second sees what the first was given.
     windows = {key: (row.indexing_token, row.indexing_until_us) for key, row in rows.items()}
     answers: list[IndexWindow | WindowBusy | LeaseLostError] = []
-    opened: dict[int, int] = {}
+    opened: list[dict[str, int]] = []
     for lease in leases:
         document = rows.get(lease.document_key)
         if (
@@ -119,14 +105,18 @@ def begin_indexing(
             answers.append(WindowBusy(busy_until_us))
             continue
         windows[lease.document_key] = (_window_token(lease), until_us)
-        opened[lease.document_key] = _window_token(lease)
+        opened.append(_window(lease, _window_token(lease), until_us))
         answers.append(IndexWindow(_window_token(lease), until_us, document.indexed_version))
-    if opened:
-        connection.execute(
-            _SET_WINDOW,
-            [{"key": key, "token": token, "until_us": until_us} for key, token in opened.items()],
-        )
+    bulk.update_each(connection, documents, opened)
     return answers
+
+
+def _window(lease: Lease, token: int, until_us: int) -> dict[str, int]:
+    return {
+        "document_key": lease.document_key,
+        "indexing_token": token,
+        "indexing_until_us": until_us,
+    }
 
 
 def abandon_indexing(connection: Connection, lease: Lease, window: IndexWindow) -> None:
@@ -157,17 +147,21 @@ def finish_indexing(connection: Connection, indexed: Sequence[Indexed], now_us: 
         if each.lease.job.number in held and each.lease.document_key in rows
     ]
     if done:
-        connection.execute(
-            _SET_READY,
+        bulk.update_each(
+            connection,
+            jobs,
             [
                 {
-                    "held_number": each.lease.job.number,
-                    "now_us": now_us,
-                    "new_document_version": each.version,
-                    **{f"new_{k}": value for k, value in progress_values(each.progress).items()},
+                    "number": each.lease.job.number,
+                    "document_version": each.version,
+                    **progress_values(each.progress),
                 }
                 for each in done
             ],
+            _ALSO_READY,
+            ready=JobState.READY,
+            indexed=Stage.INDEXED,
+            now_us=now_us,
         )
         job_ids = [each.lease.job.job_id for each in done]
         connection.execute(
@@ -201,21 +195,21 @@ def _record_documents(
         if row is None:
             continue
         if row.indexing_token == _window_token(lease):
-            closed.append({"key": lease.document_key, "token": 0, "until_us": 0})
-        newest = changed.get(lease.document_key, {}).get("generation_now", row.indexed_generation)
+            closed.append(_window(lease, 0, 0))
+        newest = changed.get(lease.document_key, {}).get(
+            "indexed_generation", row.indexed_generation
+        )
         is_current = not row.is_deleted and lease.job.job_id in known
         if is_current and lease.generation > newest:
             changed[lease.document_key] = {
-                "key": lease.document_key,
-                "generation_now": lease.generation,
-                "version_now": each.version,
-                "job_id_now": lease.job.job_id,
-                "fingerprint_now": lease.fingerprint,
+                "document_key": lease.document_key,
+                "indexed_generation": lease.generation,
+                "indexed_version": each.version,
+                "indexed_job_id": lease.job.job_id,
+                "indexed_fingerprint": lease.fingerprint,
             }
-    if closed:
-        connection.execute(_SET_WINDOW, closed)
-    if changed:
-        connection.execute(_SET_INDEXED, list(changed.values()))
+    bulk.update_each(connection, documents, closed)
+    bulk.update_each(connection, documents, list(changed.values()))
 
 
 def _drop_replaced(connection: Connection, document: Row[Any], lease: Lease) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.ingestion.document import DocumentKey, metadata_from_json
 from services.ingestion.failures import Failure, Stage
 from services.ingestion.jobs.model import Job, JobState, Lease
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row, Table
+    from sqlalchemy import Row
 
 MICROSECONDS = 1_000_000
 
@@ -31,14 +29,6 @@ def system_clock() -> int:
 def new_id(prefix: str, now_us: int) -> str:
     """Returns an identifier that nobody guesses and that sorts by time."""
     return f"{prefix}_{now_us:015x}{secrets.token_hex(8)}"
-
-
-def insert_or_ignore(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Inserts rows, except those for whose key there is one already."""
-    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    connection.execute(make(table).on_conflict_do_nothing(), rows)
 
 
 def job_from_row(row: Row[Any]) -> Job:

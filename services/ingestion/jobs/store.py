@@ -23,6 +23,7 @@ from services.ingestion.jobs.tables import COMPONENT, SCHEMA_VERSION, metadata
 from services.ingestion.sharing import SharedCalls
 from services.rpc.errors import DeadlineExceededError, UnavailableError
 from services.sql.engine import open_engine
+from services.sql.log_mover import MOVED_LOG_PAGES
 from services.sql.reader import Reader
 from services.sql.schema import ensure_schema
 from services.sql.writer import GroupWriter
@@ -83,7 +84,7 @@ class JobStore:
         look_seconds = min(_LOOK_SECONDS, lease_seconds * _MOST_LOOK_SHARE)
         self._lease_us = int((lease_seconds - look_seconds) * MICROSECONDS)
         self._clock = clock
-        self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE)
+        self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE, moves_log=True)
         self._reader = Reader(engine, threads=4)
         self._room = room.KnownRoom()
         self._submitting = SharedCalls[bool, submission.Submission, "Accepted"](
@@ -98,14 +99,15 @@ class JobStore:
             linger_seconds=BULK_LINGER_SECONDS,
             is_urgent=operator.not_,
         )
-        self._beginning = SharedCalls[
-            tuple[float, bool], "Lease", "indexing.IndexWindow | indexing.WindowBusy"
-        ](
-            self._begin,
-            most=_JOBS_AT_ONCE,
-            linger_seconds=BULK_LINGER_SECONDS,
-            is_urgent=lambda key: not key[1],
+        self._saving = SharedCalls[bool, checkpoints.Checkpoint, None](
+            self._record, most=_JOBS_AT_ONCE
         )
+        # Those whose texts were embedded together come together: they need not wait for company.
+        self._beginning = SharedCalls[
+            tuple[float, bool],
+            checkpoints.Checkpoint,
+            "indexing.IndexWindow | indexing.WindowBusy",
+        ](self._begin, most=_JOBS_AT_ONCE)
         self._reading = SharedCalls[str, str, list[bytes]](self._read_contents, most=_JOBS_AT_ONCE)
         self._finishing = SharedCalls[bool, indexing.Indexed, bool](
             self._finish,
@@ -128,7 +130,7 @@ class JobStore:
         Raises:
             ServiceError: it does not answer, or belongs to a newer program.
         """
-        engine = open_engine(url, pool_size=6)
+        engine = open_engine(url, pool_size=6, log_pages=MOVED_LOG_PAGES)
         await asyncio.to_thread(
             ensure_schema, engine, metadata, SCHEMA_VERSION, component=COMPONENT
         )
@@ -391,7 +393,7 @@ class JobStore:
                 lease_us=self._lease_us,
                 wanted=wanted,
             ),
-            is_urgent=bool(wanted.except_tenants),
+            is_urgent=True,
         )
 
     async def extend(self, tokens: Mapping[str, int]) -> set[str]:
@@ -406,31 +408,32 @@ class JobStore:
     async def save_artifact(
         self, lease: Lease, kind: str, part: int, data: bytes, *, is_bulk: bool = False
     ) -> None:
-        """Stores a part of an intermediate result (see `complete_stage` for `is_bulk`).
+        """Stores a part of an intermediate result.
+
+        What is `is_bulk` here and below goes behind what is not.
 
         Raises:
             LeaseLostError: the job is not held any more.
         """
         artifact = checkpoints.Artifact(kind, data, part)
-        await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, artifact))
+        await self._saving.ask(is_bulk, checkpoints.Checkpoint(lease, (artifact,)))
 
     async def complete_stage(
         self,
         lease: Lease,
         progress: checkpoints.Progress,
-        artifact: tuple[str, bytes] | None = None,
-        *,
+        *made: tuple[str, bytes],
         is_bulk: bool = False,
     ) -> None:
-        """Sets a checkpoint, with what the stage made, in one transaction.
+        """Sets a checkpoint, with what the stages up to it made, in one transaction.
 
-        What is `is_bulk` here and below waits a moment for others to share the transaction.
+        What is `is_bulk` waits a moment for others to share the transaction.
 
         Raises:
             LeaseLostError: the job is not held any more.
         """
-        made = None if artifact is None else checkpoints.Artifact(artifact[0], artifact[1])
-        await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, made, progress))
+        artifacts = [checkpoints.Artifact(kind, data) for kind, data in made]
+        await self._recording.ask(is_bulk, checkpoints.Checkpoint(lease, artifacts, progress))
 
     async def _record(
         self, is_bulk: bool, recorded: Sequence[checkpoints.Checkpoint]
@@ -481,25 +484,33 @@ class JobStore:
         )
 
     async def begin_indexing(
-        self, lease: Lease, window_seconds: float, *, is_bulk: bool = False
+        self,
+        lease: Lease,
+        window_seconds: float,
+        progress: checkpoints.Progress | None = None,
+        *made: tuple[str, bytes],
+        is_bulk: bool = False,
     ) -> indexing.IndexWindow | indexing.WindowBusy:
-        """Asks to write the document to retrieval.
+        """Asks to write the document to retrieval, and sets the checkpoint before it, if given.
 
         Raises:
             LeaseLostError: the job is not held any more, or its document was deleted or replaced.
         """
-        return await self._beginning.ask((window_seconds, is_bulk), lease)
+        artifacts = [checkpoints.Artifact(kind, data) for kind, data in made]
+        asked = checkpoints.Checkpoint(lease, artifacts, progress)
+        return await self._beginning.ask((window_seconds, is_bulk), asked)
 
     async def _begin(
-        self, key: tuple[float, bool], leases: Sequence[Lease]
+        self, key: tuple[float, bool], asked: Sequence[checkpoints.Checkpoint]
     ) -> Sequence[indexing.IndexWindow | indexing.WindowBusy | LeaseLostError]:
         now_us = self._clock()
         return await self._writer.run(
             functools.partial(
                 indexing.begin_indexing,
-                leases=leases,
+                asked=asked,
                 now_us=now_us,
                 until_us=now_us + int(key[0] * MICROSECONDS),
+                lease_us=self._lease_us,
             ),
             is_urgent=not key[1],
         )

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from services.ingestion.document import Content, DocumentKey, Priority
 from services.ingestion.failures import Stage
 from services.ingestion.jobs.cleanup import drop_content_of
 from services.ingestion.jobs.model import UNENDED, Accepted, JobState, NewJob
-from services.ingestion.jobs.rows import insert_or_ignore, job_from_row, new_id
+from services.ingestion.jobs.rows import job_from_row, new_id
 from services.ingestion.jobs.tables import contents, documents, jobs, turns
 from services.rpc.errors import AlreadyExistsError, Reason, ServiceError
+from services.sql import bulk
 
 if TYPE_CHECKING:
     from services.ingestion.jobs.model import Job
@@ -38,13 +39,6 @@ class Submission:
     verified_job_id: str = ""
     """Job whose result retrieval is known to hold; its document, when it is the same one, is not
     taken in again. Empty: none."""
-
-
-_ADVANCE_GENERATION = (
-    update(documents)
-    .where(documents.c.document_key == bindparam("key"))
-    .values(generation=bindparam("generation_now"), is_deleted=False, purge_at_us=0)
-)
 
 
 def accept(
@@ -153,7 +147,7 @@ def _lock_documents(
         return {}, 0
     nonce = secrets.randbits(_NONCE_BITS) + 1
     ordered = sorted(keys, key=lambda key: (key.tenant, key.collection, key.document_id))
-    insert_or_ignore(
+    bulk.insert_new(
         connection,
         documents,
         [
@@ -256,11 +250,13 @@ def _insert(
     if not new:
         return []
     rows = [_row_of(each.new, document, now_us) for each, document in new]
-    connection.execute(
-        _ADVANCE_GENERATION,
-        [{"key": row["document_key"], "generation_now": row["generation"]} for row in rows],
+    bulk.update_each(
+        connection,
+        documents,
+        [{"document_key": row["document_key"], "generation": row["generation"]} for row in rows],
+        "is_deleted = FALSE, purge_at_us = 0",
     )
-    insert_or_ignore(connection, jobs, rows)
+    bulk.insert_new(connection, jobs, rows)
     ids = [row["job_id"] for row in rows]
     stored = {
         row.job_id: row for row in connection.execute(select(jobs).where(jobs.c.job_id.in_(ids)))
@@ -269,23 +265,22 @@ def _insert(
         raise IdempotencyRaceError
     _store_contents(connection, zip(ids, (each.content for each, _ in new), strict=True))
     tenants = sorted({each.new.key.tenant for each, _ in new})
-    insert_or_ignore(connection, turns, [{"tenant": tenant, "served_us": 0} for tenant in tenants])
+    bulk.insert_new(connection, turns, [{"tenant": tenant, "served_us": 0} for tenant in tenants])
     return [job_from_row(stored[job_id]) for job_id in ids]
 
 
 def _store_contents(connection: Connection, stored: Iterable[tuple[str, Content]]) -> None:
     """Stores bytes, a few pieces at a time: a large document is never held whole."""
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[str, int, bytes]] = []
     size_bytes = 0
     for content_id, content in stored:
         for number, piece in enumerate(content.pieces):
-            rows.append({"content_id": content_id, "piece": number, "data": piece})
+            rows.append((content_id, number, piece))
             size_bytes += len(piece)
             if size_bytes >= _BYTES_AT_ONCE:
-                connection.execute(contents.insert(), rows)
+                bulk.insert(connection, contents, rows)
                 rows, size_bytes = [], 0
-    if rows:
-        connection.execute(contents.insert(), rows)
+    bulk.insert(connection, contents, rows)
 
 
 def _row_of(new: NewJob, document: Row[Any], now_us: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from services.ingestion.parsers.xml_source import local_name, parse_xml
 
 _TITLES = frozenset({"title", "head", "heading"})
 _CODE = frozenset({"programlisting", "screen", "code", "codeblock", "literallayout", "pre"})
+_PROSE = frozenset({"p", "para", "simpara", "paragraph"})
 _MAX_SECTION_DEPTH = 6
 _MARKUP = re.compile(
     r"</(?:p|a|b|i|em|strong|div|span|li|ul|ol|h[1-6]|table)>|<br\s*/?>", re.IGNORECASE
@@ -42,7 +43,7 @@ def _write(writer: DocumentWriter, element: Any, depth: int) -> None:
         writer.code("".join(element.itertext()))
     elif _is_mixed(element, children):
         writer.paragraph(_flat(element))
-    elif all(not len(child) for child in children):
+    elif all(not len(child) and local_name(child) not in _PROSE for child in children):
         _write_record(writer, element, children, depth)
     else:
         _write_container(writer, element, children, depth)
@@ -101,7 +102,7 @@ def _write_container(writer: DocumentWriter, element: Any, children: list[Any], 
 
 
 def _is_prose(element: Any, text: str) -> bool:
-    return local_name(element) in {"p", "para", "simpara", "paragraph"} or len(text) > 200
+    return local_name(element) in _PROSE or len(text) > 200
 
 
 def _is_mixed(element: Any, children: list[Any]) -> bool:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 BATCH_TEXTS = 64
 """Texts of several documents that a process has embedded at a time: so much a crash costs. They go
-in two requests, so that the service has the next while it answers the former; the vectors of one
-are stored before another takes its place."""
-_REQUESTS_AT_ONCE = 2
+in four requests, so that the service has work while it answers one of them; the vectors of one are
+stored before another takes its place."""
+_REQUESTS_AT_ONCE = 4
 _REQUEST_TEXTS = BATCH_TEXTS // _REQUESTS_AT_ONCE
 EXPRESS_TEXTS = 8
 """Documents of so few chunks go before the bulk, when their tenant has next to nothing in work."""

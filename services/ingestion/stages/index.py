@@ -198,6 +198,9 @@ class IndexStage:
 
     async def _open_window(self, work: Work) -> IndexWindow:
         """Waits until no other worker may be writing the document."""
+        if work.window is not None:
+            window, work.window = work.window, None
+            return window
         give_up_us = work.store.now_us() + int(2 * WINDOW_SECONDS * MICROSECONDS)
         while True:
             window = await work.store.begin_indexing(

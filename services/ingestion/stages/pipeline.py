@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.ingestion import metrics
-from services.ingestion.failures import LeaseLostError, Stage
+from services.ingestion.failures import (
+    DependencyDownError,
+    LeaseLostError,
+    Stage,
+    StageFailedError,
+)
+from services.ingestion.jobs.indexing import IndexWindow
 from services.ingestion.stages.chunk import ChunkStage
 from services.ingestion.stages.embed import EmbedStage
-from services.ingestion.stages.index import IndexStage
+from services.ingestion.stages.index import WINDOW_SECONDS, IndexStage
 from services.ingestion.stages.parse import ParseStage
 from services.ingestion.stages.work import Work
 from services.rpc.telemetry import span
@@ -96,15 +102,23 @@ class Pipeline:
         """
         work = Work(lease, self._store, is_express=is_express)
         self._failpoint.reach("after-received")
-        for step in self._steps:
-            if step.completes <= lease.job.stage:
-                continue
-            work.begin(functools.partial(self._record, work, step, time.monotonic()))
-            with span(f"ingestion.{step.name}", attributes={"cairn.job_id": lease.job.job_id}):
-                artifact = await step.run(work)
-            await work.record(artifact)
-            reached(step.completes)
-            self._failpoint.reach(f"after-{step.completes.name.lower()}")
+        done = lease.job.stage
+        try:
+            for step in self._steps:
+                if step.completes <= lease.job.stage:
+                    continue
+                work.begin(functools.partial(self._record, work, step, time.monotonic()))
+                with span(f"ingestion.{step.name}", attributes={"cairn.job_id": lease.job.job_id}):
+                    made = await step.run(work)
+                await work.record(made)
+                done = step.completes
+                reached(done)
+                self._failpoint.reach(f"after-{done.name.lower()}")
+        except (StageFailedError, DependencyDownError):
+            # What was done is not to be done again when the job comes back.
+            if work.held:
+                await self._store_held(work, done)
+            raise
         started = time.monotonic()
         with span("ingestion.index", attributes={"cairn.job_id": lease.job.job_id}):
             is_held = await self._index.run(work)
@@ -116,14 +130,35 @@ class Pipeline:
         self._failpoint.reach("after-indexed")
 
     async def _record(
-        self, work: Work, step: _Step, started: float, artifact: tuple[str, bytes] | None
+        self, work: Work, step: _Step, started: float, made: tuple[str, bytes] | None
     ) -> None:
-        """Sets the checkpoint behind a stage."""
+        """Sets the checkpoint behind a stage; that of a short document's first waits for the last.
+
+        The last one asks for the window to write the document as well.
+        """
         _note(work, step.name, started)
         self._failpoint.reach(step.completes.name.lower())
-        await self._store.complete_stage(
-            work.lease, work.progress(step.completes), artifact, is_bulk=not work.is_express
+        if made is not None:
+            work.held.append(made)
+        if step.completes is not Stage.EMBEDDED:
+            if not work.holds_back:
+                await self._store_held(work, step.completes)
+            return
+        window = await self._store.begin_indexing(
+            work.lease,
+            WINDOW_SECONDS,
+            work.progress(Stage.EMBEDDED),
+            *work.held,
+            is_bulk=not work.is_express,
         )
+        work.held.clear()
+        work.window = window if isinstance(window, IndexWindow) else None
+
+    async def _store_held(self, work: Work, done: Stage) -> None:
+        await self._store.complete_stage(
+            work.lease, work.progress(done), *work.held, is_bulk=not work.is_express
+        )
+        work.held.clear()
 
     async def _before_ready(self) -> None:
         self._failpoint.reach("indexed")

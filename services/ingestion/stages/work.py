@@ -19,12 +19,16 @@ from services.ingestion.stages.dependency import calling
 from services.rpc.scope import Scope, TenantClass
 
 if TYPE_CHECKING:
+    from services.ingestion.jobs.indexing import IndexWindow
     from services.ingestion.jobs.model import Lease
     from services.ingestion.jobs.store import JobStore
     from services.ingestion.ports import Index, IndexDocument
 
-Artifact = tuple[str, bytes] | None
+Made = tuple[str, bytes] | None
 """What a stage made, with its kind; None: it was stored before."""
+_HELD_CHARACTERS = 8_000
+"""What is made of a text up to this length is stored at once at the end: to make it again takes a
+few milliseconds, and to store it in between takes as long."""
 PARSED, CHUNKS, VECTORS = "parsed", "chunks", "coded-vectors"
 """Kinds of intermediate results."""
 
@@ -83,8 +87,12 @@ class Work:
     """The version in retrieval, once it was asked for."""
     plan_mark: bytes = b""
     """Hash of the plan: vectors belong to one."""
+    window: IndexWindow | None = None
+    """In which the document may be written, when it was given with the last checkpoint."""
+    held: list[tuple[str, bytes]] = field(default_factory=list)
+    """What stages made that goes with the next checkpoint."""
 
-    _recording: Callable[[Artifact], Awaitable[None]] | None = None
+    _recording: Callable[[Made], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         job = self.lease.job
@@ -95,11 +103,11 @@ class Work:
         self.chunk_count = job.chunk_count
         self.reused_chunk_count = job.reused_chunk_count
 
-    def begin(self, record: Callable[[Artifact], Awaitable[None]]) -> None:
+    def begin(self, record: Callable[[Made], Awaitable[None]]) -> None:
         """Begins a stage, with what sets the checkpoint behind it."""
         self._recording = record
 
-    async def record(self, artifact: Artifact) -> None:
+    async def record(self, made: Made) -> None:
         """Sets the stage's checkpoint, once: a stage may do so itself, before it is over.
 
         Raises:
@@ -107,7 +115,17 @@ class Work:
         """
         recording, self._recording = self._recording, None
         if recording is not None:
-            await recording(artifact)
+            await recording(made)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether checkpoints may wait for the last.
+
+        Not those of a job that was in work before: what it got to then shall stand.
+        """
+        assert self.parsed is not None
+        is_first = self.lease.job.attempt_count <= 1 and not self.lease.postponed_count
+        return is_first and len(self.parsed.text) <= _HELD_CHARACTERS
 
     @property
     def scope(self) -> Scope:

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 _HEARTBEATS_PER_LEASE = 5
 _STORE_DOWN_SECONDS = 1.0
+_GROUPS = 8
+"""Jobs are claimed when so large a part of the places is free: a claim of each place by itself,
+as it gets free, takes as long as one of all."""
 _LEAST_PAUSE_SECONDS = 0.01
 """Between two looks at the queue that found nothing, however often we are woken."""
 
@@ -100,6 +103,7 @@ class Workers:
         self._capacity = capacity
         self._poll_seconds = poll_seconds
         self._state = _State()
+        self._least = max(1, capacity.jobs // _GROUPS)
         self._loops: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -152,7 +156,7 @@ class Workers:
         free = self._capacity.jobs - len(running)
         size_bytes = sum(each.lease.job.size_bytes for each in running)
         left_bytes = self._capacity.most_bytes - size_bytes
-        if free > 0 and (left_bytes > 0 or not running):
+        if free >= self._least and (left_bytes > 0 or not running):
             return Wanted(free, left_bytes, is_alone=not running)
         # Full, perhaps of one tenant's documents: others' go past them.
         free = min(
@@ -178,8 +182,10 @@ class Workers:
         return all(each.lease.job.key.tenant != lease.job.key.tenant for each in running)
 
     def _ended(self, lease: Lease) -> None:
-        self._state.running.pop(lease.job.job_id, None)
-        self._wakeup.wake()
+        ended = self._state.running.pop(lease.job.job_id, None)
+        has_room = self._capacity.jobs - len(self._state.running) >= self._least
+        if has_room or (ended is not None and ended.is_express):
+            self._wakeup.wake()
 
     async def _heartbeat(self) -> None:
         interval = self._store.lease_seconds / _HEARTBEATS_PER_LEASE

@@ -141,6 +141,11 @@ def test_xml_records_sections_and_running_text_are_told_apart():
     assert parsed.blocks[3].heading_path == ("Top", "One")
 
 
+def test_a_section_of_one_paragraph_is_prose():
+    parsed = xml_text.parse(b"<section><title>Top</title><para>Deep words.</para></section>")
+    assert pieces(parsed) == [("heading", "Top"), ("paragraph", "Deep words.")]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
 def test_xml_is_read_in_the_encoding_it_declares(encoding):
     source = f'<?xml version="1.0" encoding="{encoding}"?><a>grün</a>'

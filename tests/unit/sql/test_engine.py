@@ -97,3 +97,16 @@ def test_program_faults_are_not_dressed_up_as_database_failures():
     assert translate(fault) is fault
     wrong_sql = OperationalError("SELECT", {}, sqlite3.OperationalError("no such table"))
     assert translate(wrong_sql) is wrong_sql
+
+
+async def test_the_log_is_moved_into_the_file_beside_the_commits(tmp_path):
+    path = tmp_path / "a.db"
+    engine = open_engine(sqlite_url(path), log_pages=1_000_000)
+    metadata.create_all(engine)
+    async with GroupWriter(engine, moves_log=True) as writer:
+        rows = [{"id": number, "text": "x" * 1000} for number in range(500)]
+        await writer.run(lambda connection: connection.execute(notes.insert(), rows))
+        async with asyncio.timeout(30):
+            while path.stat().st_size < 500_000:
+                await asyncio.sleep(0.02)
+    engine.dispose()
