@@ -52,6 +52,8 @@ T = TypeVar("T")
 
 _ATTEMPTS = 6
 """Times a search is repeated because documents it found were replaced meanwhile."""
+HISTORY_VECTORS = 32
+"""Vectors of a document of a history: it is compared by the nearest of them."""
 _INLINE_ROWS = 40_000
 """Rows up to which one exact search (< 1 ms) runs on the event loop: a thread there and back
 costs as much."""
@@ -77,6 +79,8 @@ class Likeness:
     """Unit vectors."""
     negative_vectors: tuple[NDArray[np.float32], ...] = ()
     """Unit vectors."""
+    history_ids: tuple[str, ...] = ()
+    """Documents whose vectors come along."""
 
 
 @dataclass(slots=True)
@@ -155,11 +159,14 @@ class Searcher:
     ) -> Answer:
         """Returns the best passage of each document that is like some and unlike others."""
         options = replace(options, mode=SearchMode.DENSE, max_per_document=1, group_size=0)
+        history: dict[str, NDArray[np.float32]] = {}
 
         def run(published: Published) -> tuple[list[Ranking], Allowed]:
             snapshot = published.snapshot
             readable = masks.readable(snapshot, reach.principals, _now_micros())
             query = _mean_query(snapshot, likeness, readable)
+            history.clear()
+            history.update(_history(snapshot, likeness.history_ids, readable))
             mask = _allowed(published, reach, options).mask.copy()
             for each in (*likeness.positive_ids, *likeness.negative_ids):
                 row = snapshot.row_of(each)
@@ -169,7 +176,9 @@ class Searcher:
             allowed = Allowed(mask)
             return rank(self._field(snapshot, allowed, options), [query]), allowed
 
-        return (await self._repeat(reach, name, options, check, run, is_single=False))[0]
+        answer = (await self._repeat(reach, name, options, check, run, is_single=False))[0]
+        # A view that is behind may show whom a document was for before.
+        return replace(answer, history=history if answer.is_current else None)
 
     def _field(self, snapshot: Snapshot, allowed: Allowed, options: SearchOptions) -> Field:
         return Field(snapshot, allowed, options, self._helpers)
@@ -507,6 +516,21 @@ def _document_vectors(
         row = snapshot.row_of(each)
         if row is not None and readable[row] and len(snapshot.chunks_of(row)):
             found.append(snapshot.vectors_of(snapshot.chunks_of(row)).mean(axis=0))
+    return found
+
+
+def _history(
+    snapshot: Snapshot, ids: Sequence[str], readable: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float32]]:
+    """Returns vectors of the documents that may be read, of long ones some of them."""
+    found: dict[str, NDArray[np.float32]] = {}
+    for each in ids:
+        row = snapshot.row_of(each)
+        if row is not None and readable[row]:
+            chunks = snapshot.chunks_of(row)
+            step = -(-len(chunks) // HISTORY_VECTORS) or 1
+            places = np.arange(chunks.start, chunks.stop, step)
+            found[each] = snapshot.vectors_of(places)
     return found
 
 

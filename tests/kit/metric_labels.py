@@ -23,6 +23,7 @@ from services.embedding.options import Lane
 from services.gateway.edge.mcp.tools import DESCRIPTIONS
 from services.gateway.identity.permissions import Operation
 from services.gateway.limits.rules import Mode, Period, Resource, Subject
+from services.gateway.pipeline.language import LANGUAGES
 from services.gateway.pipeline.untrusted import SIGNALS
 from services.generation.engine import FinishReason
 from services.ingestion.failures import FailureReason
@@ -109,6 +110,8 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
             "generation_fallback",
             "grounding_by_words",
             "history_unavailable",
+            "neighbours_unavailable",
+            "rewrite_unavailable",
             "other",
         }
     },
@@ -122,12 +125,15 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
         "mode": {each.value for each in Mode},
     },
     "cairn_gateway_metered_requests": {"operation": {each.label for each in Operation}},
+    "cairn_gateway_queries": {"language": {*LANGUAGES, "unknown"}},
     "cairn_gateway_query_seconds": {"operation": {"query", "search"}},
     "cairn_gateway_searches": {"outcome": {"found", "empty"}},
     "cairn_gateway_shed": {"tenant_class": {each.name.lower() for each in TenantClass}},
     "cairn_gateway_stage_seconds": {
         "stage": {
             "history",
+            "neighbours",
+            "rewrite",
             "understand",
             "embed",
             "retrieve",

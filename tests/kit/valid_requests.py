@@ -193,6 +193,7 @@ def retrieval_requests() -> dict[str, Message]:
             positive_ids=["granite"],
             positive_vectors=[VECTOR],
             negative_vectors=[VECTOR],
+            history_ids=["basalt"],
             options=_options(),
         ),
         "ExportCollection": retrieval.ExportCollectionRequest(

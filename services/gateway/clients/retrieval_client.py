@@ -80,6 +80,7 @@ class RetrievalClient(CollectionClient):
                 collection=ask.collection,
                 positive_ids=ask.positive_ids,
                 negative_ids=ask.negative_ids,
+                history_ids=(*ask.liked_ids, *ask.disliked_ids),
                 options=pb.SearchOptions(
                     top_k=ask.top_k,
                     filter=to_proto(ask.filter) if ask.filter is not None else None,
@@ -101,6 +102,14 @@ class RetrievalClient(CollectionClient):
                 for each in response.passages
                 if each.passage.HasField("vector")
             },
+            history=(
+                {
+                    each.document_id: tuple(map(_from_message, each.vectors))
+                    for each in response.history
+                }
+                if response.has_history
+                else None
+            ),
         )
 
     async def document_vectors(

@@ -16,6 +16,7 @@ from prometheus_client import Counter
 from services.gateway.pipeline.run import OUTAGES
 from services.gateway.pipeline.support import INVENTED_NUMBER_SUPPORT, is_copied, support
 from services.gateway.pipeline.words import numbers, sentence_spans
+from services.rpc.metrics import series
 from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
@@ -87,9 +88,9 @@ class Grounding:
             await self._compare(pending)
         except OUTAGES:
             self._run.degrade(STEP)
-            _COMPARED.labels("words").inc(len(pending))
+            series(_COMPARED, "words").inc(len(pending))
         else:
-            _COMPARED.labels("meaning").inc(len(pending))
+            series(_COMPARED, "meaning").inc(len(pending))
 
     async def _compare(self, pairs: Sequence[tuple[str, str]]) -> None:
         parts = {source: sentences_of(source) for _, source in pairs}

@@ -142,6 +142,8 @@ class Retrieved:
     """Of the question as it was asked; None: it was searched for by words only."""
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     """Of the passages, by chunk, where they were asked for."""
+    history: Mapping[str, tuple[Vector, ...]] | None = None
+    """Of the documents of a history that may be read, by document; None: not looked up along."""
     token_codes: tuple[bytes, ...] = ()
     """Of the first passages, in order, empty for one that has none; they go no further than the
     reranker."""

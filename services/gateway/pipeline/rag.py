@@ -36,6 +36,7 @@ from services.gateway.pipeline.understand import Understand
 from services.gateway.pipeline.verify import REFUSAL, Verify
 from services.gateway.requests import MAX_SEARCH_PASSAGES
 from services.rpc import semconv
+from services.rpc.metrics import series
 from services.rpc.telemetry import current_trace_id, span
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class RagPipeline:
                 if emit is not None:
                     await emit(PassagesFound(passages))
                 answer = await self._write(run, question, passages, emit, _codes_of(found))
-        _QUERY_SECONDS.labels("query").observe(time.perf_counter() - began)
+        series(_QUERY_SECONDS, "query").observe(time.perf_counter() - began)
         return answer
 
     async def search(self, scope: Scope, ask: SearchAsk, note: Note | None = None) -> SearchResult:
@@ -188,7 +189,7 @@ class RagPipeline:
             if ask.rerank:
                 passages = await self._rerank.run(run, ask.query, found)
                 passages = _first(run, passages, ask.top_k, ask.max_per_document)
-        _QUERY_SECONDS.labels("search").observe(time.perf_counter() - began)
+        series(_QUERY_SECONDS, "search").observe(time.perf_counter() - began)
         return SearchResult(
             passages=passages,
             degraded=tuple(run.degraded),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -65,11 +64,11 @@ class Recommend:
             with_vectors=True,
         )
         async with run.stage(self.name, share=1.0):
-            found, vectors = await asyncio.gather(
-                self._retriever.recommend(run.scope, wanted),
-                self._history(run, ask.collection, history),
-            )
+            found = await self._retriever.recommend(run.scope, wanted)
             run.usage += found.usage
+        vectors = found.history
+        if vectors is None:  # a view that is behind, or a backend without vectors at hand
+            vectors = await self._history(run, ask.collection, history)
         known = {*history, *ask.positive_ids, *ask.negative_ids}
         candidates = [each for each in found.passages if each.passage.document_id not in known]
         async with run.stage(self.second):
@@ -77,13 +76,13 @@ class Recommend:
         if ordered is None:
             run.degrade(UNORDERED)
             ordered = candidates
-        return replace(found, passages=tuple(ordered[: ask.top_k]), vectors={})
+        return replace(found, passages=tuple(ordered[: ask.top_k]), vectors={}, history=None)
 
     async def _history(
         self, run: Run, collection: str, ids: Sequence[str]
     ) -> Mapping[str, tuple[Vector, ...]]:
         try:
-            async with run.within(run.share_seconds(_HISTORY_SHARE), self.second):
+            async with run.stage(self.second, share=_HISTORY_SHARE):
                 return await self._retriever.document_vectors(run.scope, collection, ids)
         except OUTAGES:
             run.degrade(UNORDERED)

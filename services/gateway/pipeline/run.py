@@ -22,6 +22,7 @@ from services.rpc.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from services.rpc.metrics import series
 from services.rpc.telemetry import current_span, span
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Run:
         finally:
             took = time.perf_counter() - started
             self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took * 1e3
-            _STAGE_SECONDS.labels(name).observe(took)
+            series(_STAGE_SECONDS, name).observe(took)
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float | None, name: str) -> AsyncIterator[None]:
@@ -174,7 +175,7 @@ class Run:
         if step not in self.degraded:
             self.degraded.append(step)
             current_span().set_attribute("cairn.degraded", tuple(self.degraded))
-            _DEGRADED.labels(step if step in _KNOWN_STEPS else "other").inc()
+            series(_DEGRADED, step if step in _KNOWN_STEPS else "other").inc()
 
     def explain_stage(self, explanation: StageExplanation) -> None:
         """Keeps what a stage did when the caller asked for it."""

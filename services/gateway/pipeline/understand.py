@@ -11,6 +11,7 @@ from services.gateway.pipeline.language import language_of
 from services.gateway.pipeline.ports import WeightedQuery
 from services.gateway.pipeline.rewrite import WEIGHT
 from services.gateway.requests import Speaker
+from services.rpc.metrics import series
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class Understand:
         async with run.stage(self.name) as stage:
             language = language_of(query)
             stage.set_attribute("cairn.query.language", language)
-            _QUERIES.labels(language or "unknown").inc()
+            series(_QUERIES, language or "unknown").inc()
             run.notes.append(f"language: {language or 'unknown'}")
             readings = _readings(query, history)
         if self._rewrite is not None and may_rewrite:

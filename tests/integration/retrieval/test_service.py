@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import grpc
+import numpy as np
 import pytest
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import metadata_pb2
@@ -484,6 +485,34 @@ async def test_recommendations_are_like_some_and_unlike_others(service):
             pb.RecommendRequest(scope=scope(), collection="docs", positive_ids=["unknown"])
         )
     assert reason(caught.value) == "DOCUMENT_NOT_FOUND"
+
+
+async def test_the_vectors_of_a_history_come_with_recommendations(service):
+    await create(service)
+    axes = [[float(i == n) for i in range(8)] for n in range(8)]
+    await upsert(
+        service,
+        document("liked", vectors=[axes[1]]),
+        document("long", ["words"] * 100, vectors=[axes[n % 8] for n in range(100)]),
+        document("of others", vectors=[axes[3]], acl=["group:others"]),
+        *(document(f"d{n}", vectors=[axes[n]]) for n in range(4)),
+    )
+    request = pb.RecommendRequest(
+        scope=scope(),
+        collection="docs",
+        positive_ids=["d0"],
+        history_ids=["liked", "long", "of others", "unknown"],
+        options=pb.SearchOptions(top_k=2),
+    )
+    response = await service.stub.Recommend(request)
+    assert response.has_history
+    found = {each.document_id: each.vectors for each in response.history}
+    assert list(found) == ["liked", "long"]
+    (vector,) = found["liked"]
+    assert np.frombuffer(vector.data, "<f4").tolist() == axes[1]
+    assert len(found["long"]) == 25  # every fourth of a hundred
+    del request.history_ids[:]
+    assert not (await service.stub.Recommend(request)).history
 
 
 async def test_a_stream_acknowledges_each_message_in_order(service):
