@@ -21,6 +21,7 @@ from services.embedding.metrics import BATCH_FILL, DROPPED, INFERENCE_SECONDS, T
 from services.embedding.options import Caller, Lane
 from services.rpc.errors import InternalError, Reason, ServiceError, UnavailableError
 from services.rpc.logs import exception_fields, get_logger
+from services.rpc.metrics import series
 
 _FAILURES_IN_A_ROW = 16
 """Passes of single texts that fail one after the other before the engine counts as broken."""
@@ -117,14 +118,14 @@ class Batcher:
     def _run(self, items: list[Item[Text]], *, may_yield: bool) -> None:
         lane = items[0].lane.name.lower()
         tokens = sum(item.tokens for item in items)
-        BATCH_FILL.labels(lane).observe(min(1.0, tokens / self.limits.budget_tokens))
+        series(BATCH_FILL, lane).observe(min(1.0, tokens / self.limits.budget_tokens))
         try:
             outcomes = self._encode(items, may_yield=may_yield)
         except _Abandoned:
-            DROPPED.labels("cancelled").inc(len(items))
+            series(DROPPED, "cancelled").inc(len(items))
             outcomes = [Outcome(None, _unwanted(), None)] * len(items)
-        TOKENS.labels(lane).inc(tokens)
-        TEXTS.labels(lane).inc(len(items))
+        series(TOKENS, lane).inc(tokens)
+        series(TEXTS, lane).inc(len(items))
         self._intake.give_back(items, outcomes)
 
     def _encode(self, items: Sequence[Item[Text]], *, may_yield: bool) -> list[Outcome]:
@@ -153,7 +154,7 @@ class Batcher:
             return self._encode_halves(items, error, may_yield=may_yield)
         self._failures_in_a_row = 0
         seconds = time.perf_counter() - started - yielded
-        INFERENCE_SECONDS.labels(items[0].lane.name.lower()).observe(seconds)
+        series(INFERENCE_SECONDS, items[0].lane.name.lower()).observe(seconds)
         self._intake.learn_rate(sum(item.tokens for item in items), seconds)
         ran_in = Pass(next(self._pass_numbers), seconds)
         return [Outcome(result, None, ran_in) for result in results]

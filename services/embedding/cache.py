@@ -14,6 +14,7 @@ from typing import Protocol
 
 from services.embedding.encoder import VectorArray
 from services.embedding.metrics import CACHE_BYTES, CACHE_LOOKUPS
+from services.rpc.metrics import series
 
 _ENTRY_OVERHEAD_BYTES = 400
 """Key, order and objects of an entry, beside its vector and codes."""
@@ -54,6 +55,7 @@ class LocalCache:
         self._max_bytes = max_bytes
         self._entries: OrderedDict[bytes, CachedVector] = OrderedDict()
         self._bytes = 0
+        CACHE_BYTES.set_function(lambda: self._bytes)
 
     @property
     def size_bytes(self) -> int:
@@ -87,7 +89,6 @@ class LocalCache:
         while self._bytes > self._max_bytes:
             _, dropped = self._entries.popitem(last=False)
             self._bytes -= _size(dropped)
-        CACHE_BYTES.set(self._bytes)
 
 
 class SharedCache(Protocol):
@@ -130,16 +131,16 @@ class VectorCache:
                 missing.append(key)
             else:
                 found[key] = entry
-        CACHE_LOOKUPS.labels("local", "hit").inc(len(found))
-        CACHE_LOOKUPS.labels("local", "miss").inc(len(missing))
+        series(CACHE_LOOKUPS, "local", "hit").inc(len(found))
+        series(CACHE_LOOKUPS, "local", "miss").inc(len(missing))
         if self._shared is not None and missing:
             fetched = {
                 key: entry
                 for key, entry in (await self._shared.get(missing)).items()
                 if entry.codes or not with_codes
             }
-            CACHE_LOOKUPS.labels("shared", "hit").inc(len(fetched))
-            CACHE_LOOKUPS.labels("shared", "miss").inc(len(missing) - len(fetched))
+            series(CACHE_LOOKUPS, "shared", "hit").inc(len(fetched))
+            series(CACHE_LOOKUPS, "shared", "miss").inc(len(missing) - len(fetched))
             self._local.put(fetched.items())
             found |= fetched
         return found

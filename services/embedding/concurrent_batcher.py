@@ -32,6 +32,7 @@ from services.rpc.errors import (
     UnavailableError,
 )
 from services.rpc.logs import exception_fields, get_logger
+from services.rpc.metrics import series
 
 _CLOSE_SECONDS = 5.0
 
@@ -102,14 +103,14 @@ class ConcurrentBatcher:
                 continue
             lane = items[0].lane.name.lower()
             tokens = sum(item.tokens for item in items)
-            BATCH_FILL.labels(lane).observe(min(1.0, tokens / self.limits.budget_tokens))
+            series(BATCH_FILL, lane).observe(min(1.0, tokens / self.limits.budget_tokens))
             outcomes = [Outcome(None, _stopping(), None)] * len(items)
             try:
                 outcomes = await self._encode(items)
             finally:
                 self._intake.give_back(items, outcomes)
-            TOKENS.labels(lane).inc(tokens)
-            TEXTS.labels(lane).inc(len(items))
+            series(TOKENS, lane).inc(tokens)
+            series(TEXTS, lane).inc(len(items))
 
     async def _encode(self, items: Sequence[Item[Text]]) -> list[Outcome]:
         """Runs a batch; a refused one is cut in two, until the bad text is alone."""
@@ -123,7 +124,7 @@ class ConcurrentBatcher:
             results = await task
         except asyncio.CancelledError:
             if task.cancelled() and not self._is_wanted(items):
-                DROPPED.labels("cancelled").inc(len(items))
+                series(DROPPED, "cancelled").inc(len(items))
                 return [Outcome(None, _unwanted(), None)] * len(items)
             task.cancel()
             raise
@@ -139,7 +140,7 @@ class ConcurrentBatcher:
         finally:
             del self._running[task]
         seconds = time.perf_counter() - started
-        INFERENCE_SECONDS.labels(items[0].lane.name.lower()).observe(seconds)
+        series(INFERENCE_SECONDS, items[0].lane.name.lower()).observe(seconds)
         self._intake.learn_rate(sum(item.tokens for item in items) * self._places, seconds)
         ran_in = Pass(next(self._pass_numbers), seconds)
         return [Outcome(np.asarray(result), None, ran_in) for result in results]

@@ -32,6 +32,7 @@ from services.embedding.token_codes import (
 )
 from services.embedding.token_vectors import check_output, locate, run_tokens
 from services.rpc.errors import InvalidArgumentError, Reason
+from services.rpc.metrics import series
 
 T = TypeVar("T")
 
@@ -203,7 +204,7 @@ class Reranker:
         check_output(model, Output.TOKENS, "token vectors")
         reading = _Reading(model, options.lane, caller, Clock())
         (located,) = await locate(
-            self._splitter, model, [query], InputKind.QUERY, options.lane, reading.clock
+            self._splitter, model.encoder, [query], InputKind.QUERY, options.lane, reading.clock
         )
         if not len(located.rows):
             raise _empty_query()
@@ -265,8 +266,9 @@ class Reranker:
         options: RerankOptions,
     ) -> tuple[list[float], list[int]]:
         """Scores stretches of passages by their codes; also returns which passages were read."""
+        encoder, lane = reading.model.encoder, reading.lane
         found: list[LocatedTokens] = await locate(
-            self._splitter, reading.model, passages, InputKind.DOCUMENT, reading.lane, reading.clock
+            self._splitter, encoder, passages, InputKind.DOCUMENT, lane, reading.clock
         )
         # A code of another number of tokens is that of another text.
         fitting = {
@@ -301,7 +303,7 @@ class Reranker:
         for begin in range(0, len(passages), _WINDOW):
             window = passages[begin : begin + _WINDOW]
             found: list[LocatedTokens] = await locate(
-                splitter, model, window, InputKind.DOCUMENT, lane, reading.clock
+                splitter, model.encoder, window, InputKind.DOCUMENT, lane, reading.clock
             )
             matrices = await run_tokens(model, found, lane, reading.caller, reading.clock)
             made += await splitter.in_thread(
@@ -381,9 +383,9 @@ def _span_scores(
 
 
 def _count(coded: int, without: int, unusable: int) -> None:
-    RERANKED.labels("stored").inc(coded)
-    RERANKED.labels("computed").inc(without)
-    RERANKED.labels("unusable").inc(unusable)
+    series(RERANKED, "stored").inc(coded)
+    series(RERANKED, "computed").inc(without)
+    series(RERANKED, "unusable").inc(unusable)
 
 
 def _pairs_with(model: LoadedModel, query: str):  # noqa: ANN202 - a closure over both

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
+from services.rpc.metrics import series
+
 if TYPE_CHECKING:
     from services.gateway.answer import Answer, SearchResult
 
@@ -33,15 +35,15 @@ _CITATIONS = Counter(
 def note_answer(answer: Answer) -> None:
     """Counts an answer, however it came about."""
     if not answer.passages:
-        _ANSWERS.labels("empty").inc()
+        series(_ANSWERS, "empty").inc()
     elif answer.refused:
-        _ANSWERS.labels("refused").inc()
+        series(_ANSWERS, "refused").inc()
     else:
-        _ANSWERS.labels("answered").inc()
+        series(_ANSWERS, "answered").inc()
         _GROUNDED.observe(answer.grounded)
         _CITATIONS.inc(len(answer.citations))
 
 
 def note_search(result: SearchResult) -> None:
     """Counts a search or a recommendation."""
-    _SEARCHES.labels("found" if result.passages else "empty").inc()
+    series(_SEARCHES, "found" if result.passages else "empty").inc()

@@ -159,7 +159,8 @@ class LoadShedder:
         self._running = 0
         self.pace = Pace()
         self._mean_seconds = _LEAST_RETRY_SECONDS
-        _LIMIT.set(limit.limit)
+        _LIMIT.set_function(lambda: self._limit.limit)
+        _RUNNING.set_function(lambda: self._running)
 
     @property
     def running(self) -> int:
@@ -199,7 +200,7 @@ class LoadShedder:
 
     def begin(self) -> None:
         """Counts a request that begins."""
-        self._count(1)
+        self._running += 1
         self._limit.began(self._running)
 
     def end(self, seconds: float, is_late: bool | None) -> None:
@@ -210,12 +211,7 @@ class LoadShedder:
             is_late: Whether it took too long for its passages, or found a service full; None: it
                 says nothing of the load.
         """
-        self._count(-1)
+        self._running -= 1
         self._mean_seconds += _SMOOTHING * (seconds - self._mean_seconds)
         if is_late is not None:
             self._limit.ended(is_late=is_late)
-            _LIMIT.set(self._limit.limit)
-
-    def _count(self, change: int) -> None:
-        self._running += change
-        _RUNNING.set(self._running)

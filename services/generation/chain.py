@@ -43,6 +43,7 @@ from services.rpc.errors import (
     UnimplementedError,
 )
 from services.rpc.logs import exception_fields, get_logger
+from services.rpc.metrics import series
 from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ class Chain:
         return able
 
     def _skip(self, engine: Engine, reason: str) -> str:
-        metrics.FAILOVERS.labels(engine.name, reason).inc()
+        series(metrics.FAILOVERS, engine.name, reason).inc()
         return f"{engine.name}: {reason}"
 
     def _guarded(
@@ -283,26 +284,26 @@ class Chain:
     @contextlib.contextmanager
     def _booked(self, engine: Engine, call: BreakerCall) -> Iterator[None]:
         """Books how the block ends: on the breaker, unless it was before, and in the metrics."""
-        metrics.RUNNING.labels(engine.name).inc()
+        series(metrics.RUNNING, engine.name).inc()
         try:
             yield
         except ServiceError as error:
-            metrics.REQUESTS.labels(engine.name, error.reason.value.lower()).inc()
+            series(metrics.REQUESTS, engine.name, error.reason.value.lower()).inc()
             if _is_engines_fault(error):
                 call.failed()
             raise
         except (asyncio.CancelledError, GeneratorExit):
-            metrics.REQUESTS.labels(engine.name, "cancelled").inc()
+            series(metrics.REQUESTS, engine.name, "cancelled").inc()
             raise
         except Exception as error:
             call.failed()
-            metrics.REQUESTS.labels(engine.name, "internal").inc()
+            series(metrics.REQUESTS, engine.name, "internal").inc()
             get_logger().error("engine failed", engine=engine.name, **exception_fields(error))
             raise InternalError(Reason.INTERNAL, "the engine failed") from error
         finally:
             call.ignored()
-            metrics.RUNNING.labels(engine.name).dec()
-            metrics.BREAKER_STATE.labels(engine.name).set(self._breakers[engine.name].state)
+            series(metrics.RUNNING, engine.name).dec()
+            series(metrics.BREAKER_STATE, engine.name).set(self._breakers[engine.name].state)
 
     def _first_text_limit(self, *, is_last: bool) -> float | None:
         """Returns the seconds an engine has for its first text; None: for ever."""
@@ -358,7 +359,7 @@ def _refusal(engine: Engine, request: GenerationRequest) -> Iterator[Started | D
     yield Started(engine.name, model, request.prompt_template)
     if request.stream:
         yield Delta(REFUSAL)
-    metrics.REQUESTS.labels(engine.name, FinishReason.REFUSED.value).inc()
+    series(metrics.REQUESTS, engine.name, FinishReason.REFUSED.value).inc()
     yield Finished(Outcome(FinishReason.REFUSED, REFUSAL), engine.name, model, "")
 
 
@@ -389,7 +390,7 @@ def _attributes(
 
 
 def _describe_start(engine: Engine, current: Span, seconds: float) -> None:
-    metrics.TTFT_SECONDS.labels(engine.name).observe(seconds)
+    series(metrics.TTFT_SECONDS, engine.name).observe(seconds)
     current.set_attribute(semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK, seconds)
 
 
@@ -403,14 +404,14 @@ def _describe(current: Span, model: str, outcome: Outcome) -> None:
 
 
 def _record(engine: str, outcome: Outcome, seconds: float) -> None:
-    metrics.REQUESTS.labels(engine, outcome.finish_reason.value).inc()
-    metrics.DURATION_SECONDS.labels(engine).observe(seconds)
+    series(metrics.REQUESTS, engine, outcome.finish_reason.value).inc()
+    series(metrics.DURATION_SECONDS, engine).observe(seconds)
     if outcome.cost is not None:
-        metrics.COST.labels(engine, outcome.cost.currency).inc(outcome.cost.amount)
+        series(metrics.COST, engine, outcome.cost.currency).inc(outcome.cost.amount)
     usage = outcome.usage
     for kind, count in (
         ("prompt", usage.prompt_tokens),
         ("cached_prompt", usage.cached_prompt_tokens),
         ("completion", usage.completion_tokens),
     ):
-        metrics.TOKENS.labels(engine, kind).inc(count)
+        series(metrics.TOKENS, engine, kind).inc(count)

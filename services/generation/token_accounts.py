@@ -10,7 +10,7 @@ import math
 
 from services.generation import metrics
 from services.generation.engine import TokenUsage
-from services.rpc.metrics import TENANTS
+from services.rpc.metrics import TENANTS, series
 
 _SMOOTHING = 0.05
 _GENEROSITY = 1.5
@@ -82,7 +82,7 @@ class Reservation:
             ("completion", usage.completion_tokens),
         ):
             if count:
-                metrics.TENANT_TOKENS.labels(label, kind).inc(count)
+                series(metrics.TENANT_TOKENS, label, kind).inc(count)
 
 
 def charged_tokens(usage: TokenUsage) -> int:

@@ -51,7 +51,7 @@ class Admission:
         self.cost_in_flight = 0.0
         self._requests_in_flight = 0
         self._mean_seconds = _MIN_RETRY_SECONDS
-        self._gauge = ADMISSION_COST.labels(name)
+        ADMISSION_COST.labels(name).set_function(lambda: self.cost_in_flight)
         ADMISSION_LIMIT.labels(name).set(max_cost)
         self._refused = ADMISSION_REFUSED.labels(name)
 
@@ -80,7 +80,6 @@ class Admission:
         self._requests_in_flight += requests
         # Exactly zero when idle: sums of fractions must not drift.
         self.cost_in_flight = self.cost_in_flight + cost if self._requests_in_flight else 0.0
-        self._gauge.set(self.cost_in_flight)
 
     def _check(self, cost: float) -> None:
         if cost > self.max_cost:

@@ -117,8 +117,7 @@ class Guard:
         self._is_replicated = is_replicated
         self._limit = limit or AdaptiveLimit(least=16, most=512, start=256)
         self._in_flight = 0
-        self._gauge = BULKHEAD_LIMIT.labels(name)
-        self._gauge.set(self._limit.limit)
+        BULKHEAD_LIMIT.labels(name).set_function(lambda: self._limit.limit)
         self._refused = BULKHEAD_REFUSED.labels(name)
 
     @property
@@ -157,7 +156,6 @@ class Guard:
         """Books the end of an attempt."""
         self._in_flight -= 1
         self._limit.ended(is_late=is_late)
-        self._gauge.set(self._limit.limit)
 
     def pay_in(self) -> None:
         """Counts a call, not a repetition."""

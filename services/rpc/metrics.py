@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from prometheus_client import (
     REGISTRY,
@@ -24,6 +24,8 @@ STAGE_SECONDS = (
 )  # fmt: skip
 """Bounds of every histogram of durations. A quantile is exact at a bound and a guess between two:
 .1, .12, .15, .2, .5, 1, 2 and 5 s are those that alerts and objectives name."""
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 MAX_TENANTS = 100
 """Tenants that metrics name; the others are counted together."""
@@ -75,7 +77,13 @@ TENANTS = TenantLabels()
 
 
 @functools.cache
-def client_duration(method: str, code: str) -> Any:
+def series(metric: M, *labels: str) -> M:
+    """Returns a metric's series; looking it up by its labels costs more than counting in it."""
+    return metric.labels(*labels)
+
+
+@functools.cache
+def client_duration(method: str, code: str) -> Histogram:
     """Returns the histogram of a method, "cairn.x.v1.XService/Do", and a code's name."""
     service, _, name = method.rpartition("/")
     return CLIENT_DURATION.labels(service, name, code)

@@ -29,7 +29,7 @@ from services.rpc.channel import open_channel, resolve_target
 from services.rpc.errors import Reason, UnavailableError
 from services.rpc.guard import Guard, GuardedCall
 from services.rpc.logs import get_logger
-from services.rpc.metrics import PLACEMENTS, REPLICAS_USABLE
+from services.rpc.metrics import PLACEMENTS, REPLICAS_USABLE, series
 from services.rpc.placement import Placement
 
 RESOLVE_SECONDS = 5.0
@@ -149,7 +149,7 @@ class Replicas:
                 metadata={"dependency": self._name},
                 retry_after_seconds=1.0,
             )
-        PLACEMENTS.labels(self._name, _how(key, is_remembered=placed.was_remembered)).inc()
+        series(PLACEMENTS, self._name, _how(key, is_remembered=placed.was_remembered)).inc()
         try:
             replica = self._replicas[placed.replica]
             call = replica.guard.enter()

@@ -16,6 +16,7 @@ from services.gateway.audit.trail import Trail, open_trail
 from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import DeadlineExceededError, Reason, ServiceError, UnavailableError
 from services.rpc.logs import get_logger
+from services.rpc.metrics import series
 
 if TYPE_CHECKING:
     from services.gateway.identity.caller import Caller
@@ -179,7 +180,7 @@ class AuditLog:
             del self._waiting[: len(taken)]
             left -= len(taken)
             for surface, count in Counter(each.surface for each in taken).items():
-                _ENTRIES.labels(surface or "none").inc(count)
+                series(_ENTRIES, surface or "none").inc(count)
 
     def _count_refused(self) -> None:
         refused, self._refused = self._refused, Counter()

@@ -19,6 +19,7 @@ from services.gateway.caches.store import BoundedStore, Kept
 from services.gateway.usage import Cost, Usage
 from services.rpc.deadline import deadline_in, remaining_seconds
 from services.rpc.errors import DeadlineExceededError, NotFoundError, ServiceError
+from services.rpc.metrics import series
 from services.rpc.telemetry import current_trace_id, span
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ class CachedPipeline:
         return self._seconds if remaining is None else min(self._seconds, max(0.0, remaining))
 
     def _count(self, name: str, outcome: str) -> None:
-        _LOOKUPS.labels(name, outcome).inc()
+        series(_LOOKUPS, name, outcome).inc()
         counts = self._counts.setdefault(name, {})
         counts[outcome] = counts.get(outcome, 0) + 1
 

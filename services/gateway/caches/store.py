@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge
 
+from services.rpc.metrics import series
+
 if TYPE_CHECKING:
     from services.gateway.caches.keys import Place
 
@@ -78,6 +80,8 @@ class BoundedStore(Generic[T]):
         self._now = now
         self._kept: OrderedDict[str, Kept[T]] = OrderedDict()
         self._members: dict[tuple[str, str], _Member] = {}
+        _ENTRIES.labels(name).set_function(lambda: len(self._kept))
+        _BYTES.labels(name).set_function(lambda: self.size_bytes)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -128,7 +132,6 @@ class BoundedStore(Generic[T]):
         self.size_bytes += size_bytes
         while self.size_bytes > self._limit_bytes:
             self._remove(next(iter(self._kept)), "space")
-        self._measure()
         return True
 
     def advance(self, place: Place) -> None:
@@ -155,9 +158,4 @@ class BoundedStore(Generic[T]):
             if not member.keys:
                 del self._members[name]
         self._on_removed(key)
-        _EVICTED.labels(self.name, reason).inc()
-        self._measure()
-
-    def _measure(self) -> None:
-        _ENTRIES.labels(self.name).set(len(self._kept))
-        _BYTES.labels(self.name).set(self.size_bytes)
+        series(_EVICTED, self.name, reason).inc()

@@ -30,7 +30,7 @@ from services.rpc.logs import (
     is_written,
     success_level,
 )
-from services.rpc.metrics import STAGE_SECONDS
+from services.rpc.metrics import STAGE_SECONDS, series
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -382,7 +382,7 @@ def _conclude(scope: Scope, span: Span, status: int, seconds: float) -> None:
     if status >= 500 or not status:
         span.set_attribute(semconv.ERROR_TYPE, str(status or "aborted"))
         span.set_status(Status(StatusCode.ERROR))
-    _SECONDS.labels(route, method, str(status)).observe(seconds)
+    series(_SECONDS, route, method, str(status)).observe(seconds)
     level = "error" if status == 500 else "warning" if status >= 500 else success_level()
     if route in _PROBES:
         level = "debug"

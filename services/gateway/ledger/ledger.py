@@ -26,7 +26,7 @@ from services.gateway.ledger.journal import Journal, orphan, read_events
 from services.gateway.usage import RUNNING, Meter, Usage
 from services.rpc.errors import ServiceError
 from services.rpc.logs import get_logger
-from services.rpc.metrics import TENANTS
+from services.rpc.metrics import TENANTS, series
 from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Ledger:
         if self._journal is not None:
             self._journal.append(encode_event(event))
         self._pending.append(event)
-        _METERED.labels(event.operation).inc()
+        series(_METERED, event.operation).inc()
         self._measure(event)
         if len(self._pending) > _MAX_PENDING and self._journal is not None:
             # The journal has them all: memory need not, while the database is away.
@@ -189,9 +189,9 @@ class Ledger:
             ("completion", usage.completion_tokens),
         ):
             if count > 0:
-                _TOKENS.labels(tenant, kind).inc(count)
+                series(_TOKENS, tenant, kind).inc(count)
         if event.cost.total:
-            _COST.labels(tenant, self.prices.currency).inc(event.cost.total / 1e12)
+            series(_COST, tenant, self.prices.currency).inc(event.cost.total / 1e12)
 
     async def flush(self) -> None:
         """Writes what has gathered.

@@ -15,6 +15,7 @@ from services.gateway.limits.rules import (
     Resource,
 )
 from services.rpc.errors import Reason, ResourceExhaustedError
+from services.rpc.metrics import series
 
 if TYPE_CHECKING:
     from services.gateway.limits.gauges import Reading
@@ -102,7 +103,7 @@ class Allowance:
             if not each.is_allowed:
                 rule = each.limit.rule
                 name = f"{rule.resource}_{rule.period}"
-                _LIMITED.labels(name, rule.subject.value, rule.mode.value).inc()
+                series(_LIMITED, name, rule.subject.value, rule.mode.value).inc()
         refused = self.refused
         if refused is not None:
             raise refusal(refused)

@@ -94,8 +94,8 @@ class Limiter:
         self._gauges: OrderedDict[str, Bucket | Counter] = OrderedDict()
         self._settlements: list[tuple[Lease, list[Settlement]]] = []
         self._has_settlements = asyncio.Event()
-        _ALONE.set(shared is None)
-        _REPLICAS.set(replicas)
+        _ALONE.set_function(lambda: not self.is_shared)
+        _REPLICAS.set_function(lambda: self._replicas)
 
     @property
     def is_shared(self) -> bool:
@@ -121,10 +121,8 @@ class Limiter:
             except OSError:
                 self._closed_until = self._clock() + OPEN_SECONDS
                 _AWAY.inc()
-                _ALONE.set(1)
             else:
                 self._closed_until = 0.0
-                _ALONE.set(0)
                 return readings, True
         return await self._take_alone(demands, lease), False
 
@@ -381,7 +379,6 @@ class Limiter:
         while True:
             with contextlib.suppress(OSError):
                 self._replicas = max(1, await self._shared.beat())
-                _REPLICAS.set(self._replicas)
             await asyncio.sleep(BEAT_SECONDS)
 
 
