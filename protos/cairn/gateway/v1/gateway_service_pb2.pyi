@@ -158,7 +158,7 @@ class StageExplanation(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., candidates: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., dropped: _Optional[_Mapping[str, str]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
-    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason", "cached_age_seconds", "cached_similarity", "support")
+    __slots__ = ("answer", "citations", "passages", "refused", "grounded", "degraded", "timings_ms", "usage", "cost", "trace_id", "cached", "engine", "model", "explanation", "finish_reason", "cached_age_seconds", "cached_similarity", "support", "sentences")
     class TimingsMsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class QueryResponse(_message.Message):
     CACHED_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     CACHED_SIMILARITY_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
     answer: str
     citations: _containers.RepeatedCompositeFieldContainer[Citation]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
@@ -202,7 +203,8 @@ class QueryResponse(_message.Message):
     cached_age_seconds: float
     cached_similarity: float
     support: float
-    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., cached_similarity: _Optional[float] = ..., support: _Optional[float] = ...) -> None: ...
+    sentences: _containers.RepeatedCompositeFieldContainer[_quality_pb2.SentenceSupport]
+    def __init__(self, answer: _Optional[str] = ..., citations: _Optional[_Iterable[_Union[Citation, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., refused: bool = ..., grounded: _Optional[float] = ..., degraded: _Optional[_Iterable[str]] = ..., timings_ms: _Optional[_Mapping[str, float]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., trace_id: _Optional[str] = ..., cached: _Optional[str] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., explanation: _Optional[_Iterable[_Union[StageExplanation, _Mapping]]] = ..., finish_reason: _Optional[str] = ..., cached_age_seconds: _Optional[float] = ..., cached_similarity: _Optional[float] = ..., support: _Optional[float] = ..., sentences: _Optional[_Iterable[_Union[_quality_pb2.SentenceSupport, _Mapping]]] = ...) -> None: ...
 
 class Cost(_message.Message):
     __slots__ = ("amount", "currency")
