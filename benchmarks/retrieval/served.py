@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shutil
 import statistics
+import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,8 @@ import numpy as np
 from benchmarks.retrieval import service as kit
 from benchmarks.retrieval.peers.worker import Dataset
 from benchmarks.retrieval.service import BATCH, Service, running
-from benchmarks.retrieval.workers import Worker, say
+from benchmarks.retrieval.workers import ROOT, Worker
+from benchmarks.retrieval.writing import streamed
 
 if TYPE_CHECKING:
     from benchmarks.retrieval.dataset import Folder
@@ -65,7 +69,7 @@ async def _writes(service: Service, data: Dataset, case: str) -> dict[str, Any]:
     tags = data.tags()
     requests = list(kit.upserts(np.asarray(data.vectors), tags))
     cpu, began = service.own_cpu_seconds(), time.perf_counter()
-    await _streamed(service, requests)
+    await streamed(service.stub, requests)
     seconds = time.perf_counter() - began
     return {
         "case": case,
@@ -76,18 +80,6 @@ async def _writes(service: Service, data: Dataset, case: str) -> dict[str, Any]:
         "cpu_us_per_row": round((service.own_cpu_seconds() - cpu) / len(data.vectors) * 1e6, 1),
         "bar": 15_000,
     }
-
-
-async def _streamed(service: Service, requests: Sequence[Any]) -> None:
-    window = asyncio.Semaphore(8)
-
-    async def flow() -> AsyncIterator[Any]:
-        for request in requests:
-            await window.acquire()
-            yield request
-
-    async for _ in service.stub.UpsertStream(flow()):
-        window.release()
 
 
 async def _visibility(service: Service, data: Dataset, case: str) -> list[dict[str, Any]]:
@@ -187,14 +179,8 @@ async def _beside(
 ) -> list[dict[str, Any]]:
     """Times queries alone, then beside writes at full speed."""
     idle = await _latencies(service, data, seconds)
-    flow = asyncio.create_task(_write_on(service, data))
-    try:
+    async with _writing(service, data) as rates:
         busy = await _latencies(service, data, seconds)
-    finally:
-        flow.cancel()
-        written = (await asyncio.gather(flow, return_exceptions=True))[0]
-    if isinstance(written, Exception):
-        say(f"writes beside queries: {written}")
     return [
         {
             "case": case,
@@ -207,8 +193,29 @@ async def _beside(
             "idle_p99": round(float(np.percentile(idle, 99)), 2),
             "idle_p50": round(statistics.median(idle), 2),
             "bar_ratio": 2.0,
+            "rows_per_second_meanwhile": rates[-1] if rates else 0,
         }
     ]
+
+
+@contextlib.asynccontextmanager
+async def _writing(service: Service, data: Dataset) -> AsyncIterator[list[int]]:
+    """Has another process write at full speed; yields how many rows a second, filled at the end."""
+    rates: list[int] = []
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.retrieval.writing", service.target, str(data.folder),
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None, "a pipe"
+    try:
+        await process.stdout.readline()
+        yield rates
+    finally:
+        process.kill()
+        said = await process.stdout.read()
+        await process.wait()
+    rates += [int(line) for line in said.split()]
 
 
 async def _latencies(service: Service, data: Dataset, seconds: float) -> list[float]:
@@ -223,14 +230,6 @@ async def _latencies(service: Service, data: Dataset, seconds: float) -> list[fl
         number += 1
         await asyncio.sleep(0.002)
     return waits
-
-
-async def _write_on(service: Service, data: Dataset) -> None:
-    """Replaces rows at full speed until it is cancelled: new versions of the first ones."""
-    some = np.asarray(data.vectors[: BATCH * 40])
-    requests = list(kit.upserts(some, [[] for _ in some]))
-    while True:
-        await _streamed(service, requests)
 
 
 async def _restarts(

@@ -28,7 +28,7 @@ COLLECTION = "bench"
 SCOPE = scope_pb2.Scope(tenant="bench", principals=["everyone"], actor="service:bench")
 BATCH = 256
 _TICKS = os.sysconf("SC_CLK_TCK")
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _TEXT = "A passage of the benchmark, as long as a sentence is, about row "
 
 
@@ -44,6 +44,8 @@ class Service:
         self._process: asyncio.subprocess.Process | None = None
         self._channel: grpc.aio.Channel | None = None
         self.stub: Any = None
+        self.target = ""
+        """Where it listens."""
         self.started_at = 0.0
 
     async def start(self) -> None:
@@ -62,7 +64,8 @@ class Service:
             sys.executable, "-m", "services.retrieval", env=os.environ | settings, cwd=ROOT,
             stdout=sys.stderr,
         )  # fmt: skip
-        self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS)
+        self.target = f"127.0.0.1:{port}"
+        self._channel = grpc.aio.insecure_channel(self.target, options=OPTIONS)
         self.stub = rpc.RetrievalServiceStub(self._channel)
 
     async def stop(self) -> None:

@@ -60,6 +60,7 @@ class Dataset:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.vectors: NDArray[np.float32] = np.load(folder / "vectors.npy", mmap_mode="r")
         self.queries: NDArray[np.float32] = np.load(folder / "queries.npy")
         names = json.loads((folder / "masks.json").read_text("utf-8"))
