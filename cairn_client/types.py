@@ -109,6 +109,15 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceSupport:
+    """How well what it cites carries a sentence, `answer[start:end]`."""
+
+    start: int = 0
+    end: int = 0
+    support: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer with its citations. The last event of a stream, too."""
 
@@ -133,6 +142,8 @@ class Answer:
     support: float | None = None
     """How well the passages support the extractive engine's answer, 0 to 1; None: another engine
     answered."""
+    sentences: tuple[SentenceSupport, ...] = ()
+    """Empty when the answer is refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -865,6 +865,7 @@ export interface QueryView {
   explanation: StageView[];
   finish_reason: string;
   support: number | null;
+  sentences: SentenceView[];
 }
 
 /** Ingestion's jobs of the tenant. */
@@ -1124,7 +1125,7 @@ export interface SecretView {
   last_used_at: string | null;
 }
 
-/** A sentence: answer[start:end], and how well the sources carry it. */
+/** A sentence: answer[start:end], and how well what it rests on carries it. */
 export interface SentenceView {
   start: number;
   end: number;

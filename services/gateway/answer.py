@@ -32,6 +32,18 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class SentenceSupport:
+    """How well a sentence of an answer is carried."""
+
+    start: int
+    """First character in the answer, in Unicode code points."""
+    end: int
+    """Character after the last one."""
+    support: float
+    """0..1."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageExplanation:
     """What one stage did."""
 
@@ -67,6 +79,8 @@ class Answer:
     """Cosine to the question that a semantic hit was written for."""
     support: float | None = None
     """How well the best text that was found answers, 0..1, refused or not; None: nobody said."""
+    sentences: tuple[SentenceSupport, ...] = ()
+    """How well each sentence is carried by what it cites; empty: refused."""
 
 
 @dataclass(frozen=True, slots=True)

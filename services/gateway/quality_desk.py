@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from services.gateway.answer import SentenceSupport
 from services.gateway.identity import Operation
 from services.gateway.metering import tokens_of
 from services.gateway.pipeline.grounding import Grounding
@@ -36,22 +37,12 @@ _SEPARATOR = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedSentence:
-    """A sentence of an answer."""
-
-    start: int
-    """First character in the answer, in Unicode code points."""
-    end: int
-    support: float
-    """How well the sources together carry it, 0..1."""
-
-
-@dataclass(frozen=True, slots=True)
 class CheckedAnswer:
     """How well sources carry an answer: `cairn.gateway.v1.VerifyAnswerResponse`, by its names."""
 
     grounded: float
-    sentences: tuple[CheckedSentence, ...]
+    sentences: tuple[SentenceSupport, ...]
+    """How well the sources together carry each sentence."""
     degraded: tuple[str, ...]
     trace_id: str
 
@@ -114,7 +105,7 @@ class QualityDesk:
         with span("verify.answer", attributes={"cairn.sentence.count": len(spans)}):
             await grounding.learn((bare, source) for _, _, bare in spans)
         sentences = tuple(
-            CheckedSentence(start, end, round(grounding.support(bare, source), 4))
+            SentenceSupport(start, end, round(grounding.support(bare, source), 4))
             for start, end, bare in spans
         )
         grounded = mean_support(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
+from cairn.gateway.v1 import quality_pb2
 
 from services.gateway.answer import Answer, AnswerDelta, AnswerEvent, PassagesFound, SearchResult
 from services.gateway.caches.policy import enter_policy, policy_of
@@ -457,6 +458,10 @@ def _answer(answer: Answer) -> pb.QueryResponse:
         model=answer.model,
         explanation=_explanations(answer.explanation),
         finish_reason=answer.finish_reason,
+        sentences=[
+            quality_pb2.SentenceSupport(start=each.start, end=each.end, support=each.support)
+            for each in answer.sentences
+        ],
     )
 
 

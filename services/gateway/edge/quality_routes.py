@@ -16,7 +16,7 @@ from services.gateway.edge.routing import (
     StrictRoute,
     error_responses,
 )
-from services.gateway.edge.views import View
+from services.gateway.edge.views import SentenceView, View
 from services.gateway.operations import Operations
 from services.gateway.store.calibrations import Calibration, Figures
 from services.gateway.texts import DEFAULT_COLLECTION
@@ -31,14 +31,6 @@ class VerifyBody(Body):
     answer: str
     """Markers such as "[1]" are not looked at."""
     sources: list[str] = Field(default_factory=list, max_length=64)
-
-
-class SentenceView(View):
-    """A sentence: answer[start:end], and how well the sources carry it."""
-
-    start: int
-    end: int
-    support: float
 
 
 class VerifyView(View):

@@ -38,6 +38,10 @@ def render_answer(answer: Answer) -> Json:
         "explanation": [_explanation(each) for each in answer.explanation],
         "finish_reason": answer.finish_reason,
         "support": answer.support,
+        "sentences": [
+            {"start": each.start, "end": each.end, "support": each.support}
+            for each in answer.sentences
+        ],
     }
 
 

@@ -118,6 +118,14 @@ class CitationView(View):
     support: float
 
 
+class SentenceView(View):
+    """A sentence: answer[start:end], and how well what it rests on carries it."""
+
+    start: int
+    end: int
+    support: float
+
+
 class StageView(View):
     """What a stage did."""
 
@@ -148,6 +156,7 @@ class QueryView(View):
     explanation: list[StageView]
     finish_reason: str
     support: float | None
+    sentences: list[SentenceView]
 
 
 class SearchView(View):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from services.gateway.answer import Citation
 from services.gateway.pipeline.links import LinkGuard
@@ -25,6 +25,19 @@ _LOOKBACK_CHARACTERS = 2_000
 
 Judge = Callable[[str, str], float]
 """How well the second text carries the first, 0..1."""
+
+
+class Claim(NamedTuple):
+    """A sentence of an answer, and what it rests on."""
+
+    sentence: str
+    """Without markers."""
+    source: str
+    """The text it cites; empty: it cites nothing."""
+    start: int
+    """First character in the answer."""
+    end: int
+    """Character after the last one, behind the sentence's markers."""
 
 
 class CitationWriter:
@@ -121,12 +134,11 @@ class CitationWriter:
             probe.finish()
         return claims
 
-    def sentence_claims(self) -> list[tuple[str, str]]:
-        """Returns each sentence of the answer with the text it cites; empty: it cites nothing."""
-        # A marker behind the full stop belongs to the sentence before it.
-        text = _MOVED_MARKERS.sub(lambda m: m.group(2).strip() + m.group(1) + " ", self.text)
+    def sentence_claims(self) -> list[Claim]:
+        """Returns each sentence of the answer with the text it cites."""
+        text, moves = _with_moved_markers(self.text)
         source = {citation.marker: citation.text for citation in self.citations}
-        claims: list[tuple[str, str]] = []
+        claims: list[Claim] = []
         cited: list[str] = []
         # Backwards: a sentence without a marker may rest on the next one's ("A. B. [1]").
         for start, end in reversed(sentence_spans(text)):
@@ -135,7 +147,8 @@ class CitationWriter:
             cited = own or cited
             bare = " ".join(re.sub(r"\s*\[\d+\]", "", sentence).split())
             if any(character.isalnum() for character in bare):
-                claims.append((bare, " ".join(cited)))
+                place = (_place_before(start, moves), _place_before(end, moves))
+                claims.append(Claim(bare, " ".join(cited), *place))
         return claims[::-1]
 
     def _drain(self, *, is_last: bool) -> str:
@@ -234,3 +247,40 @@ class CitationWriter:
         tail = re.sub(r"\s*\[\d+\]", "", self.text[-_LOOKBACK_CHARACTERS:])
         spans = sentence_spans(tail)
         return tail[spans[-1][0] : spans[-1][1]] if spans else ""
+
+
+class _Move(NamedTuple):
+    """Where markers and the full stop before them changed places."""
+
+    start: int
+    end: int
+    """In the text with moved markers."""
+    former_end: int
+    """In the text as it was, white space behind left out."""
+    shift: int
+    """From places behind it to those they had."""
+
+
+def _with_moved_markers(text: str) -> tuple[str, list[_Move]]:
+    """Returns the text with markers before full stops: there they belong to their sentence."""
+    parts: list[str] = []
+    moves: list[_Move] = []
+    size = last = 0
+    for match in _MOVED_MARKERS.finditer(text):
+        piece = f"{match.group(2).strip()}{match.group(1)} "
+        start = size + match.start() - last
+        parts += text[last : match.start()], piece
+        size, last = start + len(piece), match.end()
+        moves.append(_Move(start, size, match.start() + len(match.group().rstrip()), last - size))
+    return "".join((*parts, text[last:])), moves
+
+
+def _place_before(place: int, moves: Sequence[_Move]) -> int:
+    """Returns where a place of the text with moved markers was; inside of a move: at its end."""
+    shift = 0
+    for move in moves:
+        if move.start < place < move.end:
+            return move.former_end
+        if move.end <= place:
+            shift = move.shift
+    return place + shift

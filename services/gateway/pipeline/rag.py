@@ -320,6 +320,7 @@ class RagPipeline:
             explanation=tuple(run.explanations),
             finish_reason=verified.finish_reason,
             support=draft.support,
+            sentences=verified.sentences,
         )
 
 

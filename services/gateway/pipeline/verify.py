@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter
 
-from services.gateway.answer import StageExplanation
+from services.gateway.answer import SentenceSupport, StageExplanation
 from services.gateway.pipeline.support import MIN_SUPPORT, mean_support
 from services.gateway.requests import Verification
 
@@ -40,6 +40,7 @@ class Verified:
     grounded: float
     refused: bool
     finish_reason: str
+    sentences: tuple[SentenceSupport, ...] = ()
 
 
 class Verify:
@@ -73,10 +74,13 @@ class Verify:
                 text = writer.text.strip() or REFUSAL
                 return Verified(text, (), 0.0, refused=True, finish_reason="refused")
             claims = writer.sentence_claims()
-            await draft.grounding.learn(claim for claim in claims if claim[1])
-            scores = [draft.grounding.support(*each) if each[1] else 0.0 for each in claims]
+            await draft.grounding.learn(each[:2] for each in claims if each.source)
+            scores = [
+                draft.grounding.support(each.sentence, each.source) if each.source else 0.0
+                for each in claims
+            ]
             run.explain_stage(StageExplanation(self.name, passages, notes=_notes(scores, writer)))
-            scored = zip((sentence for sentence, _ in claims), scores, strict=True)
+            scored = zip((each.sentence for each in claims), scores, strict=True)
             grounded = round(mean_support(scored), 4)
             if verification is Verification.REFUSE and (not scores or min(scores) < MIN_SUPPORT):
                 return Verified(REFUSAL, (), grounded, refused=True, finish_reason="refused")
@@ -86,6 +90,10 @@ class Verify:
                 grounded,
                 refused=False,
                 finish_reason=draft.finish_reason,
+                sentences=tuple(
+                    SentenceSupport(each.start, each.end, round(score, 4))
+                    for each, score in zip(claims, scores, strict=True)
+                ),
             )
 
 

@@ -40,7 +40,7 @@ def check_verbatim(writer: CitationWriter) -> None:
 
 def grounded(writer: CitationWriter) -> float:
     claims = writer.sentence_claims()
-    return mean_support((sentence, support(sentence, cited)) for sentence, cited in claims)
+    return mean_support((each.sentence, support(each.sentence, each.source)) for each in claims)
 
 
 def test_marker_cites_the_best_sentence() -> None:
@@ -76,6 +76,22 @@ def test_a_marker_behind_removed_ones_stands_where_they_stood() -> None:
     assert write("Granite is hard [9][2][1].").text == "Granite is hard [1]."
     assert write("Granite is hard[9][1].").text == "Granite is hard[1]."
     assert write("Granite is hard [9][8]. So [1].").text.startswith("Granite is hard. So")
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("Granite is hard [1]. Basalt cools quickly [2].", [(0, 20), (21, 46)]),
+        ("Granite is hard. [1] Basalt cools quickly. [2]", [(0, 20), (21, 46)]),
+        ("Granite is hard.[1][2]  Basalt cools.", [(0, 22), (24, 37)]),
+        ("Granite is hard? Basalt cools! [2]\n\nMore.", [(0, 16), (17, 34), (36, 41)]),
+        ("[1] Granite is hard", [(0, 19)]),
+    ],
+)
+def test_places_of_sentences_with_their_markers(text: str, places: list[tuple[int, int]]) -> None:
+    writer = CitationWriter((ONE, TWO), Verification.ANNOTATE)
+    writer.text = text
+    assert [(each.start, each.end) for each in writer.sentence_claims()] == places
 
 
 def test_several_numbers_in_one_marker() -> None:
