@@ -74,6 +74,8 @@ class GroupWriter:
         engine: Database.
         max_queue: Functions that may wait; more are refused.
         max_group: Functions in one transaction at most.
+        max_patient_group: The same of functions that are not urgent, where those that are shall
+            not wait long behind them; unset: `max_group`.
         timeout_seconds: Longest wait for an answer when the request has no earlier deadline.
         ballast: Space on the disk that is kept for functions that free some.
         moves_log: Whether SQLite's log is moved into its file beside the commits (see `LogMover`).
@@ -85,6 +87,7 @@ class GroupWriter:
         *,
         max_queue: int = 1024,
         max_group: int = 64,
+        max_patient_group: int | None = None,
         timeout_seconds: float = 10.0,
         ballast: Ballast | None = None,
         moves_log: bool = False,
@@ -94,6 +97,7 @@ class GroupWriter:
         self._broken: concurrent.futures.Future[BaseException] = concurrent.futures.Future()
         self._max_queue = max_queue
         self._max_group = max_group
+        self._max_patient_group = max_group if max_patient_group is None else max_patient_group
         self._timeout_seconds = timeout_seconds
         self._queue: deque[_Job] = deque()
         self._urgent: deque[_Job] = deque()
@@ -204,7 +208,8 @@ class GroupWriter:
         )
         self._urgent_in_a_row = self._urgent_in_a_row + 1 if is_urgent else 0
         queue = self._urgent if is_urgent else self._queue
-        return [queue.popleft() for _ in range(min(len(queue), self._max_group))]
+        most = self._max_group if is_urgent else self._max_patient_group
+        return [queue.popleft() for _ in range(min(len(queue), most))]
 
     def _finish(self, jobs: list[_Job]) -> None:
         """Runs the jobs until each has an answer."""

@@ -355,6 +355,28 @@ async def test_a_lone_function_that_fails_leaves_nothing(engine: Engine):
         assert await writer.run(insert(1)) == 1
 
 
+async def test_those_that_are_urgent_share_a_transaction_and_the_others_need_not(engine: Engine):
+    begun, go_on = threading.Event(), threading.Event()
+    commits: list[int] = []
+    event.listen(engine, "commit", lambda _: commits.append(1))
+
+    def block(_: object) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    async with GroupWriter(engine, max_group=4, max_patient_group=1) as writer:
+        blocking = asyncio.create_task(writer.run(block))
+        assert await asyncio.to_thread(begun.wait, 30)
+        waiting = [
+            asyncio.create_task(writer.run(insert(number), is_urgent=number % 2 == 0))
+            for number in range(6)
+        ]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(blocking, *waiting)
+    assert len(commits) == 1 + 1 + 3
+
+
 def test_rows_are_put_left_and_changed_each_in_its_own_way(engine: Engine):
     metadata = MetaData()
     table = Table(

@@ -52,7 +52,8 @@ _SUBMISSIONS_AT_ONCE = 16
 _SUBMITTED_BYTES_AT_ONCE = 4 << 20
 """A transaction is short, so that nobody waits long behind it."""
 _JOBS_AT_ONCE = 16
-_FUNCTIONS_AT_ONCE = 4
+_URGENT_FUNCTIONS_AT_ONCE, _FUNCTIONS_AT_ONCE = 4, 1
+"""Of those that are not urgent each is work for many documents."""
 _LOOK_SECONDS = 2.0
 """Leases in the table end so much earlier: workers look for those that ended once a second."""
 _MOST_LOOK_SHARE = 0.25
@@ -84,7 +85,12 @@ class JobStore:
         look_seconds = min(_LOOK_SECONDS, lease_seconds * _MOST_LOOK_SHARE)
         self._lease_us = int((lease_seconds - look_seconds) * MICROSECONDS)
         self._clock = clock
-        self._writer = GroupWriter(engine, max_group=_FUNCTIONS_AT_ONCE, moves_log=True)
+        self._writer = GroupWriter(
+            engine,
+            max_group=_URGENT_FUNCTIONS_AT_ONCE,
+            max_patient_group=_FUNCTIONS_AT_ONCE,
+            moves_log=True,
+        )
         self._reader = Reader(engine, threads=4)
         self._room = room.KnownRoom()
         self._submitting = SharedCalls[bool, submission.Submission, "Accepted"](
