@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -309,19 +309,41 @@ class Searcher:
         """Answers from memory; None when the store has to be read."""
         if not ranked.is_current or options.token_codes_top_k:
             return None
-        known = self._passages.of(
-            ranked.published.snapshot.rows, with_metadata=options.include_metadata
-        )
-        try:
-            found = [
-                [known[row] for row in ranking.hits.rows.tolist()] for ranking in ranked.rankings
-            ]
-        except KeyError:
+        snapshot, with_metadata = ranked.published.snapshot, options.include_metadata
+        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
+        wanted = [ranking.hits.rows.tolist() for ranking in ranked.rankings]
+        missing = {row for rows in wanted for row in rows if row not in known}
+        if missing and len(self._recent(snapshot, missing, with_metadata=with_metadata)) < len(
+            missing
+        ):
             return None
+        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
+        try:
+            found = [[known[row] for row in rows] for rows in wanted]
+        except KeyError:
+            return None  # one has just left
         return [
             _assemble(ranked, ranking, passages, options)
             for ranking, passages in zip(ranked.rankings, found, strict=True)
         ]
+
+    def _recent(
+        self, snapshot: Snapshot, rows: Iterable[int], *, with_metadata: bool
+    ) -> dict[int, Passage]:
+        """Returns the passages of those of the rows that were written lately, and keeps them."""
+        recent, document_of, ordinals = (
+            snapshot.rows.recent, snapshot.document_of, snapshot.ordinals,
+        )  # fmt: skip
+        found: dict[int, Passage] = {}
+        for row in rows:
+            passage = recent.passage(
+                int(document_of[row]), int(ordinals[row]), with_metadata=with_metadata
+            )
+            if passage is not None:
+                found[row] = passage
+        if found:
+            self._passages.keep(snapshot.rows, found.items(), with_metadata=with_metadata)
+        return found
 
     def _complete(self, ranked: _Ranked, options: SearchOptions) -> list[Answer]:
         """Reads what is missing, leaving out what is not the truth any more."""
@@ -351,6 +373,9 @@ class Searcher:
             row: known.get(row) if ranked.is_current else None for row in rows
         }
         missing = [row for row, passage in found.items() if passage is None]
+        if missing and ranked.is_current:
+            found |= self._recent(snapshot, missing, with_metadata=with_metadata)
+            missing = [row for row in missing if found[row] is None]
         if missing:
             wanted = _wanted(snapshot, np.array(missing, np.int64))
 

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, select, text
 
 from services.filters.values import Value
 from services.retrieval.store import chunk_table, codec
 from services.retrieval.store.checksum import Checksum, to_unsigned
+from services.retrieval.store.chunk_table import ChunkEntry
 from services.retrieval.store.tables import collections, deletions, tenants
 
 _DOCUMENTS_PER_PART = 256
 _BYTES_PER_PART = 16 << 20
 _ROWS_AT_ONCE = 64
 """Rows that PostgreSQL sends at a time."""
-
-
-class ChunkState(Protocol):
-    """What a view needs of a chunk; its ordinal is its place in the document."""
-
-    @property
-    def start(self) -> int:
-        """First character in the document's text."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """Character after the last one."""
-        ...
-
-    @property
-    def heading_path(self) -> tuple[str, ...]:
-        """Headings above it, outermost first."""
-        ...
 
 
 @dataclass(slots=True)
@@ -50,7 +32,7 @@ class DocumentState:
     metadata: Mapping[str, Value | None]
     acl: tuple[str, ...]
     expires_micros: int | None
-    chunks: Sequence[ChunkState]
+    chunks: Sequence[ChunkEntry]
     vectors: bytes
     """Those of all chunks one after the other, little-endian float32, as they were sent."""
 

@@ -13,6 +13,7 @@ from services.retrieval.collections import AclPolicy, Collection
 from services.retrieval.documents import EVERYONE, Document
 from services.retrieval.store import catalog, chunk_table, codec, counts
 from services.retrieval.store.changes import Change, DocumentState
+from services.retrieval.store.chunk_table import ChunkEntry
 from services.retrieval.store.counts import Held
 from services.retrieval.store.tables import collections, deletions, documents, token_codes
 from services.rpc.errors import (
@@ -251,7 +252,10 @@ def _state(document: Document, row: tuple[Any, ...]) -> DocumentState:
         document.metadata,
         document.acl or _OPEN,
         document.expires_micros,
-        document.chunks,
+        [
+            ChunkEntry(each.chunk_id, each.start, each.end, each.heading_path, each.page)
+            for each in document.chunks
+        ],
         row[_VECTORS],
     )
 

@@ -486,6 +486,9 @@ class Keeper:
             return
         self._trimmed_at = now
         views = [kept.view for kept in self._kept.values() if kept.view is not None]
+        for kept in self._kept.values():
+            if kept.view is not None and kept.is_quiet:
+                kept.view.published.snapshot.rows.recent.clear()
         parts = [part for view in views for part in view.published.snapshot.segments]
         if parts:
             await asyncio.to_thread(lambda: [part.segment.trim() for part in parts])

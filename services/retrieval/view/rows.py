@@ -20,6 +20,7 @@ from services.retrieval.view.arrays import GrowingArray
 from services.retrieval.view.columns import Column, KeywordColumn, TagsColumn, new_column
 from services.retrieval.view.mask_cache import GrowingMasks, MaskCache
 from services.retrieval.view.memtable import Memtable, NewestRows, new_rows
+from services.retrieval.view.recent import RecentDocuments
 from services.retrieval.view.texts import ABSENT, TextTable
 
 if TYPE_CHECKING:
@@ -180,6 +181,8 @@ class Rows:
         """Of the live documents."""
         self.masks = GrowingMasks()
         """What filters say of the rows, dead or alive."""
+        self.recent = RecentDocuments()
+        """The documents added last."""
 
     @property
     def ids(self) -> DocumentIds:
@@ -302,6 +305,7 @@ class Rows:
             + self.keywords.nbytes
             + self.id_table.nbytes
             + self.masks.nbytes
+            + self.recent.nbytes
             + 100 * len(self.previous)
         )
 

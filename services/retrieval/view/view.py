@@ -155,7 +155,9 @@ class View:
                     continue
                 rows.ensure_fields(known.settings.fields.items())
                 rows.retire(change.deleted)
+                first = rows.document_count
                 rows.append(change.written)
+                rows.recent.add(first, change.written)
                 seq, collection = change.seq, known
                 tenant_seq = max(tenant_seq, seq)
             if seq != published.snapshot.seq:
