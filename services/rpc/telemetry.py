@@ -119,9 +119,7 @@ class Telemetry:
             return NonRecordingSpan(
                 SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags)
             )
-        local = LocalTrace(trace_id, is_sampled, self.tail.ended)
-        if above.trace_state:
-            local.trace_state = above.trace_state
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended, above.trace_state or None)
         local.root = RecordedSpan(name, local, above.span_id, kind, attributes)
         return local.root
 
@@ -138,10 +136,17 @@ class Telemetry:
             carrier: The request's headers by lower-case name.
             attributes: Of the span.
         """
-        started = self.start(
-            name, remote=received(carrier), kind=SpanKind.SERVER, attributes=attributes
-        )
-        return Serving(self, started)
+        kind = SpanKind.SERVER
+        sender = _sender(carrier)
+        if sender is None or not self.is_recording:
+            started = self.start(name, remote=received(carrier), kind=kind, attributes=attributes)
+            return Serving(self, started)
+        # As `start` does, without the SDK's objects: every call between services comes here.
+        trace_id, parent_id, flags, state = sender
+        is_sampled = bool(flags & TraceFlags.SAMPLED)
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state)
+        local.root = RecordedSpan(name, local, parent_id, kind, attributes)
+        return Serving(self, local.root)
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
@@ -382,20 +387,29 @@ def received(carrier: Mapping[str, str]) -> SpanContext:
 
     Read here as W3C Trace Context has it: the SDK's propagator costs more than a span, per call.
     """
-    match = _TRACEPARENT.fullmatch(carrier.get("traceparent", "").strip())
-    if match is None:
+    sender = _sender(carrier)
+    if sender is None:
         return _NO_PARENT
+    trace_id, span_id, flags, state = sender
+    return SpanContext(
+        trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state
+    )
+
+
+def _sender(carrier: Mapping[str, str]) -> tuple[int, int, int, TraceState | None] | None:
+    """Returns the ids of the caller's trace and span, the flags, the state; None: nobody's."""
+    traceparent = carrier.get("traceparent")
+    match = traceparent and _TRACEPARENT.fullmatch(traceparent.strip())
+    if not match:
+        return None
     version, trace_id, span_id, flags, more = match.groups()
     if version == "ff" or (version == "00" and more):
-        return _NO_PARENT
+        return None
+    ids = int(trace_id, 16), int(span_id, 16)
+    if not all(ids):
+        return None
     state = carrier.get("tracestate")
-    return SpanContext(
-        int(trace_id, 16),
-        int(span_id, 16),
-        is_remote=True,
-        trace_flags=TraceFlags(int(flags, 16)),
-        trace_state=TraceState.from_header([state]) if state else None,
-    )
+    return *ids, int(flags, 16), TraceState.from_header([state]) if state else None
 
 
 def headers_of(sender: Span) -> list[tuple[str, str]]:
