@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from services.retrieval.collections import Tier
-from services.retrieval.found_passages import FoundPassages
+from services.retrieval.completion import Completion, Ranked
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
-    Group,
-    Passage,
     Query,
     RecallClass,
     SearchMode,
     SearchOptions,
 )
 from services.retrieval.ranking import Field, Ranking, rank
-from services.retrieval.store.passages import Wanted, fetch, token_codes
 from services.retrieval.store.position import GONE
 from services.retrieval.vectors import Allowed
 from services.retrieval.view import masks
@@ -40,7 +37,6 @@ from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sqlalchemy import Connection
 
     from services.retrieval.collections import Collection
     from services.retrieval.store.store import Store
@@ -83,17 +79,6 @@ class Likeness:
     """Documents whose vectors come along."""
 
 
-@dataclass(slots=True)
-class _Ranked:
-    """What was found, before its text was read."""
-
-    published: Published
-    is_current: bool
-    """Whether the view had all that was acknowledged when the search began: that is the truth."""
-    rankings: list[Ranking]
-    allowed: Allowed
-
-
 class Searcher:
     """Searches collections.
 
@@ -114,7 +99,7 @@ class Searcher:
     ) -> None:
         self._store = store
         self._keeper = keeper
-        self._passages = FoundPassages(passage_bytes)
+        self._completion = Completion(store.reader, passage_bytes)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
         # A pool of its own: searches waiting for helpers in their own pool could wait for ever.
         self._helpers = ThreadPoolExecutor(threads, thread_name_prefix="search-words")
@@ -211,9 +196,11 @@ class Searcher:
             with span("retrieval.rank"):
                 if is_single and self._is_quick(view, options):
                     ranked = self._ranked(view, run, version, is_last=is_last)
-                    answers = None if ranked is None else self._known(ranked, options)
+                    answers = None if ranked is None else self._completion.known(ranked, options)
                     if ranked is not None and answers is None:
-                        answers = await self._in_thread(partial(self._complete, ranked, options))
+                        answers = await self._in_thread(
+                            partial(self._completion.complete, ranked, options)
+                        )
                 else:
                     answers = await self._in_thread(
                         partial(self._answer, view, run, options, version, is_last=is_last)
@@ -271,7 +258,7 @@ class Searcher:
     ) -> list[Answer] | None:
         """Answers in this thread; None when the name may stand for another collection."""
         ranked = self._ranked(view, run, version, is_last=is_last)
-        return None if ranked is None else self._complete(ranked, options)
+        return None if ranked is None else self._completion.complete(ranked, options)
 
     def _ranked(
         self,
@@ -280,7 +267,7 @@ class Searcher:
         version: int,
         *,
         is_last: bool,
-    ) -> _Ranked | None:
+    ) -> Ranked | None:
         """Ranks on the view's newest state; None when the name may stand for another collection.
 
         The log is asked after the search was, and before anything is looked at: what was
@@ -303,112 +290,7 @@ class Searcher:
         rows = [ranking.hits.rows for ranking in rankings]
         if not allowed.mask[rows[0] if len(rows) == 1 else np.concatenate(rows)].all():
             raise RuntimeError("a search found rows that are not allowed")
-        return _Ranked(published, is_current, rankings, allowed)
-
-    def _known(self, ranked: _Ranked, options: SearchOptions) -> list[Answer] | None:
-        """Answers from memory; None when the store has to be read."""
-        if not ranked.is_current or options.token_codes_top_k:
-            return None
-        snapshot, with_metadata = ranked.published.snapshot, options.include_metadata
-        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
-        wanted = [ranking.hits.rows.tolist() for ranking in ranked.rankings]
-        missing = {row for rows in wanted for row in rows if row not in known}
-        if missing and len(self._recent(snapshot, missing, with_metadata=with_metadata)) < len(
-            missing
-        ):
-            return None
-        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
-        try:
-            found = [[known[row] for row in rows] for rows in wanted]
-        except KeyError:
-            return None  # one has just left
-        return [
-            _assemble(ranked, ranking, passages, options)
-            for ranking, passages in zip(ranked.rankings, found, strict=True)
-        ]
-
-    def _recent(
-        self, snapshot: Snapshot, rows: Iterable[int], *, with_metadata: bool
-    ) -> dict[int, Passage]:
-        """Returns the passages of those of the rows that were written lately, and keeps them."""
-        recent, document_of, ordinals = (
-            snapshot.rows.recent, snapshot.document_of, snapshot.ordinals,
-        )  # fmt: skip
-        found: dict[int, Passage] = {}
-        for row in rows:
-            passage = recent.passage(
-                int(document_of[row]), int(ordinals[row]), with_metadata=with_metadata
-            )
-            if passage is not None:
-                found[row] = passage
-        if found:
-            self._passages.keep(snapshot.rows, found.items(), with_metadata=with_metadata)
-        return found
-
-    def _complete(self, ranked: _Ranked, options: SearchOptions) -> list[Answer]:
-        """Reads what is missing, leaving out what is not the truth any more."""
-        found = self._found(ranked, options)
-        answers = []
-        for ranking in ranked.rankings:
-            passages = [found[row] for row in ranking.hits.rows.tolist()]
-            whole = [passage for passage in passages if passage is not None]
-            gone = len(passages) - len(whole)
-            if gone:
-                is_here = np.array([passage is not None for passage in passages], np.bool_)
-                ranking.hits = ranking.hits.take(is_here)
-                ranking.dropped = {**ranking.dropped, "superseded": gone}
-            answers.append(_assemble(ranked, ranking, whole, options))
-        if options.token_codes_top_k:
-            self._add_token_codes(ranked.published, answers, options.token_codes_top_k)
-        return answers
-
-    def _found(self, ranked: _Ranked, options: SearchOptions) -> dict[int, Passage | None]:
-        """Returns the passages of the rows found; None for what is not the truth any more."""
-        published, snapshot = ranked.published, ranked.published.snapshot
-        with_metadata = options.include_metadata
-        known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
-        rows = {row for ranking in ranked.rankings for row in ranking.hits.rows.tolist()}
-        # A view that is behind proves nothing: every chunk is looked up in the store.
-        found: dict[int, Passage | None] = {
-            row: known.get(row) if ranked.is_current else None for row in rows
-        }
-        missing = [row for row, passage in found.items() if passage is None]
-        if missing and ranked.is_current:
-            found |= self._recent(snapshot, missing, with_metadata=with_metadata)
-            missing = [row for row in missing if found[row] is None]
-        if missing:
-            wanted = _wanted(snapshot, np.array(missing, np.int64))
-
-            def read(connection: Connection) -> list[Passage | None]:
-                return fetch(
-                    connection, published.collection.id, wanted, with_metadata=with_metadata
-                )
-
-            fresh = dict(zip(missing, self._store.reader.run_here(read), strict=True))
-            found.update(fresh)
-            self._passages.keep(
-                snapshot.rows,
-                [(row, each) for row, each in fresh.items() if each is not None],
-                with_metadata=with_metadata,
-            )
-        return found
-
-    def _add_token_codes(self, published: Published, answers: Sequence[Answer], count: int) -> None:
-        """Reads the token codes of the best passages of each answer, all at once."""
-        wanted = [
-            Wanted(each.document_id, each.document_version, each.ordinal)
-            for answer in answers
-            for each in answer.passages[:count]
-        ]
-        if not wanted:
-            return
-
-        def read(connection: Connection) -> list[bytes]:
-            return token_codes(connection, published.collection.id, wanted)
-
-        codes = iter(self._store.reader.run_here(read))
-        for answer in answers:
-            answer.token_codes = [next(codes) for _ in answer.passages[:count]]
+        return Ranked(published, is_current, rankings, allowed)
 
     async def _in_thread(self, fn: Callable[[], T]) -> T:
         context = contextvars.copy_context()
@@ -459,55 +341,6 @@ def _allowed(published: Published, reach: Reach, options: SearchOptions) -> Allo
         published.collection.settings.fields,
         _now_micros(),
     )
-
-
-def _wanted(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[Wanted]:
-    """Returns what the chunk rows are in the store."""
-    documents = snapshot.document_of[rows]
-    versions = snapshot.rows.versions.rows(snapshot.document_count)[documents].tolist()
-    ids = snapshot.rows.ids
-    return [
-        Wanted(ids[document], version, ordinal)
-        for document, version, ordinal in zip(
-            documents.tolist(), versions, snapshot.ordinals[rows].tolist(), strict=True
-        )
-    ]
-
-
-def _assemble(
-    ranked: _Ranked, ranking: Ranking, passages: list[Passage], options: SearchOptions
-) -> Answer:
-    snapshot, allowed = ranked.published.snapshot, ranked.allowed
-    hits = ranking.hits
-    return Answer(
-        passages=passages,
-        hits=hits,
-        steps=ranking.steps,
-        allowed_count=allowed.count,
-        dropped=ranking.dropped,
-        vectors_scanned=ranking.scanned,
-        collection=ranked.published.collection.name,
-        generation=snapshot.seq,
-        visible_seq=snapshot.tenant_seq,
-        is_current=ranked.is_current,
-        valid_until_micros=masks.next_end(snapshot, _now_micros()),
-        vectors=snapshot.vectors_of(hits.rows) if options.include_vectors else None,
-        groups=_groups(passages) if options.group_size else [],
-    )
-
-
-def _groups(passages: Sequence[Passage]) -> list[Group]:
-    """Returns the groups of passages that come group by group."""
-    starts = [
-        place
-        for place, each in enumerate(passages)
-        if place == 0 or each.document_id != passages[place - 1].document_id
-    ]
-    ends = [*starts[1:], len(passages)]
-    return [
-        Group(passages[start].document_id, start, end - start)
-        for start, end in zip(starts, ends, strict=False)
-    ]
 
 
 def _mean_query(snapshot: Snapshot, likeness: Likeness, readable: NDArray[np.bool_]) -> Query:
