@@ -10,7 +10,7 @@ import numpy as np
 
 from services.embedding.cache import CachedVector, VectorCache
 from services.embedding.embed_job import Clock, EmbedJob, TextReport, Texts, Timings, refused
-from services.embedding.encoder import LocatedTokens, Output, Tokens, VectorArray
+from services.embedding.encoder import Output, Tokens, VectorArray
 from services.embedding.intake import Outcome, Runner, Work
 from services.embedding.limits import RequestLimits
 from services.embedding.metrics import FAILED, TRUNCATED
@@ -145,7 +145,9 @@ class Embedder:
         """Runs texts whose token codes are wanted, so many that their matrices stay small."""
         model, mark = job.encoder, model_mark(job.encoder.info.revision)
         lane = job.options.lane
-        located = await self._locate(job, indexes)
+        texts = [text for index in indexes if isinstance(text := job.texts[index], str)]
+        split = await locate(self._splitter, model, texts, job.options.kind, lane, job.clock)
+        located = dict(zip(indexes, split, strict=True))
         tokens = {index: each.tokens for index, each in located.items()}
         running = [index for index in indexes if job.accept(index, tokens[index])]
         for part in _windows(running, tokens, 4 * model.info.dimensions):
@@ -172,33 +174,20 @@ class Embedder:
                 fresh.append((key, entry))
         self._cache.put(fresh)
 
-    async def _locate(self, job: EmbedJob, indexes: Sequence[int]) -> dict[int, LocatedTokens]:
-        """Splits the texts at `indexes` into tokens, with the place of each."""
-        texts = [text for index in indexes if isinstance(text := job.texts[index], str)]
-        started = time.monotonic()
-        split = await self._splitter.in_chunks(
-            texts, job.options.lane, lambda chunk: job.encoder.locate(chunk, job.options.kind)
-        )
-        job.clock.tokenize_seconds += time.monotonic() - started
-        return dict(zip(indexes, split, strict=True))
-
     async def _split(self, job: EmbedJob, indexes: Sequence[int]) -> dict[int, Tokens]:
         """Splits the texts at `indexes` into tokens."""
         encoder, kind = job.encoder, job.options.kind
-        given = {index: job.texts[index] for index in indexes}
-        texts = [text for text in given.values() if isinstance(text, str)]
+        given = [job.texts[index] for index in indexes]
+        texts = [text for text in given if isinstance(text, str)]
+        if not texts:
+            ids = (encoder.adopt(np.array(text, dtype=np.int32)) for text in given)
+            return dict(zip(indexes, ids, strict=True))
         started = time.monotonic()
         split = await self._splitter.in_chunks(
             texts, job.options.lane, lambda chunk: encoder.tokenize(chunk, kind)
         )
         job.clock.tokenize_seconds += time.monotonic() - started
-        of_texts = iter(split)
-        return {
-            index: next(of_texts)
-            if isinstance(text, str)
-            else encoder.adopt(np.array(text, dtype=np.int32))
-            for index, text in given.items()
-        }
+        return dict(zip(indexes, split, strict=True))
 
     # -- token vectors and counts --------------------------------------------------------------
 
@@ -232,7 +221,9 @@ class Embedder:
         with self.models.lease(options.model) as model:
             check_output(model, Output.TOKENS, "token vectors")
             encoder, clock = model.encoder, Clock()
-            located = await locate(self._splitter, model, texts, options.kind, options.lane, clock)
+            located = await locate(
+                self._splitter, encoder, texts, options.kind, options.lane, clock
+            )
             for index, each in enumerate(located):
                 if each.tokens.is_truncated and options.truncation is Truncation.REFUSE:
                     raise refused(f"texts[{index}]", encoder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import time
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -50,6 +51,8 @@ _STREAM_WINDOW = 2
 _PATIENCE_SECONDS = 300.0
 """Longest that work of a call without deadline waits, and a batch of a stream for a full queue."""
 _CANCEL_SECONDS = 5.0
+_REMEMBERED_BYTES = 512
+"""Options up to this size are remembered as they were read."""
 _MAX_MODEL_NAME_CHARACTERS = 1024
 
 
@@ -281,6 +284,20 @@ def _enum(kind: type[E], value: int, field: str, unspecified: D) -> E | D:
 
 
 def _options(message: pb.EmbedOptions, *, with_token_codes: bool = False) -> EmbedOptions:
+    serialised = message.SerializeToString()
+    if len(serialised) > _REMEMBERED_BYTES:
+        return _read_options(message, with_token_codes=with_token_codes)
+    return _remembered_options(serialised, with_token_codes)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered_options(serialised: bytes, with_token_codes: bool) -> EmbedOptions:
+    """Reads options once: the same ones come again and again."""
+    message = pb.EmbedOptions.FromString(serialised)
+    return _read_options(message, with_token_codes=with_token_codes)
+
+
+def _read_options(message: pb.EmbedOptions, *, with_token_codes: bool) -> EmbedOptions:
     kind = _enum(InputKind, message.kind, "options.kind", InputKind.DOCUMENT)
     usual_lane = Lane.INTERACTIVE if kind is InputKind.QUERY else Lane.BULK
     return EmbedOptions(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.embedding.embed_job import Clock
-from services.embedding.encoder import LocatedTokens, Output, VectorArray
+from services.embedding.encoder import AnyEncoder, LocatedTokens, Output, VectorArray
 from services.embedding.intake import Work
 from services.embedding.models import LoadedModel
 from services.embedding.options import Caller, InputKind, Lane
@@ -61,7 +61,7 @@ def check_output(model: LoadedModel, output: Output, what: str) -> None:
 
 async def locate(
     splitter: Splitter,
-    model: LoadedModel,
+    encoder: AnyEncoder,
     texts: Sequence[str],
     kind: InputKind,
     lane: Lane,
@@ -69,7 +69,7 @@ async def locate(
 ) -> list[LocatedTokens]:
     """Splits texts, with the place of each token."""
     started = time.monotonic()
-    located = await splitter.in_chunks(texts, lane, lambda chunk: model.encoder.locate(chunk, kind))
+    located = await splitter.in_chunks(texts, lane, lambda chunk: encoder.locate(chunk, kind))
     clock.tokenize_seconds += time.monotonic() - started
     return located
 

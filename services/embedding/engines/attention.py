@@ -9,8 +9,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
+from services.embedding.engines.shapes import padded_length, padded_texts
+
 _SCORE_BYTES = 512 * 1024
 """Scores of one step on a CPU: half of a usual second-level cache."""
+_SCORES_OF_A_STEP = 4000
+"""Scores of one head that take as long as the operators of one more step do to start."""
 _SMALLEST_SUM, _LARGEST_SUM = 1e-32, 1e34
 """Sums of powers outside of this may have lost terms."""
 _SMALLEST_DIFFERENCE = 1e-2
@@ -19,74 +23,111 @@ _SMALLEST_DIFFERENCE = 1e-2
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Texts next to each other that attend in one step, padded to the longest of them."""
+    """Texts next to each other that attend in one step, padded to one length.
+
+    On a CPU there may be texts more than there are, of padding only, see `shapes`.
+    """
 
     first_row: int
     """First row of the group in the buffer."""
     end_row: int
     texts: int
     length: int
-    """Tokens of the longest text."""
+    """Tokens of the longest text, or a few more."""
     padded_rows: torch.Tensor | None
-    """(texts * length,) rows of the buffer, where lengths differ."""
+    """(texts * length,) rows of the group, where there is padding."""
     kept_rows: torch.Tensor | None
-    """Places in the padded order that hold real tokens, where lengths differ."""
+    """Places in the padded order that hold real tokens, where there is padding; a place more for
+    each row after the last text."""
     mask: torch.Tensor | None
-    """(texts, 1, 1, length): 0 for tokens, -inf for padding, where lengths differ."""
+    """(texts, 1, 1, length): 0 for tokens, -inf for padding, where there is some."""
     padding_rows: torch.Tensor | None
-    """Places in the padded order that hold no tokens, where lengths differ."""
+    """Places in the padded order that hold no tokens, where there are such."""
     padding_counts: torch.Tensor | None
     """(texts, 1, 1, 1) float32: how many those are in each text."""
 
 
 def plan_groups(
-    lengths: Sequence[int], heads: int, dtype: torch.dtype, device: torch.device
+    lengths: Sequence[int],
+    heads: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    more_rows: int = 0,
 ) -> list[Group]:
-    """Cuts texts, sorted by length, into groups.
+    """Cuts texts into groups.
 
-    On a CPU the scores of a group fit the cache; on an accelerator all texts go in one step.
+    On a CPU the scores of a group fit the cache, and its texts are of about one length; on an
+    accelerator all texts go in one step.
+
+    Args:
+        lengths: Tokens of each text, sorted.
+        heads: Attention heads.
+        dtype: Of the rows.
+        device: Where they are.
+        more_rows: Rows after the last text that stand for nothing, and get any numbers.
     """
-    limit = _SCORE_BYTES if device.type == "cpu" else None
-    bytes_each = heads * dtype.itemsize
+    if device.type != "cpu":
+        return [_group(0, lengths, dtype, device, (len(lengths), max(lengths)), more_rows)]
     groups: list[Group] = []
     begin = row = 0
     while begin < len(lengths):
-        end = begin + 1
-        while end < len(lengths):
-            longest = max(lengths[begin], lengths[end])
-            if limit is not None and (end + 1 - begin) * longest**2 * bytes_each > limit:
-                break
-            end += 1
-        group = _group(row, lengths[begin:end], dtype, device)
-        groups.append(group)
-        begin, row = end, group.end_row
+        end = _end_of_group(lengths, begin, heads * dtype.itemsize)
+        shape = padded_texts(end - begin), padded_length(lengths[end - 1])
+        more = more_rows if end == len(lengths) else 0
+        groups.append(_group(row, lengths[begin:end], dtype, device, shape, more))
+        begin, row = end, groups[-1].end_row
     return groups
 
 
+def _end_of_group(lengths: Sequence[int], begin: int, score_bytes: int) -> int:
+    """Returns the place after the last text that goes with the one at `begin`."""
+    length = padded_length(lengths[begin])
+    end = begin + 1
+    while end < len(lengths):
+        longer = padded_length(lengths[end])
+        texts = end + 1 - begin
+        if padded_texts(texts) * longer**2 * score_bytes > _SCORE_BYTES:
+            break
+        if (texts - 1) * (longer**2 - length**2) > _SCORES_OF_A_STEP:
+            break
+        length = longer
+        end += 1
+    return end
+
+
 def _group(
-    first_row: int, lengths: Sequence[int], dtype: torch.dtype, device: torch.device
+    first_row: int,
+    lengths: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device,
+    shape: tuple[int, int],
+    more_rows: int,
 ) -> Group:
-    longest, total = max(lengths), sum(lengths)
-    if total == longest * len(lengths):
-        return Group(
-            first_row, first_row + total, len(lengths), longest, None, None, None, None, None
-        )
-    counts = torch.tensor(lengths)
-    places = torch.arange(longest).expand(len(lengths), longest)
+    """Describes texts that attend in one step, padded to a shape: so many texts, so long."""
+    texts, length = shape
+    total = sum(lengths)
+    end_row = first_row + total
+    if total == texts * length and not more_rows:
+        return Group(first_row, end_row, texts, length, None, None, None, None, None)
+    counts = torch.tensor([*lengths, *[0] * (texts - len(lengths))])
+    places = torch.arange(length).expand(texts, length)
     is_token = places < counts[:, None]
     starts = torch.cumsum(counts, 0) - counts
-    rows = torch.where(is_token, starts[:, None] + places, starts[:, None])
-    mask = torch.zeros(is_token.shape, dtype=dtype).masked_fill_(~is_token, float("-inf"))
+    rows = torch.where(is_token, starts[:, None] + places, 0)
+    # A text of padding only leaves nothing out: it weighs zeros, instead of dividing by zero.
+    is_left_out = ~is_token & (counts > 0)[:, None]
+    mask = torch.zeros(is_token.shape, dtype=dtype).masked_fill_(is_left_out, float("-inf"))
+    kept = is_token.reshape(-1).nonzero().squeeze(1)
     return Group(
         first_row,
-        first_row + total,
-        len(lengths),
-        longest,
+        end_row,
+        texts,
+        length,
         rows.reshape(-1).to(device),
-        is_token.reshape(-1).nonzero().squeeze(1).to(device),
+        torch.cat((kept, kept.new_zeros(more_rows))).to(device),
         mask[:, None, None, :].to(device),
         (~is_token).reshape(-1).nonzero().squeeze(1).to(device),
-        (longest - counts).float()[:, None, None, None].to(device),
+        is_left_out.sum(1).float()[:, None, None, None].to(device),
     )
 
 
@@ -110,7 +151,7 @@ def attend(qkv: torch.Tensor, groups: Sequence[Group], heads: int) -> torch.Tens
         heads: Attention heads.
 
     Returns:
-        (rows, hidden).
+        (rows, hidden); of rows after the last text, any numbers.
     """
     parts = [_attend_group(qkv[group.first_row : group.end_row], group, heads) for group in groups]
     return parts[0] if len(parts) == 1 else torch.cat(parts)

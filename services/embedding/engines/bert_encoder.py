@@ -33,6 +33,7 @@ from services.embedding.engines.cuda import (
     record_on_cuda,
 )
 from services.embedding.engines.linear import Linear, linear_layer
+from services.embedding.engines.shapes import padded_rows
 from services.embedding.hardware import has_fast_bfloat16, return_free_memory
 from services.embedding.model_folder import BertConfig, ModelFolder, read_model_folder
 from services.embedding.options import InputKind
@@ -158,13 +159,15 @@ class BertEncoder:
                 rows = self._run_packed(packed.ids, packed.positions, packed.ends, packed.longest)
             return rows
         positions = torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))
-        groups = plan_groups(lengths, self._config.heads, self._dtype, self._device)
-        return self._run_layers(
-            ids.to(self._device),
-            positions.to(self._device),
+        more = padded_rows(len(ids)) - len(ids) if self._device.type == "cpu" else 0
+        groups = plan_groups(lengths, self._config.heads, self._dtype, self._device, more)
+        rows = self._run_layers(
+            F.pad(ids, (0, more)).to(self._device),
+            F.pad(positions, (0, more)).to(self._device),
             lambda qkv: attend(qkv, groups, self._config.heads),
             checkpoint,
         )
+        return rows[: len(ids)]
 
     def _run_packed(
         self, ids: torch.Tensor, positions: torch.Tensor, ends: torch.Tensor, longest: int

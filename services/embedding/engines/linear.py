@@ -71,13 +71,14 @@ class PackedLinear:
         )
         self._bias = bias.contiguous()
         self._attribute, self._algorithm = _FUSED.get(activation, ("none", ""))
+        operator = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - see the class
+        self._run, self._run_with_residual = operator.default, operator.binary
 
     def __call__(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """See `Linear`."""
-        run = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - see the class
         if residual is not None and self._attribute == "none":
-            return run.binary(x, residual, self._weight, self._bias, "add")
-        y = run(x, self._weight, self._bias, self._attribute, [], self._algorithm)
+            return self._run_with_residual(x, residual, self._weight, self._bias, "add")
+        y = self._run(x, self._weight, self._bias, self._attribute, [], self._algorithm)
         return y if residual is None else y + residual
 
 

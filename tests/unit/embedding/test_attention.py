@@ -43,6 +43,32 @@ def test_agrees_with_attention_text_by_text(lengths, dtype, tolerance):
     assert (got - reference(qkv, lengths)).abs().max() < tolerance
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("lengths", [[8, 8, 8, 8], [3, 9, 70], [5] * 17])
+def test_rows_after_the_last_text_change_nothing_and_are_numbers(lengths, dtype):
+    total, more = sum(lengths), 6
+    qkv = torch.randn(total + more, 3 * HEADS * SIZE, generator=torch.Generator().manual_seed(4))
+    groups = plan_groups(lengths, HEADS, dtype, CPU, more)
+    got = attend(scaled(qkv, dtype), groups, HEADS).float()
+    alone = attend(scaled(qkv[:total], dtype), plan_groups(lengths, HEADS, dtype, CPU), HEADS)
+    assert got.shape == (total + more, HEADS * SIZE)
+    assert torch.isfinite(got).all()
+    assert torch.equal(got[:total], alone.float())
+
+
+def test_queries_of_one_kind_of_load_share_few_shapes():
+    """Each shape is a kernel to compile."""
+    shapes = {
+        (group.texts, group.length)
+        for count in range(8, 33)
+        for longest in range(20, 30)
+        for group in plan_groups(
+            sorted(12 + number % (longest - 11) for number in range(count)), 12, torch.bfloat16, CPU
+        )
+    }
+    assert len(shapes) <= 24
+
+
 @pytest.mark.parametrize("factor", [40.0, -40.0])
 def test_scores_outside_the_range_of_numbers_are_no_fault(factor):
     """Without looking for the largest score of a row, 2**score overflows or vanishes."""

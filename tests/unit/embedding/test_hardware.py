@@ -27,9 +27,11 @@ def test_without_quota_the_affinity_decides(monkeypatch, tmp_path):
 
 
 def test_what_libraries_read_is_set_unless_the_operator_did(monkeypatch):
-    monkeypatch.setattr(hardware, "limit_malloc_arenas", lambda: None)
+    monkeypatch.setattr(hardware, "set_up_malloc", lambda: None)
     monkeypatch.setattr(os, "environ", {"RAYON_NUM_THREADS": "7"})
     hardware.configure_process(3)
     assert os.environ["RAYON_NUM_THREADS"] == "7"
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert os.environ["LRU_CACHE_CAPACITY"] == os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "32"
+    assert (
+        os.environ["LRU_CACHE_CAPACITY"] == os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "128"
+    )
