@@ -25,6 +25,11 @@ _FOLDER_SUFFIXES = frozenset(
         "xhtml",
         "txt",
         "text",
+        "rst",
+        "adoc",
+        "asciidoc",
+        "org",
+        "tex",
         "pdf",
         "docx",
         "docm",
@@ -60,6 +65,7 @@ _FOLDER_SUFFIXES = frozenset(
         "ppt",
         "pps",
         "xls",
+        "msg",
     ]
 )
 """What is taken from a folder; a file that is named itself is always sent."""

@@ -242,6 +242,8 @@ OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
         (b"<?xml version='1.0'?><html>", "a.xml", "", "text/html"),
         (b"From: a@b\nTo: c@d\nSubject: x\n\ntext", "", "", "message/rfc822"),
         (b"x = 1", "a.py", "application/x-python", "text/plain"),
+        (b"* Heading", "a.org", "application/vnd.lotus-organizer", "text/plain"),
+        (b"Title\n=====", "a.rst", "text/prs.fallenstein.rst", "text/plain"),
         (b"x: 1", "a.yaml", "application/yaml", "text/plain"),
         (b"let x", "a.ts", "video/mp2t", "text/plain"),
     ],
