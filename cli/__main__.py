@@ -10,7 +10,6 @@ import typer
 
 from cli.commands import (
     audit,
-    calibrate,
     collection_care,
     documents,
     keys,
@@ -21,6 +20,7 @@ from cli.commands import (
 )
 from cli.commands.ask import ask
 from cli.commands.bench import bench
+from cli.commands.calibrate import calibrate
 from cli.commands.demo import demo
 from cli.commands.doctor import doctor
 from cli.commands.down import down
@@ -46,8 +46,7 @@ for command in (up, down, status, doctor, ingest, ask, search, demo):
 # A benchmark has options of its own.
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(bench)
 app.command("eval")(evaluate)
-# Both modules add their commands to the same program.
-assert calibrate.app is collection_care.app
+collection_care.app.command("calibrate")(calibrate)
 app.add_typer(collection_care.app, name="collections")
 app.add_typer(documents.app, name="documents")
 app.add_typer(keys.app, name="keys")

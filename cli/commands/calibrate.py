@@ -13,7 +13,7 @@ from urllib.parse import quote
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cli.commands.collections import Name, app
+from cli.commands.collections import Name
 from cli.connection import find_gateway
 from cli.errors import CliError
 from cli.evaluation import metrics
@@ -35,7 +35,6 @@ _LEAST_QUESTIONS = 20
 """Fewer say nothing about one in twenty."""
 
 
-@app.command("calibrate")
 def calibrate(
     name: Name,
     *,

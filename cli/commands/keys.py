@@ -14,7 +14,10 @@ from cli.options import DEFAULT_DATA_DIR, DataDir, Json
 from cli.terminal import err, out, plain, styled, write_json
 from services.rpc.service_identity import MAX_LIFE_SECONDS, OPERATOR, is_caller_name
 
-app = typer.Typer(help="API keys: create, list, show, rotate, revoke.", no_args_is_help=True)
+app = typer.Typer(
+    help="API keys: create, list, show, rotate, revoke; tokens for calls to services.",
+    no_args_is_help=True,
+)
 
 KeyId = Annotated[str, typer.Argument(help="Identifier of the key.")]
 _HOUR = 3_600

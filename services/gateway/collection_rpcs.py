@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 
 from services.filters.values import FieldType
-from services.gateway.entered_rpcs import EnteredRpcs, time_to_proto
+from services.gateway.entered_rpcs import EnteredRpcs, check_known, time_to_proto
 from services.gateway.library import (
     Collection,
     CollectionChange,
@@ -17,7 +17,6 @@ from services.gateway.library import (
     IndexKind,
     NewCollection,
 )
-from services.rpc.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import grpc
@@ -111,10 +110,8 @@ def _index_kind(number: int) -> IndexKind:
 
 
 def _member(kinds: type[E], number: int, field: str) -> E:
-    try:
-        return kinds(number)
-    except ValueError:
-        raise InvalidArgumentError.for_field(field, f"{number} is not a known value") from None
+    check_known(number, tuple(kinds), field)
+    return kinds(number)
 
 
 def _collection(collection: Collection) -> pb.Collection:

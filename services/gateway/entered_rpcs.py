@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.rpc.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
+    from collections.abc import Container
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
@@ -23,6 +26,16 @@ class EnteredRpcs(rpc.GatewayServiceServicer, ABC):
     @abstractmethod
     def _entered(self, context: grpc.aio.ServicerContext) -> AbstractAsyncContextManager[Caller]:
         """Runs the block for the caller, within its limits and deadline."""
+
+
+def check_known(number: int, known: Container[int], field: str) -> None:
+    """Passes when an enum number stands for something.
+
+    Raises:
+        InvalidArgumentError: it is unset where it must not be, or unknown.
+    """
+    if number not in known:
+        raise InvalidArgumentError.for_field(field, f"{number} is not a known value")
 
 
 def time_to_proto(moment: datetime | None) -> Timestamp | None:

@@ -36,6 +36,8 @@ class Document:
     attempt_count: int = 0
     failure_reason: str = ""
     failure_message: str = ""
+    failure_stage: str = ""
+    """Stage that was not reached; empty: no failure."""
     created_at: datetime | None = None
     updated_at: datetime | None = None
     version: int = 0
@@ -105,6 +107,15 @@ class IndexKind(enum.IntEnum):
     def label(self) -> str:
         """Its name in requests and answers."""
         return self.name.lower()
+
+    @classmethod
+    def of(cls, label: str) -> IndexKind:
+        """Returns the kind of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return cls[label.upper()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cairn.gateway.v1 import quality_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway.entered_rpcs import EnteredRpcs
+from services.gateway.entered_rpcs import EnteredRpcs, time_to_proto
 from services.gateway.store.calibrations import Calibration, Figures
 from services.gateway.texts import DEFAULT_COLLECTION
 
@@ -75,8 +74,6 @@ def _calibration(message: pb.Calibration) -> Calibration:
 def _message(collection: str, found: Calibration | None) -> pb.Calibration | None:
     if found is None:
         return None
-    updated_at = Timestamp()
-    updated_at.FromDatetime(found.updated_at)
     figures = found.figures
     return pb.Calibration(
         collection=collection or DEFAULT_COLLECTION,
@@ -86,5 +83,5 @@ def _message(collection: str, found: Calibration | None) -> pb.Calibration | Non
         false_refusal_rate=figures.false_refusal_rate,
         off_topic_refusal_rate=figures.off_topic_refusal_rate,
         auroc=figures.auroc,
-        updated_at=updated_at,
+        updated_at=time_to_proto(found.updated_at),
     )

@@ -20,7 +20,7 @@ from services.gateway.clients.passages_proto import (
     usage_to_proto,
 )
 from services.gateway.collection_rpcs import CollectionRpcs
-from services.gateway.entered_rpcs import time_to_proto
+from services.gateway.entered_rpcs import check_known, time_to_proto
 from services.gateway.identity_rpcs import IdentityRpcs
 from services.gateway.library import Document, Submission
 from services.gateway.quality_rpcs import QualityRpcs
@@ -366,8 +366,7 @@ def _known(table: Mapping[Any, T], number: Any, field: str) -> T:
     Raises:
         InvalidArgumentError: it is unset where it must be, or unknown.
     """
-    if number not in table:
-        raise InvalidArgumentError.for_field(field, f"{number} is not a known value")
+    check_known(number, table, field)
     return table[number]
 
 
@@ -515,6 +514,7 @@ def _document(document: Document) -> pb.Document:
         attempt_count=document.attempt_count,
         failure_reason=document.failure_reason,
         failure_message=document.failure_message,
+        failure_stage=document.failure_stage,
         created_at=time_to_proto(document.created_at),
         updated_at=time_to_proto(document.updated_at),
         version=document.version,

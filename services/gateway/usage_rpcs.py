@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import limits_pb2 as limits_pb
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.clients.passages_proto import usage_to_proto
 from services.gateway.edge.usage_views import render_alert
-from services.gateway.entered_rpcs import EnteredRpcs
+from services.gateway.entered_rpcs import EnteredRpcs, time_to_proto
 from services.gateway.limits.desk import rule_of, shown
 from services.gateway.limits.rules import Resource
 from services.gateway.usage import PICOS
@@ -148,11 +147,9 @@ def _parts(cost: CostParts) -> pb.CostParts:
 
 
 def _event(event: UsageEvent, currency: str) -> pb.UsageEvent:
-    at = Timestamp()
-    at.FromDatetime(event.at)
     return pb.UsageEvent(
         event_id=event.event_id,
-        at=at,
+        at=time_to_proto(event.at),
         row=pb.UsageRow(
             day=event.day,
             operation=event.operation,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -307,6 +307,27 @@ class AnswerStream:
             raise self.failed(error) from error
         self.answered()
         return answer
+
+    async def each(self, first: Any, take: Callable[[Any], Awaitable[object] | None]) -> None:
+        """Reads to the end, without a generator's cost for each answer.
+
+        Args:
+            first: What `read` has returned.
+            take: Gets it and each of the others; what it returns is awaited before the next.
+
+        Raises:
+            ServiceError: the call failed.
+        """
+        answer, read = first, self._call.read
+        end: Any = grpc.aio.EOF  # pyright: ignore[reportAttributeAccessIssue] - its stubs lack it
+        try:
+            while answer is not end:
+                wait = take(answer)
+                if wait is not None:
+                    await wait
+                answer = await read()
+        except grpc.aio.AioRpcError as error:
+            raise self.failed(error) from error
 
     def answered(self) -> None:
         """The peer has begun to answer."""

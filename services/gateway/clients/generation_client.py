@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from cairn.generation.v1 import generation_service_pb2 as pb
 from cairn.generation.v1 import generation_service_pb2_grpc as rpc
 
 from services.gateway.clients.passages_proto import passages_to_proto, usage_from_proto
-from services.gateway.clients.text_window import gathered
+from services.gateway.clients.text_window import Gathering, gathered
 from services.gateway.pipeline.ports import Finished, Prompt, Quote, Started, Wrote
 from services.gateway.requests import Speaker
 from services.rpc.errors import ServiceError
@@ -94,8 +95,8 @@ class GenerationClient:
             try:
                 with self._replicas.visit(key, tokens, without=others) as visit:
                     failed.append(visit.address)
-                    events = self._events(visit, request, ends_at - time.monotonic())
-                    events = gathered(events) if prompt.is_live else events
+                    left = ends_at - time.monotonic()
+                    events = gathered(functools.partial(self._read, visit, request, left))
                     async with contextlib.aclosing(events):
                         async for event in events:
                             if isinstance(event, Wrote) and not prompt.is_live:
@@ -119,43 +120,47 @@ class GenerationClient:
             else:
                 return
 
-    async def _events(
-        self, visit: Visit, request: pb.GenerateRequest, left: float
-    ) -> AsyncGenerator[Started | Wrote | Finished]:
-        """Yields what a replica says; Started together with the first text."""
+    async def _read(
+        self, visit: Visit, request: pb.GenerateRequest, left: float, found: Gathering
+    ) -> None:
+        """Takes in what a replica says; Started together with the first text."""
         started: Started | None = None
         finished: Finished | None = None
         call = self._stub_of(visit).Generate(request, timeout=left)
+
+        def take(response: pb.GenerateResponse) -> Awaitable[object] | None:
+            nonlocal started, finished
+            match response.WhichOneof("event"):
+                case "delta":
+                    if started is not None:
+                        found.add(started)
+                        started = None
+                    delta = response.delta
+                    if text := delta.text:
+                        return found.wrote(text, delta.completion_tokens)
+                case "started":
+                    begun = response.started
+                    started = Started(begun.engine, begun.model, usage_from_proto(begun.usage))
+                case "finished":
+                    # Read on to the status: leaving here would cancel a call that succeeded.
+                    finished = _finished(response.finished)
+                case _:
+                    pass
+            return None
+
         try:
-            answers = aiter(call)
             if len(self._replicas.addresses) > 1:
-                response = await self._guard.hurry(left / 2, left, lambda _: anext(answers, None))
+                first = await self._guard.hurry(left / 2, left, lambda _: call.read())
             else:
-                response = await anext(answers, None)
+                first = await call.read()
             visit.answered()
-            while response is not None:
-                match response.WhichOneof("event"):
-                    case "delta":
-                        if started is not None:
-                            yield started
-                            started = None
-                        if response.delta.text:
-                            yield Wrote(response.delta.text, response.delta.completion_tokens)
-                    case "started":
-                        begun = response.started
-                        started = Started(begun.engine, begun.model, usage_from_proto(begun.usage))
-                    case "finished":
-                        # Read on to the status: leaving here would cancel a call that succeeded.
-                        finished = _finished(response.finished)
-                    case _:
-                        pass
-                response = await anext(answers, None)
+            await call.each(first, take)
         finally:
             call.cancel()  # whoever stops reading wants no more
         if started is not None:
-            yield started
+            found.add(started)
         if finished is not None:
-            yield finished
+            found.add(finished)
 
     def _stub_of(self, visit: Visit) -> rpc.GenerationServiceStub:
         """Returns a replica's stub; making one costs as much as a call."""

@@ -8,8 +8,7 @@ second for each stream, and nobody sees the difference.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from services.gateway.pipeline.ports import Finished, Started, Wrote
 
@@ -22,7 +21,7 @@ _MAX_CHARACTERS = 65_536
 Event = Started | Wrote | Finished
 
 
-class _Gathered:
+class Gathering:
     """What has come and was not handed on yet."""
 
     def __init__(self) -> None:
@@ -42,27 +41,32 @@ class _Gathered:
         """Whether there is nothing to hand on."""
         return not self._events and not self._texts
 
-    async def read(self, events: AsyncGenerator[Event]) -> None:
-        """Takes all events in."""
-        async with contextlib.aclosing(events):
-            async for event in events:
-                self._add(event)
-                if not self.is_paused:
-                    self.moved.set()
-                if self._characters > _MAX_CHARACTERS:
-                    self.moved.set()
-                    self.taken.clear()
-                    await self.taken.wait()
+    def wrote(self, text: str, completion_tokens: int) -> Awaitable[object] | None:
+        """Takes text in; whoever brings more waits for what it returns.
 
-    def _add(self, event: Event) -> None:
-        if isinstance(event, Wrote):
-            self._texts.append(event.text)
-            self._characters += len(event.text)
-            self._tokens += event.completion_tokens
-            self._is_counted = self._is_counted and event.completion_tokens > 0
-        else:
-            self._join()
-            self._events.append(event)
+        Args:
+            text: The next of the answer.
+            completion_tokens: Its tokens; 0: its engine does not say.
+        """
+        self._texts.append(text)
+        self._characters += len(text)
+        self._tokens += completion_tokens
+        if not completion_tokens:
+            self._is_counted = False
+        if not self.is_paused:
+            self.moved.set()
+        if self._characters <= _MAX_CHARACTERS:
+            return None
+        self.moved.set()
+        self.taken.clear()
+        return self.taken.wait()
+
+    def add(self, event: Started | Finished) -> None:
+        """Takes anything else in."""
+        self._join()
+        self._events.append(event)
+        if not self.is_paused:
+            self.moved.set()
 
     def take(self) -> list[Event]:
         """Returns what has come, its texts joined."""
@@ -81,20 +85,20 @@ class _Gathered:
 
 
 async def gathered(
-    events: AsyncGenerator[Event], window_seconds: float = WINDOW_SECONDS
+    read: Callable[[Gathering], Awaitable[None]], window_seconds: float = WINDOW_SECONDS
 ) -> AsyncGenerator[Event]:
-    """Yields the same events, with pieces of text that come soon after each other joined.
+    """Yields what is read, with pieces of text that come soon after each other joined.
 
     Args:
-        events: Read in a task of its own, and to their end unless this generator is closed.
+        read: Brings all that comes into what it is given, in a task of its own; cancelled when
+            this generator is closed.
         window_seconds: Between two pieces.
 
     Raises:
-        ServiceError: as `events`, after all that came before.
+        ServiceError: as `read`, after all that came before.
     """
-    loop = asyncio.get_running_loop()
-    found = _Gathered()
-    reading = loop.create_task(found.read(events))
+    found = Gathering()
+    reading = asyncio.ensure_future(read(found))
     reading.add_done_callback(lambda _: found.moved.set())
     try:
         while not (reading.done() and found.is_empty):
@@ -114,7 +118,7 @@ async def gathered(
             reading.exception()  # seen, or of no interest any more
 
 
-async def _pause(found: _Gathered, seconds: float) -> None:
+async def _pause(found: Gathering, seconds: float) -> None:
     """Lets text gather for a while, or until there is too much, or no more to come."""
     found.moved.clear()
     found.is_paused = True

@@ -270,7 +270,7 @@ class CollectionBody(Body):
             is_acl_required=self.is_acl_required,
             language=self.language,
             description=self.description,
-            index_kind=IndexKind[self.index_type.upper()],
+            index_kind=IndexKind.of(self.index_type),
         )
 
 
@@ -284,7 +284,7 @@ class CollectionChangeBody(Body):
 
     def change(self) -> CollectionChange:
         """Returns the change."""
-        kind = None if self.index_type is None else IndexKind[self.index_type.upper()]
+        kind = None if self.index_type is None else IndexKind.of(self.index_type)
         return CollectionChange(kind, self.description)
 
 
@@ -297,7 +297,7 @@ class OptimizeBody(Body):
     @property
     def kind(self) -> IndexKind:
         """The kind."""
-        return IndexKind[self.index_type.upper()]
+        return IndexKind.of(self.index_type)
 
 
 class FeedbackBody(Body):

@@ -35,6 +35,8 @@ from services.rpc.errors import InternalError, InvalidArgumentError, Reason, Ser
 from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
     from services.gateway.edge.mcp.endpoint import McpEndpoint
     from services.gateway.edge.readiness import Readiness
     from services.gateway.identity.opening import Identity
@@ -82,7 +84,7 @@ def http_app(
     )
     for router in routers:
         app.include_router(router)
-    app.router.routes.append(Route("/mcp", endpoint=mcp))
+    app.router.routes.append(_NamedRoute("/mcp", endpoint=mcp))
     _add_status_routes(app, readiness)
     _add_console(app, console)
     _add_error_forms(app)
@@ -102,6 +104,15 @@ def http_app(
     ]
     app.serve_directly(app.state.routes)
     return app
+
+
+class _NamedRoute(Route):
+    """A plain route that metrics and spans know by its path, as they know the framework's."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        scope["route"] = self
+        await super().handle(scope, receive, send)
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

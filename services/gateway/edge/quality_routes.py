@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
@@ -10,6 +9,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from services.gateway.edge.bodies import Body
+from services.gateway.edge.render import render_time
 from services.gateway.edge.routing import (
     CallerDependency,
     JsonResponse,
@@ -18,6 +18,7 @@ from services.gateway.edge.routing import (
 )
 from services.gateway.edge.views import SentenceView, View
 from services.gateway.operations import Operations
+from services.gateway.quality_desk import MAX_SOURCES
 from services.gateway.store.calibrations import Calibration, Figures
 from services.gateway.texts import DEFAULT_COLLECTION
 
@@ -30,7 +31,7 @@ class VerifyBody(Body):
 
     answer: str
     """Markers such as "[1]" are not looked at."""
-    sources: list[str] = Field(default_factory=list, max_length=64)
+    sources: list[str] = Field(default_factory=list, max_length=MAX_SOURCES)
 
 
 class VerifyView(View):
@@ -158,5 +159,5 @@ def _render(collection: str, found: Calibration | None) -> dict[str, Any] | None
         "false_refusal_rate": figures.false_refusal_rate,
         "off_topic_refusal_rate": figures.off_topic_refusal_rate,
         "auroc": figures.auroc,
-        "updated_at": found.updated_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "updated_at": render_time(found.updated_at),
     }

@@ -7,6 +7,7 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from services.gateway.edge.render import render_usage
 from services.gateway.edge.views import CostView, UsageView, View
 from services.gateway.limits.desk import shown
 from services.gateway.limits.rules import NANOS, Resource
@@ -183,7 +184,7 @@ def render_usage_row(row: UsageSum, currency: str) -> Json:
         "document_count": row.document_count,
         "byte_count": row.byte_count,
         "vector_count": row.vector_count,
-        "usage": asdict(row.usage),
+        "usage": render_usage(row.usage),
         **_costs(row.cost, currency),
     }
 
@@ -205,7 +206,7 @@ def render_usage_event(event: UsageEvent, currency: str) -> Json:
         "byte_count": event.byte_count,
         "vector_count": event.vector_count,
         "is_estimated": event.is_estimated,
-        "usage": asdict(event.usage),
+        "usage": render_usage(event.usage),
         **_costs(event.cost, currency),
     }
 

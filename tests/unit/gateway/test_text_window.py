@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
-from services.gateway.clients.text_window import Event, gathered
+from services.gateway.clients.text_window import Event, Gathering, gathered
 from services.gateway.pipeline.ports import Finished, Started, Wrote
 from services.gateway.usage import Usage
 from services.rpc.errors import Reason, UnavailableError
@@ -18,16 +18,34 @@ FINISHED = Finished("", "stop", "engine", "model", Usage())
 HOUR = 3_600.0
 
 
-async def engine(*pieces: Event | Exception) -> AsyncGenerator[Event]:
-    for piece in pieces:
-        if isinstance(piece, Exception):
-            raise piece
+Read = Callable[[Gathering], Awaitable[None]]
+
+
+def engine(*pieces: Event | Exception) -> Read:
+    async def read(found: Gathering) -> None:
+        for piece in pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            await asyncio.sleep(0)
+            if isinstance(piece, Wrote):
+                found.wrote(piece.text, piece.completion_tokens)
+            else:
+                found.add(piece)
+
+    return read
+
+
+async def write_endlessly(found: Gathering) -> AsyncGenerator[None]:
+    while True:
+        wait = found.wrote("x" * 1_000, 1)
+        if wait is not None:
+            await wait
         await asyncio.sleep(0)
-        yield piece
+        yield
 
 
-async def seen(events: AsyncGenerator[Event], window_seconds: float) -> list[Event]:
-    async with contextlib.aclosing(gathered(events, window_seconds)) as found:
+async def seen(read: Read, window_seconds: float) -> list[Event]:
+    async with contextlib.aclosing(gathered(read, window_seconds)) as found:
         return [each async for each in found]
 
 
@@ -46,14 +64,15 @@ async def test_the_first_piece_comes_at_once_and_the_rest_together_with_the_end(
 async def test_nothing_that_waits_is_kept_from_the_reader_longer_than_the_window() -> None:
     more = asyncio.Event()
 
-    async def slow() -> AsyncGenerator[Event]:
-        yield Wrote("first ", 1)
-        yield Wrote("second ", 1)
+    async def slow(found: Gathering) -> None:
+        found.wrote("first ", 1)
+        await asyncio.sleep(0)
+        found.wrote("second ", 1)
         await more.wait()
-        yield Wrote("third", 1)
+        found.wrote("third", 1)
 
     text = ""
-    async with contextlib.aclosing(gathered(slow(), 0.001)) as found, asyncio.timeout(5):
+    async with contextlib.aclosing(gathered(slow, 0.001)) as found, asyncio.timeout(5):
         async for each in found:
             assert isinstance(each, Wrote)
             text += each.text
@@ -85,15 +104,14 @@ async def test_an_error_comes_after_the_text_before_it() -> None:
 async def test_whoever_stops_reading_stops_the_engine() -> None:
     has_stopped = asyncio.Event()
 
-    async def endless() -> AsyncGenerator[Event]:
+    async def endless(found: Gathering) -> None:
         try:
-            while True:
-                yield Wrote("x" * 1_000, 1)
-                await asyncio.sleep(0)
+            async for _ in write_endlessly(found):
+                pass
         finally:
             has_stopped.set()
 
-    async with contextlib.aclosing(gathered(endless(), HOUR)) as found, asyncio.timeout(5):
+    async with contextlib.aclosing(gathered(endless, HOUR)) as found, asyncio.timeout(5):
         first = await anext(found)
         second = await anext(found)  # more than may be gathered does not wait for the window
     assert isinstance(first, Wrote)
@@ -105,14 +123,12 @@ async def test_whoever_stops_reading_stops_the_engine() -> None:
 async def test_an_engine_is_held_back_while_nobody_reads() -> None:
     written = 0
 
-    async def endless() -> AsyncGenerator[Event]:
+    async def endless(found: Gathering) -> None:
         nonlocal written
-        while True:
+        async for _ in write_endlessly(found):
             written += 1
-            yield Wrote("x" * 1_000, 1)
-            await asyncio.sleep(0)
 
-    async with contextlib.aclosing(gathered(endless(), HOUR)) as found:
+    async with contextlib.aclosing(gathered(endless, HOUR)) as found:
         await anext(found)
         for _ in range(500):
             await asyncio.sleep(0)
