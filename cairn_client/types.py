@@ -212,6 +212,8 @@ class Document:
     attempt_count: int = 0
     failure_reason: str = ""
     failure_message: str = ""
+    failure_stage: str = ""
+    """Stage that was not reached; empty: no failure."""
     created_at: str | None = None
     updated_at: str | None = None
     version: int = 0

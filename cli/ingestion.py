@@ -25,8 +25,8 @@ _UPLOAD_COUNT = 4
 _FIRST_POLL_SECONDS = 0.05
 _MAX_POLL_SECONDS = 1.0
 _MAX_FILE_BYTES = 60 * 1024 * 1024
-_STAGE_BEHIND = {"received": "parse", "parsed": "chunk", "chunked": "embed", "embedded": "index"}
-"""What failed, by the stage that was completed last."""
+_STEPS = {"parsed": "parse", "chunked": "chunk", "embedded": "embed", "indexed": "index"}
+"""What failed, by the stage that was not reached."""
 _FINAL_STATES = frozenset({"ready", "dead_letter", "cancelled"})
 
 
@@ -203,6 +203,6 @@ async def _follow(
 
 def _failure(document: Mapping[str, Any]) -> str:
     """Returns at which stage a document failed, why by its name, and why in words."""
-    stage = _STAGE_BEHIND.get(document["stage"], document["stage"])
-    said = [stage, document["failure_reason"] or document["state"], document["failure_message"]]
+    step = _STEPS.get(document["failure_stage"], document["failure_stage"])
+    said = [step, document["failure_reason"] or document["state"], document["failure_message"]]
     return ": ".join(filter(None, said))

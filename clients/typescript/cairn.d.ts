@@ -329,6 +329,7 @@ export interface DocumentView {
   attempt_count: number;
   failure_reason: string;
   failure_message: string;
+  failure_stage: string;
   created_at: string | null;
   updated_at: string | null;
   version: number;

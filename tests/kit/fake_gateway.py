@@ -141,6 +141,7 @@ def document(document_id: str, state: str = "ready", **fields: Any) -> dict[str,
         "attempt_count": 1,
         "failure_reason": "",
         "failure_message": "",
+        "failure_stage": "",
         "created_at": "2026-01-01T00:00:00Z",
         "updated_at": "2026-01-01T00:00:00Z",
         "version": 1,
@@ -289,6 +290,7 @@ def build(state: FakeGateway) -> FastAPI:
                 "dead_letter" if "unreadable" in sent["text"] else "ready",
                 text=sent["text"],
                 failure_message="the file is damaged" if "unreadable" in sent["text"] else "",
+                failure_stage="parsed" if "unreadable" in sent["text"] else "",
             )
             state.documents[sent["document_id"]] = taken
             submissions.append({"document": taken, "error_reason": "", "error_message": ""})
@@ -315,6 +317,7 @@ def build(state: FakeGateway) -> FastAPI:
                     "stage": "received",
                     "failure_reason": "PARSE_FAILED",
                     "failure_message": "the file is damaged",
+                    "failure_stage": "parsed",
                 }
             elif found["polls"] <= 0:
                 found["state"] = "ready"

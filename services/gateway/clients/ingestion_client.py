@@ -311,6 +311,7 @@ def _document(job: pb.Job) -> Document:
         attempt_count=job.attempt_count,
         failure_reason=job.failure.reason if job.HasField("failure") else "",
         failure_message=job.failure.message if job.HasField("failure") else "",
+        failure_stage=_STAGES.get(job.failure.stage, "") if job.HasField("failure") else "",
         created_at=job.created_at.ToDatetime() if job.HasField("created_at") else None,
         updated_at=job.updated_at.ToDatetime() if job.HasField("updated_at") else None,
         version=job.document_version,

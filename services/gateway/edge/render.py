@@ -154,6 +154,7 @@ def render_document(document: Document) -> Json:
         "attempt_count": document.attempt_count,
         "failure_reason": document.failure_reason,
         "failure_message": document.failure_message,
+        "failure_stage": document.failure_stage,
         "created_at": render_time(document.created_at),
         "updated_at": render_time(document.updated_at),
         "version": document.version,

@@ -199,6 +199,7 @@ class DocumentView(View):
     attempt_count: int
     failure_reason: str
     failure_message: str
+    failure_stage: str
     created_at: str | None
     updated_at: str | None
     version: int

@@ -155,10 +155,24 @@ async def test_document_joins_job_and_index(gw: RunningGateway) -> None:
 
 async def test_document_life(gw: RunningGateway) -> None:
     await submit(gw, {"document_id": "x/y", "text": "x"})
-    gw.down.ingestion.jobs["x/y"].state = ingestion.JOB_STATE_DEAD_LETTER
+    job = gw.down.ingestion.jobs["x/y"]
+    job.state = ingestion.JOB_STATE_DEAD_LETTER
+    job.failure.CopyFrom(
+        ingestion.JobFailure(
+            reason="PARSE_FAILED", message="is damaged", stage=ingestion.STAGE_PARSED
+        )
+    )
     async with gw.client() as client:
         listed = (await client.get("/v1/documents?state=dead_letter&page_size=5")).json()
         assert [each["document_id"] for each in listed["documents"]] == ["x/y"]
+        (failed,) = listed["documents"]
+        names = ("stage", "failure_stage", "failure_reason", "failure_message")
+        assert [failed[name] for name in names] == [
+            "received",
+            "parsed",
+            "PARSE_FAILED",
+            "is damaged",
+        ]
         assert (await client.get("/v1/documents?state=lost")).status_code == 400
         retried = await client.post("/v1/documents/x/y/retry")
         assert retried.status_code == 200, retried.text

@@ -396,7 +396,7 @@ class Submission(_message.Message):
     def __init__(self, document: _Optional[_Union[Document, _Mapping]] = ..., is_duplicate: bool = ..., is_unchanged: bool = ..., error_reason: _Optional[str] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class Document(_message.Message):
-    __slots__ = ("document_id", "collection", "job_id", "state", "stage", "title", "uri", "content_type", "size_bytes", "chunk_count", "attempt_count", "failure_reason", "failure_message", "created_at", "updated_at", "version", "text", "metadata", "warnings")
+    __slots__ = ("document_id", "collection", "job_id", "state", "stage", "title", "uri", "content_type", "size_bytes", "chunk_count", "attempt_count", "failure_reason", "failure_message", "created_at", "updated_at", "version", "text", "metadata", "warnings", "failure_stage")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -423,6 +423,7 @@ class Document(_message.Message):
     TEXT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_STAGE_FIELD_NUMBER: _ClassVar[int]
     document_id: str
     collection: str
     job_id: str
@@ -442,7 +443,8 @@ class Document(_message.Message):
     text: str
     metadata: _containers.MessageMap[str, _metadata_pb2.MetadataValue]
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, document_id: _Optional[str] = ..., collection: _Optional[str] = ..., job_id: _Optional[str] = ..., state: _Optional[str] = ..., stage: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., content_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk_count: _Optional[int] = ..., attempt_count: _Optional[int] = ..., failure_reason: _Optional[str] = ..., failure_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    failure_stage: str
+    def __init__(self, document_id: _Optional[str] = ..., collection: _Optional[str] = ..., job_id: _Optional[str] = ..., state: _Optional[str] = ..., stage: _Optional[str] = ..., title: _Optional[str] = ..., uri: _Optional[str] = ..., content_type: _Optional[str] = ..., size_bytes: _Optional[int] = ..., chunk_count: _Optional[int] = ..., attempt_count: _Optional[int] = ..., failure_reason: _Optional[str] = ..., failure_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., metadata: _Optional[_Mapping[str, _metadata_pb2.MetadataValue]] = ..., warnings: _Optional[_Iterable[str]] = ..., failure_stage: _Optional[str] = ...) -> None: ...
 
 class GetDocumentRequest(_message.Message):
     __slots__ = ("collection", "document_id", "omit_text")

@@ -111,6 +111,7 @@ class Reader {
         ["Chunks", String(found.chunk_count)],
         ["Added", found.created_at ? formatTime(found.created_at) : ""],
         ["Changed", found.updated_at ? formatTime(found.updated_at) : ""],
+        ["Failed at", found.failure_stage],
         ["Reason", found.failure_message || found.failure_reason],
       ]),
       ...found.warnings.map((warning) => notice("warn", warning)),
