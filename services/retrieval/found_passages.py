@@ -62,5 +62,5 @@ class FoundPassages:
 
 
 def _size(passage: Passage) -> int:
-    # Kept as text and as the bytes that are sent.
-    return _OVERHEAD_BYTES + 3 * len(passage.text)
+    # Kept as text and as the bytes that are sent, by themselves and with what comes before them.
+    return _OVERHEAD_BYTES + 4 * len(passage.text)

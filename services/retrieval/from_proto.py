@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,9 @@ def _plain_vectors(messages: Sequence[pb.Query]) -> Sequence[NDArray[np.float32]
 
     None when there is anything else: then each is looked at by itself, and what is wrong is said.
     """
+    if len(messages) == 1:
+        found = _plain_vector(messages[0])
+        return None if found is None else [found]
     parts = []
     dimensions = messages[0].vector.dimensions
     for message in messages:
@@ -186,6 +190,25 @@ def _plain_vectors(messages: Sequence[pb.Query]) -> Sequence[NDArray[np.float32]
         return None
     wide /= lengths[:, None]
     return list(wide.astype(np.float32))
+
+
+def _plain_vector(message: pb.Query) -> NDArray[np.float32] | None:
+    """Returns what `_plain_vectors` does for one query, in a third of the time."""
+    vector = message.vector
+    dimensions = vector.dimensions
+    if (
+        vector.element_type not in vectors_proto.FLOAT32
+        or not 1 <= dimensions <= limits.MAX_DIMENSIONS
+        or len(vector.data) != 4 * dimensions
+        or message.mixed_vectors
+    ):
+        return None
+    wide = np.frombuffer(vector.data, "<f4").astype(np.float64)
+    length = math.sqrt(wide.dot(wide))
+    if not math.isfinite(length) or not length:
+        return None
+    wide /= length
+    return wide.astype(np.float32)
 
 
 def page_size(value: int) -> int:

@@ -132,6 +132,11 @@ class Hits:
             None if self.fused is None else self.fused[places],
         )
 
+    @property
+    def is_dense_only(self) -> bool:
+        """Whether the dense scores are all there are."""
+        return self.dense is not None and self.fused is None
+
     def scores(self) -> list[Scores]:
         """Returns the scores, hit by hit."""
         count = len(self.rows)

@@ -34,6 +34,7 @@ _IS_CURRENT = b"\x40\x01"
 _PAIR = struct.Struct("<3sf1sf")
 _FLOAT = struct.Struct("<f")
 _WHOLE, _BARE = "whole", "bare"
+_FRAMED = {_WHOLE: "whole, framed", _BARE: "bare, framed"}
 _LENGTHS = [bytes([each]) for each in range(128)]
 
 
@@ -80,6 +81,10 @@ def passages(value: Answer, options: SearchOptions) -> bytes:
     name = value.collection
     scores = _scores(value.hits)
     extras = _extras(value)
+    if extras is None and value.hits.is_dense_only:
+        framed = _FRAMED[form]
+        heads = [each.rendered.get(framed) or _frame(each, name, form) for each in value.passages]
+        return b"".join([part for pair in zip(heads, scores, strict=True) for part in pair])
     parts: list[bytes] = []
     for place, (each, packed) in enumerate(zip(value.passages, scores, strict=True)):
         known = each.rendered.get(form) or _passage(each, name, form)
@@ -97,6 +102,14 @@ def _passage(each: Passage, name: str, form: str) -> bytes:
     return encoded
 
 
+def _frame(each: Passage, name: str, form: str) -> bytes:
+    """Returns what comes before the scores of a dense search, which are of one length."""
+    known = each.rendered.get(form) or _passage(each, name, form)
+    framed = _FIRST + _length(len(known) + _PAIR.size) + known
+    each.rendered[_FRAMED[form]] = framed
+    return framed
+
+
 def _extended(encoded: bytes, extra: bytes) -> bytes:
     """Returns an encoded field `passage` with further fields in its message."""
     start = 1
@@ -108,7 +121,7 @@ def _extended(encoded: bytes, extra: bytes) -> bytes:
 
 def _scores(hits: Hits) -> list[bytes]:
     """Returns the field `scores` of each ScoredPassage."""
-    if hits.dense is not None and hits.fused is None:
+    if hits.dense is not None and hits.is_dense_only:
         return [
             _PAIR.pack(b"\x12\x0a\x0d", dense, _FINAL, final)
             for dense, final in zip(hits.dense.tolist(), hits.final.tolist(), strict=True)

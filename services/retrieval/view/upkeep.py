@@ -1,15 +1,13 @@
 """Keeps views in shape: closes, merges, rebuilds, saves and moves them beside the searches.
 
-Nothing here holds up a search or a write: what is made is made beside the old, by a thread or a
-process of low priority, and then takes its place at once. At most one process builds at a time.
+Nothing here holds up a search or a write: what is made is made beside the old, by a thread or, when
+it takes long, by a process of low priority, and then takes its place at once. At most one process
+builds at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NICENESS = 10
 _LIMIT_SECONDS, _LIMIT_SECONDS_PER_ROW = 120.0, 0.02
 """A builder that takes longer is given up; a graph takes about 0.4 ms a row on a free core."""
 
@@ -67,7 +64,9 @@ class Upkeep:
         self._rules = rules
         self._threads = threads
         self._niceness = niceness
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="view-upkeep", initializer=_be_nice)
+        # Of usual priority: where cores are busy, a thread of low priority that holds the
+        # interpreter's lock is not run, and nor is whoever waits for it.
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="view-upkeep")
         self._one_process = asyncio.Semaphore(1)
 
     async def close(self) -> None:
@@ -244,9 +243,3 @@ class Upkeep:
 
     async def _here(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-
-def _be_nice() -> None:
-    """Lowers the calling thread's priority, where the system can do that for one thread."""
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
