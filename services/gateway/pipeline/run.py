@@ -94,6 +94,8 @@ class Run:
         self.notes: list[str] = []
         """What was understood of the question, told with the candidates."""
         self._started = time.monotonic()
+        self._marked = time.perf_counter()
+        """When the last stage ended."""
 
     @property
     def usage(self) -> Usage:
@@ -148,9 +150,11 @@ class Run:
                 async with self.within(seconds, name):
                     yield current
         finally:
-            took = time.perf_counter() - started
+            ended = time.perf_counter()
+            # Told with the wait for its turn on a busy loop: so the stages add up to the total.
+            took, self._marked = ended - self._marked, ended
             self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took * 1e3
-            series(_STAGE_SECONDS, name).observe(took)
+            series(_STAGE_SECONDS, name).observe(ended - started)
 
     @contextlib.asynccontextmanager
     async def within(self, seconds: float | None, name: str) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import time
 from dataclasses import replace
 
 import pytest
@@ -89,6 +90,19 @@ async def test_answer_counts_and_prices() -> None:
     assert answer.grounded == 1.0
     stages = sum(took for name, took in answer.timings_ms.items() if name != "total")
     assert stages <= answer.timings_ms["total"]
+
+
+async def test_a_stage_is_told_with_the_wait_before_it_so_that_all_add_up() -> None:
+    run = new_run()
+    async with run.stage("retrieve"):
+        time.sleep(0.02)  # noqa: ASYNC251 - a loop that is busy with other requests
+    time.sleep(0.03)  # noqa: ASYNC251 - as above
+    async with run.stage("rerank"):
+        pass
+    timings = run.finish()
+    assert timings["retrieve"] >= 20
+    assert timings["rerank"] >= 30
+    assert timings["retrieve"] + timings["rerank"] <= timings["total"] + 0.01
 
 
 async def test_events_come_in_order_and_make_the_answer() -> None:
