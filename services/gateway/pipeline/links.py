@@ -16,7 +16,9 @@ REMOVED = "‹link removed›"
 """Stands for an address that nobody gave."""
 
 _LONGEST = 2_048
-"""Characters that are held back for the end of an address or a tag."""
+"""Characters that are held back for the end of an address."""
+_LONGEST_TAG = 512
+"""Held back for the end of a tag; one that goes on loses its first sign, and is none."""
 
 _INVISIBLE = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f"
@@ -47,7 +49,7 @@ _PREFIXES = "|".join(
 _UNFINISHED = re.compile(
     r"(?:!+(?:\[\s{0,3}(?:\d{1,3}\s{0,3}\]?)?)?"
     rf"|\](?:(?!{_TARGET})\([^\n]{{0,{_LONGEST}}})?"
-    rf"|</?(?:[A-Za-z]{{0,9}}|(?:{_TAG_NAMES})(?![\w-])[^>]{{0,{_LONGEST}}})"
+    rf"|</?(?:[A-Za-z]{{0,9}}|(?:{_TAG_NAMES})(?![\w-])[^>]{{0,{_LONGEST_TAG}}})"
     rf"|(?:{_WEB}|{_SCHEME}(?://?)?){_URL_END}{{0,{_LONGEST}}}"
     r"|(?:h(?:t(?:t(?:ps?)?)?)?|ft?p?|ws{0,2})|(?:https?|ftp|wss?):/?"
     rf"|(?<![A-Za-z])(?:{_PREFIXES}))\Z",
@@ -55,6 +57,7 @@ _UNFINISHED = re.compile(
 )
 """The end of a text that may become something unsafe with what follows."""
 
+_FIRST_WORD = re.compile(r"\]\(\s*(\S+)\s")
 _LETTER = "a"
 """Stands for the letter before what comes next: no scheme begins with it."""
 _URL_TAIL = ".,;:!?…"
@@ -144,11 +147,20 @@ def _safe_cut(text: str) -> int:
     place = 0
     while found := _UNFINISHED.search(text, place):
         inside = [end for start, end in unsafe if start < found.start() < end]
-        if not inside:
+        if not inside and _is_prose(found.group()):
+            place = found.start() + 1
+        elif not inside:
             begun = _TAG_BEGINS.search(text, 0, found.start())
             return begun.start() if begun else found.start()
-        place = inside[0]
+        else:
+            place = inside[0]
     return len(text)
+
+
+def _is_prose(begun: str) -> bool:
+    """Whether what stands behind "](" points at nothing, however it ends: words, as of a remark."""
+    first = _FIRST_WORD.match(begun)
+    return first is not None and not _looks_like_address(first[1])
 
 
 def _bare(url: str) -> str:

@@ -85,3 +85,24 @@ def test_an_answer_that_never_ends_its_address_is_not_kept_for_ever() -> None:
     held = guard.feed("https://" + "a" * 5_000)
     assert REMOVED in held
     assert len(guard.finish()) < 10
+
+
+def test_words_behind_a_bracket_are_shown_as_they_come() -> None:
+    guard = LinkGuard()
+    assert guard.feed("granite [1](which the survey ") == "granite [1](which the survey "
+    assert guard.feed("saw at http") == "saw at "
+    assert guard.feed("://nowhere.example/?q=1 and) ") == f"{REMOVED} and) "
+
+
+def test_an_address_behind_a_bracket_is_held_until_its_link_ends() -> None:
+    guard = LinkGuard()
+    assert guard.feed("granite [here](//nowhere.example/?q=1 ") == "granite [here"
+    assert guard.feed('"a title') == ""
+    assert guard.feed('") forms') == "] forms"
+
+
+def test_a_tag_that_does_not_end_is_shown_without_its_sign() -> None:
+    guard = LinkGuard()
+    shown = guard.feed("heavy if <a " + "and so on " * 100)
+    assert shown.startswith("heavy if ‹a and")
+    assert "<a" not in shown + guard.finish()
