@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -222,4 +223,6 @@ async def send(plan: Plan) -> dict[str, Any]:
 
 if __name__ == "__main__":
     given = Plan(**json.load(sys.stdin))
-    print(json.dumps(uvloop.run(Sender(given).run())))
+    seen = json.dumps(uvloop.run(Sender(given).run()))
+    os.set_blocking(sys.stdout.fileno(), True)  # else what does not fit into the pipe is lost
+    print(seen)

@@ -95,8 +95,8 @@ async def test_answer_counts_and_prices() -> None:
 async def test_a_stage_is_told_with_the_wait_before_it_so_that_all_add_up() -> None:
     run = new_run()
     async with run.stage("retrieve"):
-        time.sleep(0.02)  # noqa: ASYNC251 - a loop that is busy with other requests
-    time.sleep(0.03)  # noqa: ASYNC251 - as above
+        time.sleep(0.02)
+    time.sleep(0.03)
     async with run.stage("rerank"):
         pass
     timings = run.finish()
