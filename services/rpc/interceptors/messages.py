@@ -76,7 +76,9 @@ def _decode(decode: Codec, serialised: bytes) -> Any:
         return decode(serialised)
     except DecodeError:
         raise InvalidArgumentError(
-            Reason.INVALID_FIELD, "the request's bytes are not a message of the method's type"
+            Reason.INVALID_FIELD,
+            "the request's bytes are not a message of the method's type, or a string in it is no "
+            "valid UTF-8: one with a lone surrogate, say",
         ) from None
 
 

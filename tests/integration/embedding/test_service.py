@@ -273,6 +273,16 @@ async def test_wrong_requests_get_precise_errors(channel, method, request_, code
         assert outcome.violations
 
 
+async def test_a_lone_surrogate_is_told_from_other_broken_bytes(channel):
+    """Libraries of some languages send half of a pair as three bytes; Python's refuses to."""
+    request = pb.EmbedRequest(scope=SCOPE, texts=["good", "HALF"]).SerializeToString()
+    embed = channel.unary_unary(f"/{NAME}/Embed")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await embed(request.replace(b"HALF", b"a\xed\xa0\x80"))
+    assert raised.value.code() is INVALID
+    assert "lone surrogate" in raised.value.details()
+
+
 async def test_a_text_of_a_million_characters_is_cut_and_a_longer_one_fails_alone(stub):
     response = await stub.Embed(
         pb.EmbedRequest(scope=SCOPE, texts=["word " * 200_000, "rock", "a" * 1_000_001])
