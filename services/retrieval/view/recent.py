@@ -50,8 +50,8 @@ class RecentDocuments:
             documents: As they were written, in the order of their rows.
         """
         nbytes = sum([len(each.text) for each in documents]) + _OVERHEAD_BYTES * len(documents)
-        if nbytes > self._max_bytes // 4:
-            return  # long texts: they would leave before anybody finds them
+        if not documents or nbytes > self._max_bytes // 4:
+            return  # long texts would soon drive each other out
         for row, each in enumerate(documents, first):
             each.vectors = b""
             self._kept[row] = each

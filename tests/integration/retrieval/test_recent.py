@@ -72,6 +72,8 @@ def test_the_oldest_leave_and_vectors_are_let_go():
     assert 12 <= len(kept) <= 20
     recent.add(40, [state("long", "x" * 10_000)])
     assert 40 not in recent._kept, "one long text does not drive out the others"
+    recent.add(41, [])
+    assert recent._parts[-1][1] == 40, "a write of deletions leaves nothing"
     recent.clear()
     assert not recent.nbytes
     assert not recent._kept
