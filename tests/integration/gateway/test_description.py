@@ -59,6 +59,9 @@ async def test_responses_are_as_described(gw: RunningGateway) -> None:
     async with gw.client() as client:
         for method, path, body, view in EXAMPLES:
             response = await client.request(method, path, json=body)
+            is_there = not path.endswith("/nowhere")
+            assert response.is_success is is_there, (path, response.status_code)
+            assert is_there or response.status_code == 404
             view.model_validate_json(response.content, strict=True)
 
 

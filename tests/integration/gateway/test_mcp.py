@@ -14,6 +14,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from prometheus_client import REGISTRY
 
 from services.rpc.errors import Reason, UnavailableError
 from tests.kit.downstream import TEXT
@@ -90,6 +91,9 @@ async def test_only_who_has_a_key_and_a_role(gw: RunningGateway) -> None:
         assert (stream.status_code, stream.headers["allow"]) == (405, "POST")
         nonsense = await http.post(f"{gw.url}/mcp", headers=headers, content=b"\xff")
         assert 400 <= nonsense.status_code < 500
+        labels = {"route": "/mcp", "method": "POST", "status": str(nonsense.status_code)}
+        counted = "cairn_http_request_duration_seconds_count"
+        assert REGISTRY.get_sample_value(counted, labels), "metrics know the route"
     viewer = await gw.make_key(role="viewer")
     async with client_of(gw, STATELESS, viewer) as client:
         result = await client.call_tool("ingest", {"documents": [{"text": "x"}]})
