@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from services.gateway.identity.caller import Caller
     from services.gateway.store.audit_store import AuditStore
 
-FLUSH_SECONDS = 0.2
+FLUSH_SECONDS = 0.5
 """Accesses gather this long, so that none waits for the disk on their account. A gateway that is
 killed loses those of this time; changes are on the disk before they are answered."""
+
+_GATHERED = 100
+"""Entries that are written without waiting longer: writing many at once holds requests up."""
 
 MAX_WAITING = 50_000
 """Entries that wait for a store that does not take them; then no request is served any more."""
@@ -87,6 +90,8 @@ class AuditLog:
     def record(self, event: AuditEvent) -> None:
         """Takes an entry; it is on the disk at the latest `FLUSH_SECONDS` later."""
         self._waiting.append(event)
+        if len(self._waiting) == _GATHERED:  # later ones do not press a store that takes none
+            self._wake.set()
 
     async def commit(self, event: AuditEvent) -> None:
         """Takes an entry and waits until it is on the disk, with all before it.
@@ -142,6 +147,8 @@ class AuditLog:
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await self._wake.wait()
             self._wake.clear()
+            if not (self._waiting or self._waiters or self._refused):
+                continue
             writing = asyncio.ensure_future(self._serve_waiters())
             try:
                 await asyncio.shield(writing)

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 1.0
 """Events gather this long, so that a request never waits for the database on their account."""
 
+_GATHERED = 200
+"""Events that are written without waiting longer: writing many at once holds requests up."""
+
 ADOPT_SECONDS = 5.0
 """How often journals of processes that are gone are looked for."""
 
@@ -97,6 +100,7 @@ class Ledger:
         self._pending: list[UsageEvent] = []
         self._open: dict[str, Callable[[], UsageEvent]] = {}
         self._flushing = asyncio.Lock()
+        self._has_gathered = asyncio.Event()
         self._is_doubtful = False
         self.prices = prices
         self.watcher: Watcher | None = None
@@ -171,6 +175,8 @@ class Ledger:
         if self._journal is not None:
             self._journal.append(encode_event(event))
         self._pending.append(event)
+        if len(self._pending) == _GATHERED:  # later ones do not press a store that takes none
+            self._has_gathered.set()
         series(_METERED, event.operation).inc()
         self._measure(event)
         if len(self._pending) > _MAX_PENDING and self._journal is not None:
@@ -194,14 +200,18 @@ class Ledger:
             series(_COST, tenant, self.prices.currency).inc(event.cost.total / 1e12)
 
     async def flush(self) -> None:
-        """Writes what has gathered.
+        """Writes what has gathered until now.
+
+        What comes meanwhile is not waited for: under load it never ends, in ever smaller groups.
 
         Raises:
             ServiceError: the store does not take it; nothing is lost.
         """
         async with self._flushing:
-            while self._pending:
-                batch = self._pending[:_BATCH]
+            left = len(self._pending)
+            while left > 0 and self._pending:
+                batch = self._pending[: min(left, _BATCH)]
+                left -= len(batch)
                 is_repeated, self._is_doubtful = self._is_doubtful, True
                 await self._writer.run(
                     lambda connection, batch=batch, again=is_repeated: sums.add_events(
@@ -332,9 +342,9 @@ class Ledger:
     async def running(self) -> AsyncIterator[None]:
         """Flushes regularly while the block runs, and once more at its end."""
         tasks = (
-            (FLUSH_SECONDS, self.flush),
-            (ADOPT_SECONDS, self.adopt),
-            (PURGE_SECONDS, self.purge),
+            (FLUSH_SECONDS, self.flush, self._has_gathered),
+            (ADOPT_SECONDS, self.adopt, asyncio.Event()),
+            (PURGE_SECONDS, self.purge, asyncio.Event()),
         )
         with contextlib.suppress(ServiceError):
             await self.adopt()
@@ -354,9 +364,13 @@ class Ledger:
                 self._journal.remove()
 
 
-async def _regularly(seconds: float, work: Callable[[], object]) -> None:
+async def _regularly(seconds: float, work: Callable[[], object], is_due: asyncio.Event) -> None:
+    """Works every so many seconds, and sooner when it is due."""
     while True:
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await is_due.wait()
+        is_due.clear()
         try:
             await work()  # pyright: ignore[reportGeneralTypeIssues]
         except ServiceError as error:

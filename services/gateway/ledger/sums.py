@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from services.gateway.usage import COST_VALUES, USAGE_VALUES, CostParts, Usage
 from services.sql import bulk
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection, Insert, Row
 
 MAX_ROWS = 10_000
 _PURGED_AT_ONCE = 5_000
@@ -89,13 +90,16 @@ def add_events(
     if not fresh:
         return ()
     bulk.insert(connection, events, [_event_row(each) for each in fresh])
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(sums)
-    added = {name: sums.c[name] + insert.excluded[name] for name in SUM_COLUMNS}
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=list(_KEY), set_=added), _sum_rows(fresh)
-    )
+    connection.execute(_addition(connection.dialect.name), _sum_rows(fresh))
     return fresh
+
+
+@functools.cache
+def _addition(dialect: str) -> Insert:
+    """Returns what adds to sums; making it takes longer than running it."""
+    insert = (postgresql if dialect == "postgresql" else sqlite).insert(sums)
+    added = {name: sums.c[name] + insert.excluded[name] for name in SUM_COLUMNS}
+    return insert.on_conflict_do_update(index_elements=list(_KEY), set_=added)
 
 
 def _known(connection: Connection, batch: Sequence[UsageEvent]) -> frozenset[str]:

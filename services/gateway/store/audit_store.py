@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, or_, select, update
 
 from services.gateway.audit.chain import (
     FIRST_HASH,
@@ -47,6 +47,17 @@ class AuditQuery:
     subject_hashes: tuple[str, ...] = ()
     before_seq: int = 0
     """Entries below this number; 0: from the newest on."""
+
+
+# Made once: making them takes longer than running them.
+_HEAD = (
+    select(heads.c.seq, heads.c.hash).where(heads.c.tenant == bindparam("which")).with_for_update()
+)
+_MOVE = (
+    update(heads)
+    .where(heads.c.tenant == bindparam("which"))
+    .values(seq=bindparam("last_seq"), hash=bindparam("last_hash"))
+)
 
 
 class AuditStore:
@@ -146,18 +157,18 @@ class AuditStore:
         return await self._writer.run(remove)
 
     def _append(self, connection: Connection, tenant: str, events: Sequence[AuditEvent]) -> None:
-        insert = upserts(connection)(heads).values(
-            tenant=tenant,
-            seq=0,
-            hash=FIRST_HASH,
-            floor_seq=0,
-            floor_hash=FIRST_HASH,
-            floor_proof="",
-        )
-        connection.execute(insert.on_conflict_do_nothing())
-        head = connection.execute(
-            select(heads.c.seq, heads.c.hash).where(heads.c.tenant == tenant).with_for_update()
-        ).one()
+        head = connection.execute(_HEAD, {"which": tenant}).first()
+        if head is None:
+            insert = upserts(connection)(heads).values(
+                tenant=tenant,
+                seq=0,
+                hash=FIRST_HASH,
+                floor_seq=0,
+                floor_hash=FIRST_HASH,
+                floor_proof="",
+            )
+            connection.execute(insert.on_conflict_do_nothing())
+            head = connection.execute(_HEAD, {"which": tenant}).one()
         seq, last = head.seq, head.hash
         rows = []
         for event in events:
@@ -168,7 +179,7 @@ class AuditStore:
             rows.append((tenant, seq, at, event.actor, event.action, event.outcome, body, last))
         # Other replicas wait for the head's lock: each row by itself would hold it too long.
         bulk.insert(connection, entries, rows)
-        connection.execute(update(heads).where(heads.c.tenant == tenant).values(seq=seq, hash=last))
+        connection.execute(_MOVE, {"which": tenant, "last_seq": seq, "last_hash": last})
 
     def _prune(self, connection: Connection, tenant: str, before: str) -> int:
         head = connection.execute(
