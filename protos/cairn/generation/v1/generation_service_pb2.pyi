@@ -107,7 +107,7 @@ class Choices(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream", "min_support")
+    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream", "min_support", "stream_window_ms")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +120,7 @@ class GenerateRequest(_message.Message):
     PROMPT_TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
     MIN_SUPPORT_FIELD_NUMBER: _ClassVar[int]
+    STREAM_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     request_id: str
     model: str
@@ -132,7 +133,8 @@ class GenerateRequest(_message.Message):
     prompt_template: str
     stream: bool
     min_support: float
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ..., min_support: _Optional[float] = ...) -> None: ...
+    stream_window_ms: int
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ..., min_support: _Optional[float] = ..., stream_window_ms: _Optional[int] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("started", "delta", "finished")
