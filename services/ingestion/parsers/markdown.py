@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 from services.ingestion.parsers.decoding import clean, decode
 from services.ingestion.parsers.parsed import Block, BlockKind, ParsedDocument
+from services.ingestion.parsers.writer import (
+    LONG_TABLE_CHARACTERS,
+    MAX_COLUMNS_CHARACTERS,
+    table_line,
+)
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -71,8 +76,23 @@ def _blocks(tokens: Sequence[Token], text: str, body_start: int) -> list[Block]:
                 path.append((depth, title))
             else:
                 continue
-        blocks.append(Block(kind, start, end, tuple(name for _, name in path)))
+        names = [name for _, name in path]
+        if kind == "table" and end - start > LONG_TABLE_CHARACTERS:
+            # Its parts say what their figures are.
+            names.append(_columns(tokens, index))
+        blocks.append(Block(kind, start, end, tuple(filter(None, names))))
     return blocks
+
+
+def _columns(tokens: Sequence[Token], table: int) -> str:
+    """Returns the names of a table's columns on one line."""
+    cells = []
+    for index in range(table, len(tokens)):
+        if tokens[index].type == "thead_close":
+            break
+        if tokens[index].type == "th_open":
+            cells.append(_inline_text(tokens[index + 1]))
+    return table_line(cells)[:MAX_COLUMNS_CHARACTERS]
 
 
 def _line_starts(text: str, start: int) -> list[int]:

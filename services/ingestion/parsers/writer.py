@@ -11,9 +11,9 @@ _MAX_CHARACTERS = 16_000_000
 """Text beyond this is refused by every setting: stop before memory is gone."""
 _MAX_BLOCKS = 500_000
 _MAX_HEADING_CHARACTERS = 300
-_LONG_TABLE_CHARACTERS = 800
+LONG_TABLE_CHARACTERS = 800
 """A table longer than this may be cut into chunks: its columns are named above each of them."""
-_MAX_COLUMNS_CHARACTERS = 160
+MAX_COLUMNS_CHARACTERS = 160
 _NEVER_STORED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters and lone surrogates: no database and no reader has a use for them."""
 
@@ -81,8 +81,8 @@ class DocumentWriter:
         """
         lines = [line for row in rows if (line := table_line(row))]
         text = "\n".join(lines)
-        if has_header and len(lines) > 1 and len(text) > _LONG_TABLE_CHARACTERS:
-            self._path.append((99, lines[0][:_MAX_COLUMNS_CHARACTERS]))
+        if has_header and len(lines) > 1 and len(text) > LONG_TABLE_CHARACTERS:
+            self._path.append((99, lines[0][:MAX_COLUMNS_CHARACTERS]))
             self._block("table", text)
             self._path.pop()
         else:

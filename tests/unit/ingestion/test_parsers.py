@@ -290,3 +290,14 @@ def test_a_parsed_document_survives_storing():
         ("warned",),
     )
     assert unpack(pack(parsed)) == parsed
+
+
+def test_a_long_table_of_markdown_names_its_columns():
+    rows = "".join(f"| {number} | a stone of {number} kg |\n" for number in range(40))
+    table = f"| *id* | note |\n|:--|--|\n{rows}"
+    parsed = markdown.parse(f"# Stones\n\n{table}\n{table[:60]}\n".encode())
+    assert [(block.kind, block.heading_path) for block in parsed.blocks] == [
+        ("heading", ("Stones",)),
+        ("table", ("Stones", "id | note")),
+        ("table", ("Stones",)),
+    ]
