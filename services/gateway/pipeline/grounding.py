@@ -68,6 +68,7 @@ class Grounding:
         self._share = share
         self._run = run
         self._known: dict[tuple[str, str], float] = {}
+        self._by_words: set[tuple[str, str]] = set()
         self._rows: dict[str, NDArray] = {}
 
     def support(self, sentence: str, source: str) -> float:
@@ -80,17 +81,24 @@ class Grounding:
         pending = [
             pair
             for pair in dict.fromkeys(pairs)
-            if pair not in self._known and all(map(str.strip, pair)) and not is_copied(*pair)
-        ][:MAX_SENTENCES]
-        if not pending or self._encoder is None or STEP in self._run.degraded:
-            return
+            if not self._has_compared(pair) and all(map(str.strip, pair)) and not is_copied(*pair)
+        ]
+        is_away = self._encoder is None or STEP in self._run.degraded
+        chosen = [] if is_away else pending[:MAX_SENTENCES]
         try:
-            await self._compare(pending)
+            if chosen:
+                await self._compare(chosen)
         except OUTAGES:
             self._run.degrade(STEP)
-            series(_COMPARED, "words").inc(len(pending))
-        else:
-            series(_COMPARED, "meaning").inc(len(pending))
+            chosen = []
+        by_words = pending[len(chosen) :]
+        self._by_words.update(by_words)
+        if pending:
+            series(_COMPARED, "meaning").inc(len(chosen))
+            series(_COMPARED, "words").inc(len(by_words))
+
+    def _has_compared(self, pair: tuple[str, str]) -> bool:
+        return pair in self._known or pair in self._by_words
 
     async def _compare(self, pairs: Sequence[tuple[str, str]]) -> None:
         parts = {source: sentences_of(source) for _, source in pairs}

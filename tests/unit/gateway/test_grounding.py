@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from services.gateway.pipeline.grounding import (
+    MAX_SENTENCES,
     STEP,
     Grounding,
     carried,
@@ -61,6 +63,29 @@ async def test_an_outage_is_told_and_words_stand_in() -> None:
     assert grounding.support("Granite forms slowly", SOURCE) == 1.0
     await grounding.learn([("Granite cools", SOURCE)])
     assert len(fake.calls) == 1, "it is not asked again for the same answer"
+
+
+async def test_every_comparison_is_counted_once_by_the_way_it_was_done() -> None:
+    def counted() -> dict[str, float]:
+        name = "cairn_gateway_grounding_sentences_total"
+        ways = ("meaning", "words")
+        return {way: REGISTRY.get_sample_value(name, {"way": way}) or 0.0 for way in ways}
+
+    def since(before: dict[str, float]) -> tuple[float, float]:
+        now = counted()
+        return now["meaning"] - before["meaning"], now["words"] - before["words"]
+
+    many = [(f"Granite number {n}", SOURCE) for n in range(MAX_SENTENCES + 6)]
+    before = counted()
+    grounding = Grounding(FakeServices(), Run(SCOPE, "query", 10.0))
+    await grounding.learn(many)
+    await grounding.learn(many)
+    assert since(before) == (MAX_SENTENCES, 6)
+    before = counted()
+    without = Grounding(None, Run(SCOPE, "query", 10.0))
+    await without.learn(many[:3])
+    await without.learn(many[:4])
+    assert since(before) == (0, 4)
 
 
 def test_max_similarity_is_the_mean_of_the_best() -> None:
