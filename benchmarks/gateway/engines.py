@@ -27,8 +27,8 @@ TOKEN_SECONDS = 0.01
 WORD = "granite "
 PACED, WINDOWED, FAST = "token by token", "by a window", "at full speed"
 """Words of a prompt that choose the form of a stream."""
-WINDOW_TOKENS = 2
-"""Written in 20 ms, the generation service's window."""
+WINDOW_SECONDS = 0.02
+"""The generation service's window, unless a caller asks for a longer one."""
 MODEL = "mock"
 _DIMENSIONS = 384
 _USAGE = usage_pb2.Usage(prompt_tokens=12, completion_tokens=TOKENS)
@@ -44,7 +44,8 @@ class Generation(generation_rpc.GenerationServiceServicer):
         text = WORD * TOKENS
         asked = request.messages[-1].content
         if PACED in asked or WINDOWED in asked or FAST in asked:
-            gathered = WINDOW_TOKENS if WINDOWED in asked else 1
+            window = max(WINDOW_SECONDS, request.stream_window_ms / 1e3)
+            gathered = round(window / TOKEN_SECONDS) if WINDOWED in asked else 1
             pause = 0.0 if FAST in asked else TOKEN_SECONDS
             written = 0
             while written < TOKENS:

@@ -128,6 +128,8 @@ class GenerationRequest:
     stream: bool = False
     min_support: float | None = None
     """Least support of an answer that is copied, 0..1; None: as the engine is set up."""
+    pause_seconds: float = 0.0
+    """Least time between two pieces of a stream; 0: as the engine is set up."""
     may_fail_over: bool = True
     """Whether another engine could step in: then the engine tells when it has its first text."""
 

@@ -38,6 +38,7 @@ from services.rpc.admission import Admission
 from services.rpc.errors import InvalidArgumentError, Reason, UnimplementedError
 from services.rpc.scope_proto import scope_from_proto
 
+_MOST_WINDOW_MS = 1_000
 _ROLES = {
     pb.ROLE_SYSTEM: Role.SYSTEM,
     pb.ROLE_USER: Role.USER,
@@ -216,7 +217,16 @@ def _request(request: pb.GenerateRequest) -> GenerationRequest:
         or default_template(has_passages=bool(request.passages)),
         stream=request.stream,
         min_support=request.min_support if request.HasField("min_support") else None,
+        pause_seconds=_pause_seconds(request.stream_window_ms),
     )
+
+
+def _pause_seconds(window_ms: int) -> float:
+    if window_ms > _MOST_WINDOW_MS:
+        raise InvalidArgumentError.for_field(
+            "stream_window_ms", f"{window_ms} is more than {_MOST_WINDOW_MS}"
+        )
+    return window_ms / 1e3
 
 
 def _message(number: int, message: pb.Message) -> Message:

@@ -25,6 +25,7 @@ class TokenStream:
         window: Tells when tokens between the first and the end leave; None: vLLM decides, by the
             `stream_interval` of the request's parameters.
         ends_at: Time of the loop's clock after which `next_piece` returns None; None: never.
+        pause_seconds: Least time between two pieces, where the window would open sooner.
     """
 
     def __init__(
@@ -34,11 +35,15 @@ class TokenStream:
         *,
         window: StreamWindow | None = None,
         ends_at: float | None = None,
+        pause_seconds: float = 0.0,
     ) -> None:
         self._llm = llm
         self._request_id = request_id
         self._window = window
         self._ends_at = ends_at
+        self._pause_seconds = pause_seconds
+        self._next_at = 0.0
+        self._pause_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: Any = None
         self._state: Any = None
@@ -81,9 +86,19 @@ class TokenStream:
     def offer(self) -> None:
         """Shows what the engine has written since the first token."""
         state = self._state
-        if state is not None and 0 < state.sent_tokens_offset < _written(state):
-            self._is_offered = True
-            self._wake()
+        if state is None or not 0 < state.sent_tokens_offset < _written(state):
+            return
+        if self._pause_timer is not None:
+            return
+        if self._pause_seconds and self._loop.time() < self._next_at:
+            self._pause_timer = self._loop.call_at(self._next_at, self._end_pause)
+            return
+        self._is_offered = True
+        self._wake()
+
+    def _end_pause(self) -> None:
+        self._pause_timer = None
+        self.offer()
 
     def _put(self, output: Any) -> None:
         if isinstance(output, Exception):
@@ -109,6 +124,7 @@ class TokenStream:
         """
         while True:
             if piece := self._take():
+                self._next_at = self._loop.time() + self._pause_seconds
                 return piece
             if self._failure is not None:
                 raise self._failure
@@ -150,6 +166,8 @@ class TokenStream:
         """Aborts what still runs: the caller has left, or something failed."""
         if self._end_timer is not None:
             self._end_timer.cancel()
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
         if self._window is not None:
             self._window.leave(self)
         if self._failure is None:

@@ -13,7 +13,7 @@ from cairn.generation.v1 import generation_service_pb2 as pb
 from cairn.generation.v1 import generation_service_pb2_grpc as rpc
 
 from services.gateway.clients.passages_proto import passages_to_proto, usage_from_proto
-from services.gateway.clients.text_window import Gathering, gathered
+from services.gateway.clients.text_window import WINDOW_SECONDS, Gathering, gathered
 from services.gateway.pipeline.ports import Finished, Prompt, Quote, Started, Wrote
 from services.gateway.requests import Speaker
 from services.rpc.errors import ServiceError
@@ -38,6 +38,9 @@ _FINISH_REASONS = {
 _CHARACTERS_PER_TOKEN = 4
 _OUTPUT_TOKENS = 256
 """What an answer is taken to be when no limit is given."""
+_WINDOW_MS = round(WINDOW_SECONDS * 1e3)
+_UNSEEN_WINDOW_MS = 250
+"""Where nobody reads along; not longer, for what was written is kept when an engine dies."""
 _KEY_PASSAGES = 2
 """Passages that make the key: more would tear questions apart whose prompts begin alike."""
 _ROLES = {Speaker.USER: pb.ROLE_USER, Speaker.ASSISTANT: pb.ROLE_ASSISTANT}
@@ -244,6 +247,8 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
         ),
         stream=True,
         min_support=prompt.min_support,
+        # More often they are not handed on: a message costs the same, whatever its length.
+        stream_window_ms=_WINDOW_MS if prompt.is_live else _UNSEEN_WINDOW_MS,
     )
 
 

@@ -266,3 +266,28 @@ async def test_at_its_time_the_stream_ends_and_the_engine_gives_its_last_words()
 
     assert [each.tokens for each in words] == [[2, 3]]
     assert engine.aborted == ["r"]
+
+
+async def test_a_caller_that_hands_text_on_seldom_gets_it_as_seldom() -> None:
+    engine = Engine()
+    async with open_stream(engine, pause_seconds=0.05) as stream:
+        await stream.start(None, None, {})
+        engine.step(1)
+        assert await next_tokens(stream) == [1]
+        began = asyncio.get_running_loop().time()
+        waiting = asyncio.ensure_future(next_tokens(stream))
+        engine.step(2, after=2 * WINDOW_SECONDS)
+        engine.step(3, after=2 * WINDOW_SECONDS)
+        assert await waiting == [2, 3]
+        assert asyncio.get_running_loop().time() - began > 0.049
+
+
+async def test_the_end_does_not_wait_for_a_callers_pause() -> None:
+    engine = Engine()
+    async with open_stream(engine, pause_seconds=3_600) as stream:
+        await stream.start(None, None, {})
+        engine.step(1)
+        assert await next_tokens(stream) == [1]
+        engine.step(2, after=2 * WINDOW_SECONDS)
+        engine.step(3, finished=True)
+        assert await next_tokens(stream) == [2, 3]
