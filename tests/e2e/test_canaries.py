@@ -94,11 +94,15 @@ async def _ask(client: httpx.AsyncClient, canaries: Canaries, sinks: Sinks) -> N
         if response.status_code != 200:
             sinks.errors.append(response.text)
     late = {"query": canaries.make("late query"), "model": "silent", "timeout_ms": 1500}
-    await client.post("/v1/query", json=late)
-    await client.post(
+    response = await client.post("/v1/query", json=late)
+    assert response.status_code in {200, 400, 503, 504}, response.text
+    if response.status_code != 200:
+        sinks.errors.append(response.text)
+    response = await client.post(
         "/v1/feedback",
         json={"trace_id": "ab" * 16, "rating": "down", "comment": canaries.make("comment")},
     )
+    assert response.is_success, response.text
 
 
 async def _ask_wrongly(client: httpx.AsyncClient, canaries: Canaries, sinks: Sinks) -> None:
@@ -160,6 +164,8 @@ async def _hand_in(client: httpx.AsyncClient, canaries: Canaries, sinks: Sinks) 
         if len(ended) == len(listed):
             break
         await asyncio.sleep(0.2)
+    else:
+        pytest.fail("documents did not end")
     sinks.failures += [
         json.dumps(
             {

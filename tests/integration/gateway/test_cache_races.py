@@ -133,7 +133,7 @@ async def race(fleet: Fleet, count: int) -> None:
     acknowledged = 0
     may_ben = True
     is_over = False
-    read = 0
+    read = told_ben = 0
 
     async def read_on(gateway: CachedPipeline) -> None:
         nonlocal read
@@ -160,6 +160,7 @@ async def race(fleet: Fleet, count: int) -> None:
                     if may_ben and seen == -1:  # a view that lags misses what is new to Ben
                         assert told.cached == ""
                         continue
+                    told_ben += may_ben
                     assert seen == (number if may_ben else -1)
                     assert bool(told.passages) is may_ben
                 if number % 5 == 0:  # long enough for caches to be full of this version
@@ -169,6 +170,7 @@ async def race(fleet: Fleet, count: int) -> None:
         finally:
             is_over = True
     assert read > count / 10
+    assert told_ben > count / 4, "of four thirds: some views lag, not all"
     assert fleet.hits("exact") > count / 10, "the caches were in use"
     assert fleet.hits("retrieval") > count / 10
 
