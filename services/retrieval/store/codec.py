@@ -33,13 +33,13 @@ def dump_metadata(metadata: Mapping[str, Value | None]) -> str:
 
 
 def _dump_value(value: Value | None) -> str:
-    kind = type(value)
-    if kind is int:
+    if type(value) is int:  # True is one, too, to isinstance
         return str(value)
-    is_short = (kind is str and len(value) <= _SHORT_KEYWORD_CHARACTERS) or (
-        kind is frozenset and len(value) <= _SHORT_ACL_ENTRIES
-    )
-    return _remembered(value) if is_short else _dump(value)
+    if isinstance(value, str) and len(value) <= _SHORT_KEYWORD_CHARACTERS:
+        return _remembered(value)
+    if isinstance(value, frozenset) and len(value) <= _SHORT_ACL_ENTRIES:
+        return _remembered(value)
+    return _dump(value)
 
 
 def load_metadata(text: str) -> dict[str, Value | None]:
