@@ -79,6 +79,8 @@ class EmbedJob:
         self, texts: Texts, options: EmbedOptions, caller: Caller, encoder: AnyEncoder
     ) -> None:
         self.texts = texts
+        self.field = "texts" if len(texts) and isinstance(texts[0], str) else "token_ids"
+        """Of the request, for errors."""
         self.options = options
         self.caller = caller
         self.encoder = encoder
@@ -120,7 +122,7 @@ class EmbedJob:
         """Takes the row from the cache, unless the text is to be refused for its length."""
         report = self.reports[index]
         if entry.is_truncated and self.options.truncation is Truncation.REFUSE:
-            report.error = refused(f"texts[{index}]", self.encoder)
+            report.error = refused(f"{self.field}[{index}]", self.encoder)
             return
         report.token_count, report.is_truncated = entry.token_count, entry.is_truncated
         report.is_cached = True
@@ -132,9 +134,9 @@ class EmbedJob:
         """Returns whether a split text goes on to the model; else its report says why not."""
         report = self.reports[index]
         if tokens.content_count == 0:
-            report.error = _empty(index)
+            report.error = _empty(f"{self.field}[{index}]")
         elif tokens.is_truncated and self.options.truncation is Truncation.REFUSE:
-            report.error = refused(f"texts[{index}]", self.encoder)
+            report.error = refused(f"{self.field}[{index}]", self.encoder)
         else:
             report.token_count = tokens.count
             report.is_truncated = tokens.is_truncated
@@ -178,14 +180,14 @@ class EmbedJob:
         if isinstance(text, str):
             limits.check_text(f"texts[{index}]", text)
             if not text.strip():
-                raise _empty(index)
+                raise _empty(f"texts[{index}]")
             return b"t" + text.encode("utf-8")
         if not self.encoder.info.reads_ids:
             raise InvalidArgumentError.for_field(
                 f"token_ids[{index}]", "this model runs elsewhere and reads texts only"
             )
         if not text:
-            raise _empty(index)
+            raise _empty(f"token_ids[{index}]")
         largest = max(text)
         if largest >= self.encoder.info.vocabulary_size:
             raise InvalidArgumentError.for_field(
@@ -216,9 +218,9 @@ def _is_finite(rows: VectorArray) -> bool:
     return math.isfinite(np.dot(flat, flat))  # half the time of looking at each
 
 
-def _empty(index: int) -> InvalidArgumentError:
+def _empty(field_path: str) -> InvalidArgumentError:
     return InvalidArgumentError.for_field(
-        f"texts[{index}]", "has nothing that the model could read", Reason.EMPTY_TEXT
+        field_path, "has nothing that the model could read", Reason.EMPTY_TEXT
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
+from services.rpc.instruments import Counter, Histogram
 from services.rpc.metrics import STAGE_SECONDS
 
 QUEUE_TOKENS = Gauge("cairn_embedding_queue_tokens", "Tokens that wait for the model.", ["lane"])

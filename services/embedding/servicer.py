@@ -316,7 +316,12 @@ def _read_options(message: pb.EmbedOptions, *, with_token_codes: bool) -> EmbedO
 
 def _model_name(name: str, field: str) -> str:
     if len(name) > _MAX_MODEL_NAME_CHARACTERS:
-        raise InvalidArgumentError.for_field(field, "is no model's name", Reason.TOO_LARGE)
+        raise InvalidArgumentError.for_field(
+            field,
+            f"is no model's name: it has {len(name)} characters, "
+            f"and names have at most {_MAX_MODEL_NAME_CHARACTERS}",
+            Reason.TOO_LARGE,
+        )
     return name
 
 

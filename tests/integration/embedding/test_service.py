@@ -273,6 +273,24 @@ async def test_wrong_requests_get_precise_errors(channel, method, request_, code
         assert outcome.violations
 
 
+async def test_errors_of_ids_name_their_field(stub):
+    response = await stub.Embed(
+        pb.EmbedRequest(
+            scope=SCOPE,
+            options=pb.EmbedOptions(truncation=pb.TRUNCATION_REFUSE),
+            token_ids=[
+                pb.TokenIds(ids=[1, 5, 2]),
+                pb.TokenIds(),
+                pb.TokenIds(ids=[1] * 5000),
+                pb.TokenIds(ids=[4_000_000]),
+            ],
+        )
+    )
+    errors = [report.error for report in response.reports]
+    assert [error.reason for error in errors] == ["", "EMPTY_TEXT", "TOO_LARGE", "INVALID_FIELD"]
+    assert all(f"token_ids[{n}]" in errors[n].message for n in (1, 2, 3))
+
+
 async def test_a_lone_surrogate_is_told_from_other_broken_bytes(channel):
     """Libraries of some languages send half of a pair as three bytes; Python's refuses to."""
     request = pb.EmbedRequest(scope=SCOPE, texts=["good", "HALF"]).SerializeToString()
