@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.answers import corpus
 from benchmarks.gateway.load import Plan, percentile, send
-from benchmarks.gateway.rows import all_latencies, check, latency_rows, row
+from benchmarks.gateway.rows import all_latencies, latency_rows, row
 from benchmarks.suites import ROOT, Suite, cairn, running, suite
 
 SEED = 7
@@ -53,7 +53,7 @@ def main() -> None:
     )  # fmt: skip
     options = parser.parse_args()
     chunks = options.chunks or (2_000 if options.quick else 100_000)
-    seconds = options.seconds or (8.0 if options.quick else 40.0)
+    seconds = options.seconds or (5.0 if options.quick else 40.0)
     parts = options.only or ["query", "recommend"]
     rows: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
@@ -162,8 +162,9 @@ async def _measure(
     )
     seen = await send(plan)
     after = started.cpu_seconds()
-    check(seen)
-    count = sum(seen["statuses"].values())
+    count = seen["statuses"].get("200", 0)
+    if not count:
+        raise RuntimeError(f"nothing was answered: {seen['statuses']}")
     spent = {
         name: (after[name] - before[name]) / count * seconds / (seconds + _WARM_SECONDS)
         for name in after
@@ -174,6 +175,7 @@ async def _measure(
         *latency_rows(case, all_latencies(seen), SYSTEM),
         row(case, "stages' share of the time told, mean", sum(accounted) / count, SYSTEM),
         row(case, "the same, lowest of 100", percentile(accounted, 0.01), SYSTEM),
+        row(case, "refused or failed", sum(seen["statuses"].values()) - count, SYSTEM),
         row(case, "answers not whole", sum(seen["degraded"].values()), SYSTEM),
         *(
             row(case, f"processor ms a request, {name}", value * 1e3, SYSTEM)
