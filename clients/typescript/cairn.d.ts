@@ -107,12 +107,15 @@ export interface ChatBody {
   /** "cairn" for answers from the default collection, "cairn/NAME" from another; any other model answers by itself. */
   model: string;
   messages: Message[];
-  stream?: boolean;
+  stream?: boolean | null;
   stream_options?: StreamOptions | null;
   max_tokens?: number | null;
   max_completion_tokens?: number | null;
   n?: number | null;
   tools?: unknown[] | null;
+  functions?: unknown[] | null;
+  logprobs?: boolean | null;
+  logit_bias?: Record<string, number> | null;
   response_format?: ResponseFormat | null;
   /** Condition on metadata, for answers from a collection. Not of OpenAI's API. */
   filter?: string;
@@ -963,7 +966,7 @@ export interface ResponseBody {
   /** "file_search_call.results" adds the passages. */
   include?: string[] | null;
   max_output_tokens?: number | null;
-  stream?: boolean;
+  stream?: boolean | null;
   text?: TextOptions | null;
   metadata?: Record<string, string> | null;
   previous_response_id?: string | null;
@@ -1278,7 +1281,7 @@ export interface StepView {
 
 /** What a stream carries. */
 export interface StreamOptions {
-  include_usage?: boolean;
+  include_usage?: boolean | null;
 }
 
 /** What became of one document; `document` is null when it was refused. */

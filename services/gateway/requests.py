@@ -103,13 +103,14 @@ class Question:
         explain: bool = False,
         bypass_cache: bool = False,
         instructions: str = "",
+        query_limit: int = MAX_QUERY_CHARACTERS,
     ) -> Question:
         """Returns the question; 0 and empty mean the default.
 
         Raises:
             InvalidArgumentError: a field is wrong; the violation names it.
         """
-        check_text("query", query, limit=MAX_QUERY_CHARACTERS, required=True)
+        check_text("query", query, limit=query_limit, required=True)
         check_text("model", model, limit=128)
         check_text("instructions", instructions, limit=MAX_TURN_CHARACTERS)
         _check_history(history)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import openai
@@ -83,6 +84,20 @@ async def test_models_and_embeddings(gw: RunningGateway) -> None:
     assert packed.usage.total_tokens == 2
 
 
+async def test_what_is_null_is_absent_and_a_long_text_is_worked_on_by_a_model_alone(
+    gw: RunningGateway,
+) -> None:
+    nothing: Any = dict.fromkeys(("stream", "stream_options", "n", "stop", "tools", "logprobs"))
+    long = [{"role": "user", "content": "Sum this up: " + "granite " * 4_000}]
+    async with client_of(gw) as client:
+        done = await client.chat.completions.create(model="tiny", messages=MESSAGES, **nothing)
+        assert done.choices[0].message.content
+        worked = await client.chat.completions.create(model="tiny", messages=long)
+        assert worked.choices[0].message.content
+        with pytest.raises(openai.BadRequestError, match=r"messages\[0\].content: has 32013"):
+            await client.chat.completions.create(model="cairn", messages=long)
+
+
 async def test_errors_are_the_clients_own(gw: RunningGateway) -> None:
     async with client_of(gw) as client:
         with pytest.raises(openai.NotFoundError) as caught:
@@ -90,7 +105,15 @@ async def test_errors_are_the_clients_own(gw: RunningGateway) -> None:
         assert caught.value.code == "model_not_found"
         with pytest.raises(openai.NotFoundError):
             await client.chat.completions.create(model="cairn/absent", messages=MESSAGES)
-        for options in ({"n": 2}, {"temperature": 9}, {"messages": []}, {"tools": [{"type": "x"}]}):
+        for options in (
+            {"n": 2},
+            {"temperature": 9},
+            {"messages": []},
+            {"tools": [{"type": "x"}]},
+            {"functions": [{"name": "x"}]},
+            {"logprobs": True},
+            {"logit_bias": {"50256": -100}},
+        ):
             with pytest.raises(openai.BadRequestError) as bad:
                 await client.chat.completions.create(
                     **({"model": "cairn", "messages": MESSAGES} | options)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.requests import Speaker, Turn
+from services.gateway.requests import MAX_QUERY_CHARACTERS, MAX_TURN_CHARACTERS, Speaker, Turn
+from services.gateway.texts import check_text
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
 
 MODEL = "cairn"
@@ -90,9 +91,24 @@ class Conversation:
                 instructions.append(text)
             else:
                 turns.append(Turn(Speaker(message.role), text))
-        self.question = messages[-1].plain(f"{path}[{len(messages) - 1}]", allowed)
+        last = f"{path}[{len(messages) - 1}]"
+        self._question_path = f"{last}.content"
+        self.question = messages[-1].plain(last, allowed)
         self.history = turns[-MAX_HISTORY:]
         self.instructions = "\n\n".join(instructions)
+
+    def limit(self, collection: str | None) -> int:
+        """Returns how long the question may be: texts to work on are longer than what is asked.
+
+        Args:
+            collection: That answers; None: a model by itself.
+
+        Raises:
+            InvalidArgumentError: it is longer, empty, or no text; by its place in this request.
+        """
+        limit = 4 * MAX_TURN_CHARACTERS if collection is None else MAX_QUERY_CHARACTERS
+        check_text(self._question_path, self.question, limit=limit, required=True)
+        return limit
 
 
 def collection_of(model: str) -> str | None:

@@ -41,7 +41,7 @@ _TEXT_PARTS = frozenset({"text"})
 class StreamOptions(OpenAiBody):
     """What a stream carries."""
 
-    include_usage: bool = False
+    include_usage: bool | None = None
 
 
 class ChatBody(SamplingBody):
@@ -51,12 +51,15 @@ class ChatBody(SamplingBody):
     """"cairn" for answers from the default collection, "cairn/NAME" from another; any other model
     answers by itself."""
     messages: list[Message] = Field(min_length=1, max_length=100)
-    stream: bool = False
+    stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
     n: int | None = None
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    logprobs: bool | None = None
+    logit_bias: dict[str, float] | None = None
     response_format: ResponseFormat | None = None
     filter: str = ""
     """Condition on metadata, for answers from a collection. Not of OpenAI's API."""
@@ -71,10 +74,14 @@ class ChatBody(SamplingBody):
         """
         if self.n not in {None, 1}:
             raise InvalidArgumentError.for_field("n", "must be 1")
-        if self.tools:
+        if self.tools or self.functions:
             raise InvalidArgumentError.for_field(
-                "tools", "are not supported; file_search is there in /openai/v1/responses"
+                "tools" if self.tools else "functions",
+                "are not supported; file_search is there in /openai/v1/responses",
             )
+        for name in ("logprobs", "logit_bias"):
+            if getattr(self, name):
+                raise InvalidArgumentError.for_field(name, "is not supported; leave it out")
         talk = Conversation(self.messages, "messages", _TEXT_PARTS)
         form = self.response_format or ResponseFormat()
         structure = form.structure("response_format")
@@ -91,6 +98,7 @@ class ChatBody(SamplingBody):
             max_tokens=limit,
             temperature=self.temperature,
             instructions=talk.instructions,
+            query_limit=talk.limit(collection),
         )
         sampling = self.sampling(structure)
         if collection is None:
@@ -225,7 +233,7 @@ class _Chunks:
     def __init__(self, body: ChatBody) -> None:
         self._model = body.model
         self._created = int(time.time())
-        self.has_usage = body.stream_options is not None and body.stream_options.include_usage
+        self.has_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         # What surrounds the text is the same in every chunk: encoded once.
         empty = self.of({"content": ""})
         self._before, self._after = empty.split(b'"content":""')

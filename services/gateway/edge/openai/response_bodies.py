@@ -68,7 +68,7 @@ class ResponseBody(SamplingBody):
     include: list[str] | None = Field(default=None, max_length=20)
     """"file_search_call.results" adds the passages."""
     max_output_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    stream: bool = False
+    stream: bool | None = None
     text: TextOptions | None = None
     metadata: StringMap | None = None
     previous_response_id: str | None = None
@@ -105,6 +105,7 @@ class ResponseBody(SamplingBody):
             max_tokens=self.max_output_tokens or 0,
             temperature=self.temperature,
             instructions="\n\n".join(parts),
+            query_limit=talk.limit("" if tool is not None else collection),
         )
         form = (self.text.format if self.text is not None else None) or ResponseFormat()
         structure = form.structure("text.format")
