@@ -28,7 +28,7 @@ from services.retrieval.transfer import Exporter
 from services.retrieval.vectors import trust
 from services.retrieval.vectors.kernels.registry import REGISTRY
 from services.retrieval.view.keeper import Keeper, KeeperSettings
-from services.retrieval.view.view import Shape
+from services.retrieval.view.merging import Shape
 from services.rpc.admission import Admission
 from services.rpc.errors import FailedPreconditionError, StartupError, UnavailableError
 from services.rpc.heap import set_heap_aside

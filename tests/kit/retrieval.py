@@ -27,7 +27,7 @@ from services.retrieval.snapshots.archive import Archive
 from services.retrieval.store.store import Store
 from services.retrieval.transfer import Exporter
 from services.retrieval.view.keeper import Keeper, KeeperSettings
-from services.retrieval.view.view import Shape
+from services.retrieval.view.merging import Shape
 from services.rpc.admission import Admission
 from services.rpc.server import RpcServer
 from services.rpc.telemetry import start_telemetry

@@ -15,7 +15,7 @@ from services.retrieval.library import Library
 from services.retrieval.store.store import Store
 from services.retrieval.view import masks
 from services.retrieval.view.keeper import Keeper, KeeperSettings
-from services.retrieval.view.view import Shape
+from services.retrieval.view.merging import Shape
 from services.sql.engine import sqlite_url
 
 DIMENSIONS = 8

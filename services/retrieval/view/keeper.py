@@ -22,8 +22,9 @@ from services.retrieval.snapshots.slot import Slot, claim
 from services.retrieval.snapshots.view_folder import ViewFolder
 from services.retrieval.store import catalog, changes
 from services.retrieval.view.kept import Kept, TierRules
+from services.retrieval.view.merging import Shape
 from services.retrieval.view.upkeep import Upkeep
-from services.retrieval.view.view import Shape, View
+from services.retrieval.view.view import View
 from services.rpc.deadline import remaining_seconds
 from services.rpc.errors import (
     DeadlineExceededError,

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from services.retrieval.store.store import Store
     from services.retrieval.vectors import Tier
     from services.retrieval.view.kept import Kept, TierRules
-    from services.retrieval.view.view import Run, Shape, View
+    from services.retrieval.view.merging import Run, Shape
+    from services.retrieval.view.view import View
 
 T = TypeVar("T")
 

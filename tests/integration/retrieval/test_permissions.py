@@ -23,7 +23,7 @@ from services.retrieval.queries import (
 from services.retrieval.search import Reach, Searcher
 from services.retrieval.store.store import Store
 from services.retrieval.view.keeper import Keeper, KeeperSettings
-from services.retrieval.view.view import Shape
+from services.retrieval.view.merging import Shape
 from services.sql.engine import sqlite_url
 from tests.kit.corpora import (
     DIMENSIONS,

@@ -22,7 +22,8 @@ from services.retrieval.snapshots.slot import claim
 from services.retrieval.store import catalog, changes
 from services.retrieval.vectors import IndexKind, RecallClass, Tier
 from services.retrieval.view.keeper import Keeper, KeeperSettings
-from services.retrieval.view.view import Shape, identity_of
+from services.retrieval.view.merging import Shape
+from services.retrieval.view.view import identity_of
 from tests.kit.views import DIMENSIONS, TENANT, created, everything, made, opened
 
 ALWAYS = Shape(graph_rows=50, saved_rows=100, saved_seconds=0.1)
