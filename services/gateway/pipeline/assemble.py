@@ -73,5 +73,8 @@ def _same(
         return shorter > 0 and common > OVERLAP * shorter
     if one.text == other.text:
         return True
-    union = len(one_words | other_words)
-    return union > 0 and len(one_words & other_words) / union >= LIKENESS
+    fewer, more = sorted((len(one_words), len(other_words)))
+    if not fewer or fewer < LIKENESS * more:  # so different in size that no comparing is needed
+        return False
+    common = len(one_words & other_words)
+    return common >= LIKENESS * (fewer + more - common)
