@@ -191,6 +191,21 @@ async def test_suspects_wait_until_the_worker_has_nothing_else(store, clock):
     assert other.job.key.document_id == "good"
 
 
+async def test_a_worker_that_finished_nothing_yet_gets_suspects_last(store, clock):
+    await submit(store, "lost")
+    for _ in range(2):
+        await store.claim("w")
+        clock.move(LEASE_SECONDS + 1)
+    await submit(store, "fresh")
+    unproven = Wanted(most=5, is_proven=False)
+    (first,) = await store.claim_some("w", unproven)
+    assert first.job.key.document_id == "fresh"
+    # With something in work it waits, as any other; with nothing it takes what there is.
+    assert await store.claim_some("w", Wanted(most=5, is_alone=False, is_proven=False)) == []
+    (second,) = await store.claim_some("w", unproven)
+    assert (second.job.key.document_id, second.job.attempt_count) == ("lost", 3)
+
+
 async def test_a_claim_shares_its_room_between_tenants_and_keeps_to_its_bytes(store):
     for n in range(4):
         await submit(store, f"d{n}", tenant="noisy")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, exists, select, update
 
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
 from services.ingestion.jobs.model import JobState, Lease
@@ -39,6 +39,10 @@ class Wanted:
     """Tenants whose jobs are not taken: the room left is for the others."""
     is_alone: bool = True
     """Whether the worker has nothing else in work: suspects are taken on this condition only."""
+    is_proven: bool = True
+    """Whether the worker has brought a job to its end since it began. One that has not takes
+    suspects only when there is nothing else: it may die of something that is no job's fault, over
+    and over, and those that were lost before would be the first it gets."""
 
 
 def claim(
@@ -89,7 +93,18 @@ def claim(
 
 def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str]]:
     """Returns the numbers of the jobs to take, locked, and whose they are."""
-    has_work = exists().where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == turns.c.tenant)
+    if not wanted.is_proven:
+        is_taken = (jobs.c.state == JobState.QUEUED, jobs.c.attempt_count < SUSPECT_ATTEMPTS)
+        chosen = _choose_among(connection, wanted, is_taken)
+        if chosen[0]:
+            return chosen
+    return _choose_among(connection, wanted, (jobs.c.state == JobState.QUEUED,))
+
+
+def _choose_among(
+    connection: Connection, wanted: Wanted, is_taken: Sequence[ColumnElement[bool]]
+) -> tuple[list[int], list[str]]:
+    has_work = exists().where(*is_taken, jobs.c.tenant == turns.c.tenant)
     query = select(turns.c.tenant).where(has_work).order_by(turns.c.served_us, turns.c.tenant)
     if wanted.except_tenants:
         query = query.where(turns.c.tenant.not_in(sorted(wanted.except_tenants)))
@@ -101,7 +116,7 @@ def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str
         share = -(-(wanted.most - len(numbers)) // (len(waiting) - place))
         found = connection.execute(
             select(jobs.c.number, jobs.c.size_bytes, jobs.c.attempt_count)
-            .where(jobs.c.state == JobState.QUEUED, jobs.c.tenant == tenant)
+            .where(*is_taken, jobs.c.tenant == tenant)
             .order_by(jobs.c.rank, jobs.c.number)
             .limit(share)
             .with_for_update(skip_locked=True)

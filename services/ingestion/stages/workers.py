@@ -70,6 +70,8 @@ class _Running:
 class _State:
     running: dict[str, _Running] = field(default_factory=dict)
     is_stopping: bool = False
+    is_proven: bool = False
+    """Whether a job was brought to its end here."""
     lease_ends: float = 0.0
     """`time.monotonic()` until which the leases certainly last."""
 
@@ -157,7 +159,8 @@ class Workers:
         size_bytes = sum(each.lease.job.size_bytes for each in running)
         left_bytes = self._capacity.most_bytes - size_bytes
         if free >= self._least and (left_bytes > 0 or not running):
-            return Wanted(free, left_bytes, is_alone=not running)
+            proven = self._state.is_proven
+            return Wanted(free, left_bytes, is_alone=not running, is_proven=proven)
         # Full, perhaps of one tenant's documents: others' go past them.
         free = min(
             self._capacity.express_jobs - sum(each.is_express for each in running),
@@ -166,7 +169,8 @@ class Workers:
         if free <= 0:
             return None
         tenants = frozenset(each.lease.job.key.tenant for each in running)
-        return Wanted(free, self._capacity.most_bytes, tenants, is_alone=False)
+        proven = self._state.is_proven
+        return Wanted(free, self._capacity.most_bytes, tenants, is_alone=False, is_proven=proven)
 
     def _start(self, lease: Lease) -> None:
         is_express = self._is_express(lease)
@@ -219,6 +223,7 @@ class Workers:
                         lambda stage: self._reached(lease, stage),
                         is_express=is_express,
                     )
+                self._state.is_proven = True
                 metrics.JOBS.labels("ready", "").inc()
                 metrics.FRESHNESS_SECONDS.observe(
                     max(0.0, time.time() - lease.job.created_us / 1e6)
@@ -302,6 +307,7 @@ class Workers:
         )
         delay = attempt_delay_seconds(lease.job.attempt_count)
         state = await self._store.fail(lease, failure, delay, error.restart_from)
+        self._state.is_proven = True
         outcome = "dead_letter" if state is JobState.DEAD_LETTER else "retried"
         metrics.JOBS.labels(outcome, error.reason.value).inc()
         get_logger().warning(
