@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +17,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from services.retrieval.collections import Tier
 from services.retrieval.metrics import DEAD_ROWS, ROWS, SEGMENTS, VIEW_BYTES, VIEWS
-from services.retrieval.snapshots.slot import Slot, claim
-from services.retrieval.snapshots.view_folder import ViewFolder
 from services.retrieval.store import catalog, changes
+from services.retrieval.view.folders import ViewFolders
 from services.retrieval.view.kept import Kept, TierRules
 from services.retrieval.view.merging import Shape
 from services.retrieval.view.upkeep import Upkeep
 from services.retrieval.view.view import View
-from services.rpc.deadline import remaining_seconds
+from services.retrieval.view.waiting import within
 from services.rpc.errors import (
-    DeadlineExceededError,
     NotFoundError,
     Reason,
     ServiceError,
@@ -47,8 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_WAIT_SECONDS = 30.0
-"""Longest wait for a view when the request has no earlier deadline."""
 _LOOK_SECONDS = 1.0
 """A whole look at the log is due after this time though nothing seems to have changed."""
 _FEW_VIEWS = 16
@@ -110,8 +105,7 @@ class Keeper:
             settings.build_threads,
             settings.build_niceness,
         )
-        self._own_folder: tempfile.TemporaryDirectory[str] | None = None
-        self._slot: Slot | None = None
+        self._folders = ViewFolders(settings.folder)
         self._wake = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[None]] = set()
@@ -122,7 +116,7 @@ class Keeper:
         self._catalog_version = -1
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._claim)
+        await asyncio.to_thread(self._folders.open)
         await self._tasks.__aenter__()
         self._spawn(self._poll())
         return self
@@ -141,10 +135,7 @@ class Keeper:
             kept.loaded.cancel()
         await self._upkeep.close()
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
-        if self._slot is not None:
-            self._slot.release()
-        if self._own_folder is not None:
-            await asyncio.to_thread(self._own_folder.cleanup)
+        await asyncio.to_thread(self._folders.close)
 
     def wake(self) -> None:
         """Looks at the log now: another process wrote to it."""
@@ -153,7 +144,7 @@ class Keeper:
     async def preload(self, max_bytes: int) -> None:
         """Loads the views of the collections there are, the newest written first, up to a size."""
         found = await self._store.read(catalog.newest_first)
-        await asyncio.to_thread(self._remove_others, {collection.id for collection in found})
+        await asyncio.to_thread(self._folders.keep_only, {each.id for each in found})
         for collection in found:
             if self.nbytes >= max_bytes:
                 return
@@ -180,11 +171,11 @@ class Keeper:
             kept = self._kept[collection.id] = Kept(loop.create_future())
             self._spawn(self._load(collection, kept))
         kept.use()
-        async with _within("view"):
+        async with within("view"):
             view = await asyncio.shield(kept.loaded)
         min_seq = max(min_seq, kept.required_seq)
         if view.published.snapshot.tenant_seq < min_seq:
-            async with _within("min_seq"):
+            async with within("min_seq"):
                 await self._reach(kept, view, min_seq)
         return view
 
@@ -220,7 +211,7 @@ class Keeper:
             kept.unacknowledged[change.previous_seq] = change.seq
         kept.pending.append((collection, change))
         try:
-            async with _within("view"):
+            async with within("view"):
                 await self._reach(kept, kept.view, change.seq)
         finally:
             kept.unacknowledged.pop(change.previous_seq, None)
@@ -290,7 +281,7 @@ class Keeper:
     async def _load(self, collection: Collection, kept: Kept) -> None:
         began = time.monotonic()
         try:
-            shape, folder = self._settings.shape, self._folder(collection.id)
+            shape, folder = self._settings.shape, self._folders.of(collection.id)
             tier = self._rules.first(collection)
             view = await self._in_thread(
                 self._pool, lambda c: View(c, collection, shape, folder, tier)
@@ -466,7 +457,7 @@ class Keeper:
 
     async def _remove_files(self, collection_id: int) -> None:
         """Removes the files of a collection that is gone."""
-        folder = self._folder(collection_id)
+        folder = self._folders.of(collection_id)
         await asyncio.to_thread(folder.remove)
 
     async def _save_all(self) -> None:
@@ -530,29 +521,6 @@ class Keeper:
     def _forget(self, collection_id: int) -> None:
         self._kept.pop(collection_id, None)
 
-    def _claim(self) -> None:
-        root = self._settings.folder
-        if root is None:
-            self._own_folder = tempfile.TemporaryDirectory(prefix="cairn-views-")
-            root = Path(self._own_folder.name)
-        self._slot = claim(root)
-        for path in self._slot.path.iterdir():
-            if path.is_dir():
-                ViewFolder(path).clean()
-
-    def _remove_others(self, known: set[int]) -> None:
-        """Removes the files of collections that were deleted while this process was away."""
-        if self._slot is None:
-            return
-        for path in self._slot.path.iterdir():
-            if path.is_dir() and not (path.name.isdigit() and int(path.name) in known):
-                ViewFolder(path).remove()
-
-    def _folder(self, collection_id: int) -> ViewFolder:
-        if self._slot is None:
-            raise RuntimeError("the keeper is not open")
-        return ViewFolder(self._slot.path / str(collection_id))
-
     async def _in_thread(self, pool: ThreadPoolExecutor, fn: Callable[[Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool, self._store.reader.run_here, fn)
@@ -561,23 +529,3 @@ class Keeper:
         task = self._tasks.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-
-
-@contextlib.asynccontextmanager
-async def _within(stage: str) -> AsyncIterator[None]:
-    """Bounds a wait by the request's deadline."""
-    remaining = remaining_seconds()
-    wait = MAX_WAIT_SECONDS if remaining is None else min(MAX_WAIT_SECONDS, remaining)
-    try:
-        async with asyncio.timeout(wait):
-            yield
-    except TimeoutError:
-        if stage == "view":
-            raise UnavailableError(
-                Reason.NOT_READY, "the collection is still loading", retry_after_seconds=1.0
-            ) from None
-        raise DeadlineExceededError(
-            Reason.DEADLINE_EXCEEDED,
-            "no write of that sequence number was seen in time",
-            metadata={"stage": stage},
-        ) from None

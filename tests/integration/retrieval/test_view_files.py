@@ -332,7 +332,7 @@ async def test_files_of_collections_deleted_while_away_go_at_the_start(tmp_path)
     async with opened(tmp_path) as (store, keeper, _):
         await store.change_catalog(lambda c: catalog.drop(c, TENANT, "docs"))
         await keeper.preload(1 << 30)
-        assert not keeper._folder(collection.id).path.exists()
+        assert not keeper._folders.of(collection.id).path.exists()
 
 
 async def test_processes_that_share_a_data_directory_have_folders_of_their_own(tmp_path):
