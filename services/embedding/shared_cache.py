@@ -1,8 +1,8 @@
 """The shared tier of the cache, in Valkey or Redis.
 
-A server that is dead or frozen costs one request its time-out, once: then the tier is left alone
-for a while, and tried again by a single request. Keys are hashes over tenant, model, prompt and
-text; values hold the vector, three numbers and token codes, no text.
+A server that is dead or frozen costs the requests of that moment its time-out, once: then the tier
+is left alone until it has answered a question that no request waits for. Keys are hashes over
+tenant, model, prompt and text; values hold the vector, three numbers and token codes, no text.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import struct
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,11 +43,11 @@ class ValkeyCache:
     Args:
         url: "redis://host:port/0".
         keep_seconds: How long an entry is kept.
-        clock: Seconds, as `time.monotonic`.
+        pause_seconds: How long a store that failed is left alone at first.
     """
 
     def __init__(
-        self, url: str, *, keep_seconds: int, clock: Callable[[], float] = time.monotonic
+        self, url: str, *, keep_seconds: int, pause_seconds: float = _FIRST_PAUSE_SECONDS
     ) -> None:
         self._client = Redis.from_url(
             url,
@@ -59,10 +58,9 @@ class ValkeyCache:
             client_name="cairn-embedding",
         )
         self._keep_seconds = keep_seconds
-        self._clock = clock
-        self._resume_at = 0.0
-        self._pause = _FIRST_PAUSE_SECONDS
-        self._is_trying = False
+        self._pause_seconds = pause_seconds
+        self._revival: asyncio.Task[None] | None = None
+        """Runs while the store is left alone."""
         self._waiting: list[tuple[bytes, CachedVector]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -91,28 +89,28 @@ class ValkeyCache:
         """See `SharedCache`."""
         if self._writer is not None:
             await asyncio.wait([self._writer], timeout=_WRITE_TIMEOUT_SECONDS)
-            self._writer.cancel()
+        running = [task for task in (self._writer, self._revival) if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._client.aclose()
 
     async def _ask(self, keys: Sequence[bytes]) -> Sequence[bytes | None] | None:
-        if not self._may_try():
+        if self._is_left_alone:
             return None
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 values: Any = await self._client.mget(keys)
+                return values
         except (RedisError, OSError) as error:  # TimeoutError is an OSError
             self._fail(error)
             return None
-        finally:
-            self._is_trying = False
-        self._recover()
-        return values
 
     async def _write(self) -> None:
         while self._waiting:
             part = self._waiting[:_ENTRIES_PER_WRITE]
             del self._waiting[:_ENTRIES_PER_WRITE]
-            if not self._may_try():
+            if self._is_left_alone:
                 self._waiting.clear()
                 return
             try:
@@ -123,30 +121,31 @@ class ValkeyCache:
                     await pipeline.execute()
             except (RedisError, OSError) as error:
                 self._fail(error)
-            else:
-                self._recover()
-            finally:
-                self._is_trying = False
 
-    def _may_try(self) -> bool:
-        """Whether the store is to be asked; after a failure by one at a time."""
-        if not self._resume_at:
-            return True
-        if self._is_trying or self._clock() < self._resume_at:
-            return False
-        self._is_trying = True
-        return True
+    @property
+    def _is_left_alone(self) -> bool:
+        return self._revival is not None and not self._revival.done()
 
     def _fail(self, error: Exception) -> None:
         SHARED_CACHE_FAILURES.inc()
-        if not self._resume_at:
+        if not self._is_left_alone:
             get_logger().warning("the shared cache does not answer", reason=type(error).__name__)
-        self._resume_at = self._clock() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        self._pause = min(2 * self._pause, _MAX_PAUSE_SECONDS)
+            self._revival = asyncio.create_task(self._revive())
 
-    def _recover(self) -> None:
-        self._resume_at = 0.0
-        self._pause = _FIRST_PAUSE_SECONDS
+    async def _revive(self) -> None:
+        """Ends when the store answers again."""
+        pause = self._pause_seconds
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    await self._client.execute_command("PING")
+            except (RedisError, OSError):
+                SHARED_CACHE_FAILURES.inc()
+                pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+            else:
+                get_logger().info("the shared cache answers again")
+                return
 
 
 def _pack(entry: CachedVector) -> bytes:

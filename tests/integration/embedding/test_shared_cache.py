@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from services.embedding.cache import CachedVector, LocalCache, VectorCache
 from services.embedding.options import Caller, EmbedOptions
@@ -17,16 +18,6 @@ from tests.kit.valkey import running_valkey
 ALICE = Caller("alice")
 
 
-class Time:
-    """A clock that is moved by hand."""
-
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def valkey(tmp_path):
     with running_valkey(tmp_path) as running:
@@ -35,6 +26,10 @@ def valkey(tmp_path):
 
 def entry(value=1.0):
     return CachedVector(np.full(8, value, np.float32), 3, is_truncated=True, codes=b"codes")
+
+
+def failed():
+    return REGISTRY.get_sample_value("cairn_embedding_shared_cache_failures_total")
 
 
 async def until(condition):
@@ -96,8 +91,7 @@ async def test_values_that_are_not_ours_are_no_entries(valkey):
 
 
 async def test_a_frozen_server_costs_one_request_its_time_out_and_then_nothing(valkey):
-    clock = Time()
-    cache = ValkeyCache(valkey.url, keep_seconds=60, clock=clock)
+    cache = ValkeyCache(valkey.url, keep_seconds=60, pause_seconds=0.02)
     cache.put([(b"k", entry())])
     await until(lambda: valkey.client().dbsize() == 1)
     valkey.freeze()
@@ -105,24 +99,27 @@ async def test_a_frozen_server_costs_one_request_its_time_out_and_then_nothing(v
     started = loop.time()
     assert await cache.get([b"k"]) == {}
     first = loop.time() - started
+    failures = failed()
     started = loop.time()
     for _ in range(100):
         assert await cache.get([b"k"]) == {}
     rest = loop.time() - started
     assert rest < first  # a hundred requests together: none of them waited
+    await until(lambda: failed() >= failures + 2)  # asked in vain
+    assert cache._is_left_alone
     valkey.thaw()
-    clock.now += 60
+    await until(lambda: not cache._is_left_alone)
     assert list(await cache.get([b"k"])) == [b"k"]
     await cache.close()
 
 
-async def test_a_dead_server_is_tried_by_one_request_at_a_time(valkey):
-    clock = Time()
-    cache = ValkeyCache(valkey.url, keep_seconds=60, clock=clock)
+async def test_no_request_waits_for_a_dead_server_once_it_is_known(valkey):
+    cache = ValkeyCache(valkey.url, keep_seconds=60, pause_seconds=0.02)
     valkey.process.kill()
     valkey.process.wait()
     assert await cache.get([b"k"]) == {}
     cache.put([(b"k", entry())])
-    clock.now += 60
+    await asyncio.sleep(0.2)  # some questions of the cache's own later
     assert await asyncio.gather(*(cache.get([b"k"]) for _ in range(10))) == [{}] * 10
+    assert cache._is_left_alone
     await cache.close()
