@@ -10,8 +10,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -24,11 +22,10 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as rpc
 
-from benchmarks.telemetry.load import Searcher, cpu_seconds
-from cli.suite_state import StateFolder
+from benchmarks.suites import ROOT, Suite, cairn, suite
+from benchmarks.telemetry.load import Searcher
 
 SEED = 9
-ROOT = Path(__file__).parents[2]
 SERVICES = ("EMBEDDING", "RETRIEVAL", "GENERATION", "INGESTION", "GATEWAY")
 SAMPLE_RATIO = 0.01
 CLIENTS = 16
@@ -38,13 +35,16 @@ _TEXT = """# {0}
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Side:
-    """A running suite."""
+    """A running suite, and who asks it."""
 
+    suite: Suite
     searcher: Searcher
-    pids: list[int]
-    metrics: list[str]
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all its services."""
+        return sum(self.suite.cpu_seconds().values())
 
 
 class Collector(rpc.TraceServiceServicer):
@@ -61,39 +61,15 @@ class Collector(rpc.TraceServiceServicer):
 
 
 @contextlib.contextmanager
-def suite(folder: Path, seed: int, **environment: str) -> Iterator[Side]:
+def side(folder: Path, seed: int, **environment: str) -> Iterator[Side]:
     """Runs a suite with some documents."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("CAIRN_")}
-    known = kept | {
-        "CAIRN_DATA_DIR": str(folder),
-        "CAIRN_GATEWAY_RATE_PER_SECOND": "100000",
-        "CAIRN_GATEWAY_RATE_BURST": "100000",
-        "HF_HUB_OFFLINE": "1",
-    }
-
-    def cairn(*arguments: str, **more: str) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "cli", *arguments],
-            cwd=ROOT, env=known | more, check=True, stdout=sys.stderr,
-        )  # fmt: skip
-
-    try:
-        cairn("up", "--detach", "--http-port", "0", "--grpc-port", "0", **environment)
-        state = StateFolder(folder).read()
-        assert state is not None
+    with suite(folder / "data", **environment) as running:
         documents = folder / "documents"
         documents.mkdir()
         for number, word in enumerate(("granite", "basalt", "slate", "marble", "gneiss") * 8):
             (documents / f"{number}.md").write_text(_TEXT.format(word, number), "utf-8")
-        cairn("ingest", "--json", str(documents))
-        key = Path(state.admin_key_file).read_text("utf-8").strip()
-        yield Side(
-            Searcher(state.http_url, key, seed),
-            [each.pid for each in state.processes],
-            [each.metrics_address for each in state.processes if each.metrics_address],
-        )
-    finally:
-        cairn("down")
+        cairn(running.data_dir, "ingest", "--json", str(documents))
+        yield Side(running, Searcher(running.url, running.key, seed))
 
 
 def main() -> None:
@@ -116,8 +92,8 @@ def main() -> None:
     for _ in range(starts):
         with (
             tempfile.TemporaryDirectory(prefix="cairn-bench-") as folder,
-            suite(Path(folder) / "on", SEED, **on) as with_telemetry,
-            suite(Path(folder) / "off", SEED, **off) as without,
+            side(Path(folder) / "on", SEED, **on) as with_telemetry,
+            side(Path(folder) / "off", SEED, **off) as without,
         ):
             asyncio.run(compare(with_telemetry, without, rounds, seconds, measured))
             scrape = asyncio.run(_scrapes(with_telemetry))
@@ -154,27 +130,27 @@ async def compare(on: Side, off: Side, rounds: int, seconds: float, measured: Me
     are started several times: where a process happens to lie in memory makes it some percent faster
     or slower for its whole life.
     """
-    for side in (on, off):
-        await side.searcher.run(seconds, CLIENTS)
+    for each in (on, off):
+        await each.searcher.run(seconds, CLIENTS)
     for turn in range(rounds):
         order = (on, off) if turn % 2 else (off, on)
         found: dict[int, tuple[float, float]] = {}
-        for side in order:
-            before = cpu_seconds(side.pids)
-            count, took = await side.searcher.run(seconds, CLIENTS)
-            found[id(side)] = (count / took, (cpu_seconds(side.pids) - before) / count)
+        for each in order:
+            before = each.cpu_seconds()
+            count, took = await each.searcher.run(seconds, CLIENTS)
+            found[id(each)] = (count / took, (each.cpu_seconds() - before) / count)
         measured.speeds.append((found[id(on)][0], found[id(off)][0]))
         measured.costs.append((found[id(on)][1], found[id(off)][1]))
 
 
-async def _scrapes(side: Side) -> dict[str, Any]:
+async def _scrapes(measured: Side) -> dict[str, Any]:
     """Returns what Prometheus costs all processes every time it asks: usually each 15 seconds."""
     times = 20
-    before = cpu_seconds(side.pids)
+    before = measured.cpu_seconds()
     for _ in range(times):
-        for address in side.metrics:
+        for address in measured.suite.metrics:
             await asyncio.to_thread(_scrape, address)
-    spent = cpu_seconds(side.pids) - before
+    spent = measured.cpu_seconds() - before
     return _row("scrape of all", "on", "processor ms", round(spent / times * 1e3, 1))
 
 

@@ -7,7 +7,6 @@ import itertools
 import json
 import random
 import time
-from pathlib import Path
 
 _WORDS = [
     "granite",
@@ -89,12 +88,3 @@ class Searcher:
             f"POST /v1/search HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {self._key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode() + body
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """Returns the processor time that processes have used."""
-    total = 0.0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
-        total += (int(fields[11]) + int(fields[12])) / 100
-    return total

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram
-
+from services.rpc.instruments import Counter, Histogram
 from services.rpc.metrics import series
 
 if TYPE_CHECKING:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge
 
+from services.rpc import instruments
+
 VIEWS = Gauge("cairn_retrieval_views", "Collections held in memory.")
 VIEW_BYTES = Gauge("cairn_retrieval_view_bytes", "Bytes of the collections held in memory.")
 ROWS = Gauge("cairn_retrieval_rows", "Rows of the collections held in memory that can be found.")
@@ -12,7 +14,7 @@ DEAD_ROWS = Gauge(
     "Rows of deleted and replaced documents that the collections held in memory still carry.",
 )
 SEGMENTS = Gauge("cairn_retrieval_segments", "Closed segments of the collections held in memory.")
-QUERIES = Counter(
+QUERIES = instruments.Counter(
     "cairn_retrieval_queries_total", "Queries answered, by whether anything was found.", ["outcome"]
 )
 QUERIES_FOUND, QUERIES_EMPTY = QUERIES.labels("found"), QUERIES.labels("empty")

@@ -6,16 +6,11 @@ import functools
 from pathlib import Path
 from typing import TypeVar
 
-from prometheus_client import (
-    REGISTRY,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    start_http_server,
-)
+import prometheus_client
+from prometheus_client import REGISTRY, Gauge, disable_created_metrics, start_http_server
 
 from services.rpc.errors import StartupError
+from services.rpc.instruments import Counter, Histogram, InFlight
 from services.rpc.resources import Resources
 
 STAGE_SECONDS = (
@@ -25,7 +20,7 @@ STAGE_SECONDS = (
 """Bounds of every histogram of durations. A quantile is exact at a bound and a guess between two:
 .1, .12, .15, .2, .5, 1, 2 and 5 s are those that alerts and objectives name."""
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", prometheus_client.Counter, Gauge, prometheus_client.Histogram)
 
 MAX_TENANTS = 100
 """Tenants that metrics name; the others are counted together."""
@@ -80,6 +75,12 @@ TENANTS = TenantLabels()
 def series(metric: M, *labels: str) -> M:
     """Returns a metric's series; looking it up by its labels costs more than counting in it."""
     return metric.labels(*labels)
+
+
+@functools.cache
+def server_in_flight(service: str, method: str) -> InFlight:
+    """Returns the calls of a method that are being served."""
+    return InFlight(SERVER_IN_FLIGHT.labels(service, method))
 
 
 @functools.cache

@@ -20,8 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from threading import Lock
 
-from prometheus_client import Counter
-
+from services.rpc.instruments import Counter
 from services.rpc.spans import MAX_SPANS, LocalTrace, RecentTrace, RecordedSpan, recent
 
 KEEP_HEADER = "cairn-trace-keep"

@@ -34,6 +34,10 @@ def _take_out() -> None:
     for kind in ("Counter", "Gauge", "Histogram"):
         setattr(prometheus_client, kind, _Nothing)
 
+    from services.rpc import instruments  # noqa: PLC0415
+
+    instruments.Counter = instruments.Histogram = _Nothing
+
     from opentelemetry.trace import INVALID_SPAN  # noqa: PLC0415
 
     from services.rpc import telemetry  # noqa: PLC0415
@@ -58,7 +62,7 @@ def _take_out() -> None:
     telemetry.start_span = lambda *_args, **_more: INVALID_SPAN
     telemetry.headers_of = lambda _span: []
     telemetry.active_telemetry = lambda: None
-    telemetry.Telemetry.serving = serving
+    setattr(telemetry.Telemetry, "serving", serving)  # noqa: B010 - of another type
 
 
 if any("services." in each for each in sys.orig_argv):

@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from prometheus_client import Counter
-
 from services.gateway.answer import Answer, AnswerDelta, PassagesFound, SearchResult, passages_of
 from services.gateway.caches import keys, sizes
 from services.gateway.caches.answers import AnswerStore, Asked
@@ -19,6 +17,7 @@ from services.gateway.caches.store import BoundedStore, Kept
 from services.gateway.usage import Cost, Usage
 from services.rpc.deadline import deadline_in, remaining_seconds
 from services.rpc.errors import DeadlineExceededError, NotFoundError, ServiceError
+from services.rpc.instruments import Counter
 from services.rpc.metrics import series
 from services.rpc.telemetry import current_trace_id, span
 

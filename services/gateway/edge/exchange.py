@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import Span, Status, StatusCode, format_span_id, format_trace_id
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Gauge
 
 from services.gateway.audit.trail import note_outcome
 from services.gateway.caches.policy import enter_policy, policy_of
@@ -23,6 +23,7 @@ from services.rpc.errors import (
     Reason,
     ServiceError,
 )
+from services.rpc.instruments import Histogram, InFlight
 from services.rpc.logs import (
     exception_fields,
     forget_tenant,
@@ -63,7 +64,7 @@ _SECONDS = Histogram(
     ["route", "method", "status"],
     buckets=STAGE_SECONDS,
 )
-_IN_FLIGHT = Gauge("cairn_http_requests_in_flight", "HTTP requests being served.")
+_IN_FLIGHT = InFlight(Gauge("cairn_http_requests_in_flight", "HTTP requests being served."))
 _KNOWN_METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -121,14 +122,14 @@ class Exchange:
         with self._telemetry.serving(_method(scope), carrier, attributes) as span:
             answer = _Answer(receive, send, span, is_closing=self._is_draining())
             started = time.monotonic()
-            _IN_FLIGHT.inc()
+            _IN_FLIGHT.now += 1
             try:
                 await self._serve(scope, receive, answer)
             except asyncio.CancelledError:
                 answer.status = answer.status or _CLIENT_LEFT
                 raise
             finally:
-                _IN_FLIGHT.dec()
+                _IN_FLIGHT.now -= 1
                 _conclude(scope, span, answer.status, time.monotonic() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:

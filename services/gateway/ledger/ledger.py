@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from services.gateway.ledger import sums
 from services.gateway.ledger.events import (
@@ -25,6 +25,7 @@ from services.gateway.ledger.events import (
 from services.gateway.ledger.journal import Journal, orphan, read_events
 from services.gateway.usage import RUNNING, Meter, Usage
 from services.rpc.errors import ServiceError
+from services.rpc.instruments import Counter
 from services.rpc.logs import get_logger
 from services.rpc.metrics import TENANTS, series
 from services.rpc.telemetry import current_trace_id

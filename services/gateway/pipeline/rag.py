@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from prometheus_client import Histogram
-
 from services.gateway.answer import (
     Answer,
     AnswerDelta,
@@ -36,6 +34,7 @@ from services.gateway.pipeline.understand import Understand
 from services.gateway.pipeline.verify import REFUSAL, Verify
 from services.gateway.requests import MAX_SEARCH_PASSAGES
 from services.rpc import semconv
+from services.rpc.instruments import Histogram
 from services.rpc.metrics import series
 from services.rpc.telemetry import current_trace_id, span
 

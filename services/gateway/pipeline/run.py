@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Histogram
-
 from services.gateway.answer import StageExplanation
 from services.gateway.usage import Usage, current_meter
 from services.rpc.deadline import deadline_in, remaining_seconds
@@ -22,6 +20,7 @@ from services.rpc.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from services.rpc.instruments import Counter, Histogram
 from services.rpc.metrics import series
 from services.rpc.telemetry import current_span, span
 

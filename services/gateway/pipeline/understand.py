@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
 from services.gateway.pipeline.language import language_of
 from services.gateway.pipeline.ports import WeightedQuery
 from services.gateway.pipeline.rewrite import WEIGHT
 from services.gateway.requests import Speaker
+from services.rpc.instruments import Counter
 from services.rpc.metrics import series
 
 if TYPE_CHECKING:
