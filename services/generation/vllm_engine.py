@@ -30,6 +30,7 @@ from services.generation.engine import (
 from services.generation.engine_first import yield_to_engine
 from services.generation.engine_states import EngineStates
 from services.generation.fair_queue import FairQueue, QueueLimits
+from services.generation.grammar_check import GrammarCheck, grammar_check
 from services.generation.readiness import Probe
 from services.generation.stream_window import StreamWindow
 from services.generation.token_accounts import TokenAccounts
@@ -105,6 +106,7 @@ class _Running:
     max_context_tokens: int
     is_by_priority: bool
     probe: Probe
+    forms: GrammarCheck | None
 
 
 class VllmEngine:
@@ -179,9 +181,12 @@ class VllmEngine:
             llm.model_config.max_model_len,
             llm.scheduler_config.policy == "priority",
             Probe(llm.is_sleeping),
+            grammar_check(llm),
         )
         metrics.QUEUE_REQUESTS.set_function(lambda: queue.waiting)
         metrics.QUEUE_AGE_SECONDS.set_function(lambda: queue.oldest_seconds)
+        if self._running.forms is not None:
+            await self._running.forms.start()
         await self._warm_up()
         yield_to_engine(self._options.niceness)
 
@@ -227,16 +232,20 @@ class VllmEngine:
         return llm
 
     async def _warm_up(self) -> None:
-        """Generates a little: the first run compiles kernels, which took 15 s on a CPU."""
+        """Generates a little: the first run compiles kernels, which took 15 s on a CPU.
+
+        Log-probabilities have kernels of their own: the first who asked for them waited 3 s.
+        """
         words = min(_WARM_UP_WORDS, self._started().max_context_tokens // 8)
-        request = GenerationRequest(
-            scope=Scope("cairn", (), "service:generation"),
-            messages=(Message(Role.USER, "warm up " * words),),
-            sampling=Sampling(max_tokens=8),
-            prompt_template="chat@1",
-        )
-        async for _ in self.generate(request):
-            pass
+        for sampling in (Sampling(max_tokens=8), Sampling(max_tokens=2, logprobs=1)):
+            request = GenerationRequest(
+                scope=Scope("cairn", (), "service:generation"),
+                messages=(Message(Role.USER, "warm up " * words),),
+                sampling=sampling,
+                prompt_template="chat@1",
+            )
+            async for _ in self.generate(request):
+                pass
 
     async def wait_dead(self) -> None:
         """Returns when an engine process has ended."""
@@ -253,6 +262,8 @@ class VllmEngine:
         running = self._started()
         running.states.check()
         adapter = running.adapters.find(request.adapter)
+        if running.forms is not None:
+            await running.forms.check(request.structured_output)
         prompt = await running.prompts.prepare(request)
         values = _values()
         params = values.sampling_params(
@@ -303,6 +314,7 @@ class VllmEngine:
             llm,
             uuid.uuid4().hex,  # ours, not the caller's: two requests may name the same one
             window=self._window if is_windowed else None,
+            pause_seconds=request.pause_seconds,
             ends_at=None if left is None else asyncio.get_running_loop().time() + left - kept_back,
         )
 
@@ -334,6 +346,8 @@ class VllmEngine:
         running, self._running = self._running, None
         if running is not None:
             running.probe.close()
+            if running.forms is not None:
+                await running.forms.close()
             llm = running.llm
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_SECONDS):

@@ -170,8 +170,9 @@ def service_error(error: Exception, request: GenerationRequest) -> ServiceError:
         text = _first_line(error)
         if "maximum model length" in text:
             return InvalidArgumentError(Reason.CONTEXT_TOO_LONG, text)
-        is_form = request.structured_output is not None
-        return InvalidArgumentError.for_field("structured_output" if is_form else "sampling", text)
+        form = request.structured_output
+        field = "sampling" if form is None else f"structured_output.{form.form.value}"
+        return InvalidArgumentError.for_field(field, text)
     return InternalError(Reason.INTERNAL, "the engine failed on the request")
 
 

@@ -133,6 +133,13 @@ class Writing:
         if last is None:
             raise UnavailableError(Reason.NOT_READY, "the engine ended the request")
         text = "".join(self._texts)
+        form = self._request.structured_output
+        if form is not None and last.outputs[0].finish_reason == "error":
+            # It had passed when it came: some forms cannot be followed from some place on only.
+            raise InvalidArgumentError.for_field(
+                f"structured_output.{form.form.value}",
+                "the engine cannot follow this form to an end; make it simpler",
+            )
         reason = (
             FinishReason.DEADLINE
             if self.is_time_over

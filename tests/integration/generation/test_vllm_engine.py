@@ -40,6 +40,8 @@ from tests.kit.vllm_service import (
 
 pytestmark = MARKS
 
+ENDLESS_LIST = '{"type": "array", "items": {"type": "integer"}, "minItems": 100000000}'
+
 
 @pytest.fixture
 def service(vllm_service: GenerationProcess) -> GenerationProcess:
@@ -70,8 +72,10 @@ async def test_it_generates_and_streams_the_same_text(stub: rpc.GenerationServic
 
 async def test_the_engine_goes_before_its_front(service: GenerationProcess) -> None:
     front = psutil.Process(service.process.pid).nice()
+    engine = [each for each in service.descendants() if "VLLM" in each.name()]
 
-    assert all(process.nice() < front for process in service.descendants())
+    assert engine
+    assert all(process.nice() < front for process in engine)
 
 
 async def test_an_equal_prompt_hits_the_prefix_cache_of_its_own_tenant_only(
@@ -235,6 +239,21 @@ async def test_logprobs_and_stop_strings(stub: rpc.GenerationServiceStub) -> Non
             {"structured_output": pb.StructuredOutput(grammar="?? ::")},
             Code.INVALID_ARGUMENT,
             Reason.INVALID_FIELD,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(grammar='root ::= "a" root')},
+            Code.INVALID_ARGUMENT,
+            Reason.INVALID_FIELD,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(json_schema=ENDLESS_LIST)},
+            Code.INVALID_ARGUMENT,
+            Reason.TOO_LARGE,
+        ),
+        (
+            {"structured_output": pb.StructuredOutput(regex="(a{1000}){1000}")},
+            Code.INVALID_ARGUMENT,
+            Reason.TOO_LARGE,
         ),
     ],
 )
