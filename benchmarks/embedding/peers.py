@@ -72,7 +72,7 @@ async def _turns(
     best: dict[tuple[str, int], float] = {}
     for turn in range(rounds):
         began = time.process_time()
-        alone([f"{turn} {text}" for text in texts])
+        alone([f"{turn} 0 {text}" for text in texts])  # as many tokens as those that are served
         _note(best, ("offline", 0), len(texts) / (time.process_time() - began))
         for server in servers:
             some = texts[: max(64, int(len(texts) * server.share))]
