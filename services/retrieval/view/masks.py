@@ -8,6 +8,7 @@ found and then thrown away.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 DOCUMENT_ID, URI, SOURCE = "document_id", "uri", "source"
 """Built-in fields. `source` is the metadata field of that name where there is one, else the URI."""
 
-_NO_ROWS = np.empty(0, np.int64)
 _COMPARABLE = {FieldType.KEYWORD, FieldType.INTEGER, FieldType.FLOAT, FieldType.TIMESTAMP}
 
 
@@ -60,10 +60,10 @@ def readable(snapshot: Snapshot, principals: Sequence[str], now_micros: int) -> 
         ("acl", readers),
         lambda: _granted(snapshot, readers, snapshot.document_count) & snapshot.live,
     )
-    gone = _expired(snapshot, now_micros)
-    if len(gone):
+    ends = _ends(snapshot, now_micros)
+    if ends is not None and len(ends.gone):
         mask = mask.copy()
-        mask[gone] = False
+        mask[ends.gone] = False
     return mask
 
 
@@ -120,15 +120,20 @@ def allowed(
         return Allowed(mask)
 
     found = snapshot.masks.get(key, make)
-    gone = _expired(snapshot, now_micros)
-    if len(gone):
+    ends = _ends(snapshot, now_micros)
+    if ends is None or not len(ends.gone):
+        return found
+    gone = ends.gone
+
+    def make_without() -> Allowed:
         # Few documents are past their time and still there: a sweep deletes them.
         mask = found.mask.copy()
         for row in gone.tolist():
             chunks = snapshot.chunks_of(row)
             mask[chunks.start : chunks.stop] = False
         return Allowed(mask)
-    return found
+
+    return snapshot.masks.get((*key, ends.since), make_without)
 
 
 def chunk_mask(snapshot: Snapshot, documents: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -166,25 +171,43 @@ def _granted(snapshot: Snapshot, readers: frozenset[str], count: int) -> NDArray
     return snapshot.rows.masks.get(("acl", readers), count, make)
 
 
-def _expired(snapshot: Snapshot, now_micros: int) -> NDArray[np.int64]:
-    """Returns the live document rows past their time."""
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """What is past its time, and how long that stays so."""
+
+    since: int
+    """Time from which on it is known, in microseconds since 1970."""
+    until: int
+    """Time at which the next live document ends; INT64_MAX: none does."""
+    gone: NDArray[np.int64]
+    """Live document rows past their time."""
+
+
+def _ends(snapshot: Snapshot, now_micros: int) -> _Ends | None:
+    """Returns which documents are past their time; None: none of them ever had an end.
+
+    All rows are looked at when the next of them ends, not for each search.
+    """
     expires = snapshot.rows.expires
     if expires is None:
-        return _NO_ROWS
+        return None
+    kept: dict[str, _Ends] = snapshot.masks.get("ends", dict)
+    known = kept.get("last")
+    if known is not None and known.since <= now_micros < known.until:
+        return known
     # A document that had an end before any other had is in the column as soon as it is in the rows.
     ends = expires.rows(snapshot.document_count)
     past = np.flatnonzero(ends <= now_micros)
-    return past[snapshot.live[past]]
+    coming = ends[snapshot.live & (ends > now_micros)]
+    until = int(coming.min()) if len(coming) else INT64_MAX
+    found = kept["last"] = _Ends(now_micros, until, past[snapshot.live[past]])
+    return found
 
 
 def next_end(snapshot: Snapshot, now_micros: int) -> int | None:
     """Returns when a live document ceases to be readable next, by its own time; None: none does."""
-    expires = snapshot.rows.expires
-    if expires is None:
-        return None
-    ends = expires.rows(snapshot.document_count)[snapshot.live]
-    ends = ends[(ends > now_micros) & (ends < INT64_MAX)]
-    return int(ends.min()) if len(ends) else None
+    ends = _ends(snapshot, now_micros)
+    return None if ends is None or ends.until == INT64_MAX else ends.until
 
 
 def column_of(
