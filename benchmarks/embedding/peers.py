@@ -56,7 +56,7 @@ async def compare(
 
 
 def _cases(*, quick: bool, seed: int) -> dict[str, list[str]]:
-    count = 64 if quick else 1024
+    count = 128 if quick else 1024  # eight rounds of calls: with fewer, the last one weighs much
     some_passages, some_queries = passages(count, seed + 1), queries(count, seed + 1)
     mix = [text for pair in zip(some_passages, some_queries, strict=True) for text in pair]
     return {"served_mix": mix, "served_queries": queries(8 * count, seed + 2)}
