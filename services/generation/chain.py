@@ -324,7 +324,7 @@ def _time_to_write() -> float | None:
 def _breaker_rules(slow_seconds: float, *, has_next: bool) -> BreakerRules:
     """Returns when an engine's breaker opens: slowness is a reason only where there is another."""
     if has_next:
-        return BreakerRules(failures_in_row=5, slow_seconds=slow_seconds)
+        return BreakerRules(failures_in_row=4, slow_seconds=slow_seconds)
     return BreakerRules(failures_in_row=5, slow_seconds=4 * slow_seconds, slow_share=1.1)
 
 

@@ -157,7 +157,7 @@ async def test_a_failing_engine_is_left_alone_and_said_to_be() -> None:
     for _ in range(8):
         _, finished = await collect(tried, ask("a"))
 
-    assert first.requests == 5
+    assert first.requests == 4
     assert finished.fallback_reason == "first: breaker_open"
     assert [model.is_ready for model in tried.models()] == [False, True]
 
