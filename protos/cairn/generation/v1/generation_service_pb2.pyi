@@ -193,7 +193,7 @@ class QuotedSpan(_message.Message):
     def __init__(self, marker: _Optional[int] = ..., passage_index: _Optional[int] = ..., start: _Optional[int] = ..., end: _Optional[int] = ..., support: _Optional[float] = ...) -> None: ...
 
 class Finished(_message.Message):
-    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency", "support", "logprobs")
+    __slots__ = ("finish_reason", "text", "usage", "engine", "model", "fallback_reason", "quoted_spans", "timings", "cost_amount", "cost_currency", "support", "logprobs", "left_out_repeats")
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +206,7 @@ class Finished(_message.Message):
     COST_CURRENCY_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_REPEATS_FIELD_NUMBER: _ClassVar[int]
     finish_reason: FinishReason
     text: str
     usage: _usage_pb2.Usage
@@ -218,7 +219,8 @@ class Finished(_message.Message):
     cost_currency: str
     support: float
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
-    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ..., support: _Optional[float] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ...) -> None: ...
+    left_out_repeats: int
+    def __init__(self, finish_reason: _Optional[_Union[FinishReason, str]] = ..., text: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., engine: _Optional[str] = ..., model: _Optional[str] = ..., fallback_reason: _Optional[str] = ..., quoted_spans: _Optional[_Iterable[_Union[QuotedSpan, _Mapping]]] = ..., timings: _Optional[_Union[GenerateTimings, _Mapping]] = ..., cost_amount: _Optional[float] = ..., cost_currency: _Optional[str] = ..., support: _Optional[float] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., left_out_repeats: _Optional[int] = ...) -> None: ...
 
 class GenerateTimings(_message.Message):
     __slots__ = ("queue_ms", "prefill_ms", "decode_ms", "admission_ms")
