@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from services.retrieval.ranking import Ranking
     from services.retrieval.vectors import Allowed
-    from services.retrieval.view.rows import Snapshot
+    from services.retrieval.view.rows import Rows, Snapshot
     from services.retrieval.view.view import Published
     from services.sql.reader import Reader
 
@@ -47,6 +47,10 @@ class Completion:
     def __init__(self, reader: Reader, passage_bytes: int) -> None:
         self._reader = reader
         self._passages = FoundPassages(passage_bytes)
+
+    def carry_over(self, old: Rows, new: Rows) -> None:
+        """Keeps what was found in a view's rows for those that are about to take their place."""
+        self._passages.carry_over(old, new)
 
     def known(self, ranked: Ranked, options: SearchOptions) -> list[Answer] | None:
         """Answers from memory; None when the store has to be read.
@@ -79,13 +83,12 @@ class Completion:
         self, snapshot: Snapshot, rows: Iterable[int], *, with_metadata: bool
     ) -> dict[int, Passage]:
         """Returns the passages of those of the rows that were written lately, and keeps them."""
-        recent, document_of, ordinals = (
-            snapshot.rows.recent, snapshot.document_of, snapshot.ordinals,
-        )  # fmt: skip
+        wanted = list(rows)
+        identities = snapshot.identities(np.array(wanted, np.int64))
         found: dict[int, Passage] = {}
-        for row in rows:
-            passage = recent.passage(
-                int(document_of[row]), int(ordinals[row]), with_metadata=with_metadata
+        for row, document_id, version, ordinal in zip(wanted, *identities, strict=True):
+            passage = snapshot.rows.recent.passage(
+                document_id, version, ordinal, with_metadata=with_metadata
             )
             if passage is not None:
                 found[row] = passage

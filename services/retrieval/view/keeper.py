@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from services.retrieval.store.changes import Change, Position
     from services.retrieval.store.checksum import Checksum
     from services.retrieval.store.store import Store
+    from services.retrieval.view.rows import Rows
 
 T = TypeVar("T")
 
@@ -136,6 +137,10 @@ class Keeper:
         await self._upkeep.close()
         await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._folders.close)
+
+    def before_replacing(self, tell: Callable[[Rows, Rows], None]) -> None:
+        """Has a function called, in a thread, with a view's rows and those to take their place."""
+        self._upkeep.before_replacing = tell
 
     def wake(self) -> None:
         """Looks at the log now: another process wrote to it."""

@@ -24,9 +24,10 @@ _OVERHEAD_BYTES = 900
 
 
 class RecentDocuments:
-    """Documents by their rows, the oldest leaving first. One thread adds, any thread reads.
+    """The newest versions by document, the oldest leaving first. One thread adds, any thread reads.
 
-    It says nothing about whether they still live: that is asked of the state that is searched.
+    It says nothing about whether they still live: that is asked of the state that is searched. It
+    knows no rows, and goes over from a view's rows to those that are made anew without dead ones.
 
     Args:
         max_bytes: About the bytes kept.
@@ -36,47 +37,46 @@ class RecentDocuments:
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: dict[int, DocumentState] = {}
-        self._parts: deque[tuple[int, int, int]] = deque()
-        """First row, row after the last, and bytes of what was added at once."""
+        self._kept: dict[str, DocumentState] = {}
+        self._parts: deque[tuple[Sequence[DocumentState], int]] = deque()
+        """What was added at once, with about its bytes."""
         self.nbytes = 0
         """About the bytes kept."""
 
-    def add(self, first: int, documents: Sequence[DocumentState]) -> None:
-        """Takes the documents of consecutive rows over; their vectors are let go.
-
-        Args:
-            first: Row of the first.
-            documents: As they were written, in the order of their rows.
-        """
+    def add(self, documents: Sequence[DocumentState]) -> None:
+        """Takes documents over as they were written; their vectors are let go."""
         nbytes = sum([len(each.text) for each in documents]) + _OVERHEAD_BYTES * len(documents)
         if not documents or nbytes > self._max_bytes // 4:
             return  # long texts would soon drive each other out
-        for row, each in enumerate(documents, first):
+        for each in documents:
             each.vectors = b""
-            self._kept[row] = each
-        self._parts.append((first, first + len(documents), nbytes))
+            self._kept[each.document_id] = each
+        self._parts.append((documents, nbytes))
         self.nbytes += nbytes
         while self.nbytes > self._max_bytes:
-            start, end, size = self._parts.popleft()
-            for row in range(start, end):
-                self._kept.pop(row, None)
+            gone, size = self._parts.popleft()
+            for each in gone:
+                if self._kept.get(each.document_id) is each:
+                    del self._kept[each.document_id]
             self.nbytes -= size
 
     def clear(self) -> None:
         """Lets all go: nothing was written for a while, and the store can be asked."""
         self._kept, self._parts, self.nbytes = {}, deque(), 0
 
-    def passage(self, row: int, ordinal: int, *, with_metadata: bool) -> Passage | None:
-        """Returns a chunk of the document of a row, or None when it is not at hand.
+    def passage(
+        self, document_id: str, version: int, ordinal: int, *, with_metadata: bool
+    ) -> Passage | None:
+        """Returns a chunk of a version of a document, or None when it is not at hand.
 
         Args:
-            row: Of the document.
+            document_id: Which document.
+            version: Which version of it.
             ordinal: Place of the chunk in it.
             with_metadata: Whether the passage needs the document's metadata.
         """
-        document = self._kept.get(row)
-        if document is None:
+        document = self._kept.get(document_id)
+        if document is None or document.version != version:
             return None
         chunk = document.chunks[ordinal]
         return Passage(

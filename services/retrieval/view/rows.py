@@ -182,7 +182,7 @@ class Rows:
         self.masks = GrowingMasks()
         """What filters say of the rows, dead or alive."""
         self.recent = RecentDocuments()
-        """The documents added last."""
+        """The documents written last."""
 
     @property
     def ids(self) -> DocumentIds:
@@ -208,6 +208,15 @@ class Rows:
         """Returns the newest row of a document, dead or alive; -1: there never was one."""
         code = self.id_table.code(document_id)
         return -1 if code == ABSENT or code >= self.newest.size else int(self._newest(code))
+
+    def newest_rows(self, document_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Returns the newest row of each document, dead or alive; -1: there never was one."""
+        codes = np.array(self.id_table.codes(document_ids), np.int64)
+        newest = self.newest.rows(self.newest.size)
+        found = np.full(len(codes), -1, np.int64)
+        is_known = (codes >= 0) & (codes < len(newest))
+        found[is_known] = newest[codes[is_known]]
+        return found
 
     def append(self, documents: Sequence[DocumentState]) -> None:
         """Adds document versions and retires the ones before.

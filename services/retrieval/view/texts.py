@@ -171,6 +171,19 @@ class TextTable:
             return code
         return _find(state.parts, [text]).get(text, ABSENT) if state.parts else ABSENT
 
+    def codes(self, texts: Sequence[str]) -> list[int]:
+        """Returns the code of each text, ABSENT where there is none."""
+        state = self._state
+        found = [state.codes.get(text, ABSENT) for text in texts]
+        missing = [text for text, code in zip(texts, found, strict=True) if code == ABSENT]
+        if not missing or not state.parts:
+            return found
+        sealed = _find(state.parts, missing)
+        return [
+            sealed.get(text, ABSENT) if code == ABSENT else code
+            for text, code in zip(texts, found, strict=True)
+        ]
+
     def text(self, code: int) -> str:
         """Returns the text of a code."""
         state = self._state

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from services.retrieval.vectors import Tier
     from services.retrieval.view.kept import Kept, TierRules
     from services.retrieval.view.merging import Run, Shape
+    from services.retrieval.view.rows import Rows
     from services.retrieval.view.view import View
 
 T = TypeVar("T")
@@ -69,6 +70,8 @@ class Upkeep:
         # interpreter's lock is not run, and nor is whoever waits for it.
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="view-upkeep")
         self._one_process = asyncio.Semaphore(1)
+        self.before_replacing: Callable[[Rows, Rows], None] = lambda _old, _new: None
+        """Told of a view's rows and those that are about to take their place."""
 
     async def close(self) -> None:
         """Ends the threads."""
@@ -236,6 +239,8 @@ class Upkeep:
         fresh = await self._here(
             lambda: reader.run_here(lambda c: view.load_beside(c, tier, from_store=from_store))
         )
+        old = view.published.snapshot.rows
+        await self._here(lambda: self.before_replacing(old, fresh.snapshot.rows))
         await self._here(lambda: reader.run_here(lambda c: view.switch(c, fresh, tier)))
 
     async def _build(self, job: Job, rows: int) -> None:

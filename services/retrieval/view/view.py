@@ -116,9 +116,8 @@ class View:
                     continue
                 rows.ensure_fields(known.settings.fields.items())
                 rows.retire(change.deleted)
-                first = rows.document_count
                 rows.append(change.written)
-                rows.recent.add(first, change.written)
+                rows.recent.add(change.written)
                 seq, collection = change.seq, known
                 tenant_seq = max(tenant_seq, seq)
             if seq != published.snapshot.seq:
@@ -303,6 +302,7 @@ class View:
             tier: Where that is.
         """
         with self._lock:
+            fresh.snapshot.rows.recent = self.published.snapshot.rows.recent
             self.published = _advance(connection, fresh)
             self.tier = tier
 

@@ -1,9 +1,12 @@
 """What was written last is answered with from memory, just as the store has it."""
 
+import asyncio
+
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.retrieval.store.changes import DocumentState
+from services.retrieval.store.chunk_table import ChunkEntry
 from services.retrieval.store.passages import Wanted, fetch
 from services.retrieval.view.recent import RecentDocuments
 from tests.kit import retrieval as kit
@@ -47,9 +50,7 @@ async def test_passages_written_last_are_those_of_the_store(tmp_path):
         snapshot = view.published.snapshot
         for with_metadata in (True, False):
             for name, ordinal in (("d1", 0), ("d1", 1), ("d2", 0)):
-                row = snapshot.row_of(name)
-                assert row is not None
-                kept = snapshot.rows.recent.passage(row, ordinal, with_metadata=with_metadata)
+                kept = snapshot.rows.recent.passage(name, 1, ordinal, with_metadata=with_metadata)
                 wanted = [Wanted(name, 1, ordinal)]
                 (stored,) = await service.store.read(
                     lambda c, wanted=wanted, with_metadata=with_metadata: fetch(
@@ -57,23 +58,46 @@ async def test_passages_written_last_are_those_of_the_store(tmp_path):
                     )
                 )
                 assert kept == stored
+        former = snapshot.rows
+        service.keeper.rebuild(collection.id)
+        async with asyncio.timeout(30):
+            while view.published.snapshot.rows is former:
+                await asyncio.sleep(0.01)
+        anew = view.published.snapshot.rows.recent
+        assert anew.passage("d1", 1, 1, with_metadata=True) is not None, "it goes over"
 
 
 def test_the_oldest_leave_and_vectors_are_let_go():
     recent = RecentDocuments(max_bytes=20_000)
     for first in range(0, 40, 4):
         states = [state(f"d{first + n}", "x" * 100) for n in range(4)]
-        recent.add(first, states)
+        recent.add(states)
         assert all(not each.vectors for each in states)
     assert recent.nbytes <= 20_000
-    assert recent.passage(0, 0, with_metadata=True) is None
-    kept = [row for row in range(40) if row in recent._kept]
+    kept = [row for row in range(40) if f"d{row}" in recent._kept]
     assert kept == list(range(40 - len(kept), 40))
     assert 12 <= len(kept) <= 20
-    recent.add(40, [state("long", "x" * 10_000)])
-    assert 40 not in recent._kept, "one long text does not drive out the others"
-    recent.add(41, [])
-    assert recent._parts[-1][1] == 40, "a write of deletions leaves nothing"
+    recent.add([state("long", "x" * 10_000)])
+    assert "long" not in recent._kept, "one long text does not drive out the others"
+    recent.add([])
+    assert recent._parts[-1][0], "a write of deletions leaves nothing"
     recent.clear()
     assert not recent.nbytes
     assert not recent._kept
+
+
+def test_of_a_document_there_is_its_newest_version_only():
+    recent = RecentDocuments(max_bytes=4 * 1000)
+    older, newer = state("d", "old"), state("d", "new")
+    older.chunks = newer.chunks = [ChunkEntry("c0", 0, 3, (), 0)]
+    newer.version = 2
+    recent.add([older])
+    recent.add([newer])
+    assert recent.passage("d", 1, 0, with_metadata=True) is None
+    found = recent.passage("d", 2, 0, with_metadata=True)
+    assert found is not None
+    assert found.text == "new"
+    for name in "efg":
+        recent.add([state(name)])
+    assert recent.nbytes < 4 * 1000
+    assert recent.passage("d", 2, 0, with_metadata=True) == found, "the older one left, not this"
