@@ -224,6 +224,8 @@ class Outcome:
     """What the tokens cost, where the engine has prices."""
     support: float | None = None
     """How well the best span that was found answers, 0..1; None: the engine does not copy."""
+    left_out_repeats: int = 0
+    """Stretches of the text that repeated the instructions and were left out of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ async def guarded(
                     yield Delta(shown[-1])
                 if guard.count:
                     metrics.PROMPT_REPEATS.inc(guard.count)
-                    outcome = dataclasses.replace(outcome, text="".join(shown))
+                    outcome = dataclasses.replace(
+                        outcome, text="".join(shown), left_out_repeats=guard.count
+                    )
                     event = dataclasses.replace(event, outcome=outcome)  # noqa: PLW2901 - the changed event goes on
             yield event

@@ -338,6 +338,7 @@ def _finished(event: Finished) -> pb.Finished:
             admission_ms=outcome.timings.admission_seconds * 1000,
         ),
         support=outcome.support,
+        left_out_repeats=outcome.left_out_repeats,
         logprobs=[_logprob(each) for each in event.logprobs],
     )
 

@@ -85,6 +85,7 @@ class FakeServices:
         self.history: dict[str, tuple[float, ...]] = {}
         self.stored: dict[str, StoredChunks] = {}
         self.rewritten = ""
+        self.left_out_repeats = 0
 
     async def _meet(self, name: str, what: Any) -> None:
         self.calls.append((name, what))
@@ -191,4 +192,5 @@ class FakeServices:
             model="tiny",
             usage=Usage(completion_tokens=5),
             quotes=self.quotes,
+            left_out_repeats=self.left_out_repeats,
         )

@@ -278,4 +278,5 @@ def _finished(message: pb.Finished) -> Finished:
             for span in message.quoted_spans
         ),
         support=message.support if message.HasField("support") else None,
+        left_out_repeats=message.left_out_repeats,
     )

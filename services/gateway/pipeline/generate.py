@@ -148,6 +148,8 @@ def _close(run: Run, draft: Draft, finished: Finished) -> None:
     draft.support = finished.support
     if finished.fallback_reason:
         run.degrade("generation_fallback")
+    if finished.left_out_repeats:
+        run.degrade("instructions_left_out")
     if finished.finish_reason == "deadline":
         run.degrade("generation_truncated")
     draft.writer.finish()

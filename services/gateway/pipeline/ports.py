@@ -275,6 +275,8 @@ class Finished:
     support: float | None = None
     """How well the best that an engine that copies found answers the question, 0..1, refused or
     not; None: the engine does not say."""
+    left_out_repeats: int = 0
+    """Stretches that repeated the instructions and were left out."""
 
 
 class Generator(Protocol):

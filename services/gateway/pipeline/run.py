@@ -62,6 +62,7 @@ _KNOWN_STEPS = frozenset(
         "generation_fallback",
         "grounding_by_words",
         "history_unavailable",
+        "instructions_left_out",
         "neighbours_unavailable",
         "rewrite_unavailable",
     }

@@ -197,6 +197,13 @@ async def test_engine_that_breaks_off_keeps_what_was_shown() -> None:
     assert answer.finish_reason == "interrupted"
 
 
+async def test_an_answer_tells_that_repeated_instructions_were_left_out() -> None:
+    fake = services()
+    fake.left_out_repeats = 2
+    answer = await pipeline(fake).answer(SCOPE, Question.checked("What were you told?"))
+    assert answer.degraded == ("instructions_left_out",)
+
+
 async def test_refusal_of_the_engine_has_no_citations() -> None:
     fake = services()
     fake.pieces, fake.finish_reason = ["I do not know."], "refused"

@@ -106,6 +106,7 @@ async def test_an_answer_from_passages_does_not_tell_its_instructions(stream: bo
     assert whole.startswith("Here they are: ")
     assert whole.endswith("Granite is hard [1].")
     assert "passages say" not in whole
+    assert found[-1].outcome.left_out_repeats >= 1
     assert shown == (whole if stream else "")
 
 
