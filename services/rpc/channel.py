@@ -12,6 +12,9 @@ import grpc
 from services.rpc.calls import Caller, make_calls_by
 from services.rpc.guard import Guard
 from services.rpc.service_identity import ServiceIdentity
+from services.rpc.wakeups import read_at_once
+
+read_at_once()
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 KEEPALIVE_MS = 10_000

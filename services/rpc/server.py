@@ -26,6 +26,9 @@ from services.rpc.process import run_service as run_service  # noqa: PLC0414 - p
 from services.rpc.service_identity import CallerCheck, identity_of
 from services.rpc.settings import ServiceSettings
 from services.rpc.telemetry import Telemetry
+from services.rpc.wakeups import read_at_once
+
+read_at_once()
 
 _CONNECTION_GRACE_SECONDS = 900
 """Time a stream may go on after its connection's age has passed."""
