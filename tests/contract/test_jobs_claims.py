@@ -191,6 +191,14 @@ async def test_suspects_wait_until_the_worker_has_nothing_else(store, clock):
     assert other.job.key.document_id == "good"
 
 
+async def test_a_worker_without_room_puts_lost_jobs_back_for_the_others(store, clock):
+    await submit(store)
+    lost = await store.claim("w1")
+    clock.move(LEASE_SECONDS + 1)
+    assert await store.claim_some("w2", Wanted(most=0)) == []
+    assert (await store.get("t", lost.job.job_id)).state is JobState.QUEUED
+
+
 async def test_a_worker_that_finished_nothing_yet_gets_suspects_last(store, clock):
     await submit(store, "lost")
     for _ in range(2):

@@ -32,7 +32,7 @@ class Wanted:
     """What a worker has room for."""
 
     most: int = 1
-    """Jobs."""
+    """Jobs; 0: none, but what vanished workers had in work goes back into the queue."""
     most_bytes: int = 1 << 40
     """Size of their documents together; the first is taken whatever its size."""
     except_tenants: Collection[str] = ()
@@ -59,6 +59,8 @@ def claim(
         .values(state=JobState.QUEUED)
     )
     _recover_expired(connection, now_us)
+    if wanted.most <= 0:
+        return []
     numbers, tenants = _choose(connection, wanted)
     if not numbers:
         return []

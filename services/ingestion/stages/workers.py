@@ -133,8 +133,7 @@ class Workers:
             started = time.monotonic()
             leases: list[Lease] = []
             try:
-                if wanted is not None:
-                    leases = await self._store.claim_some(self._owner, wanted)
+                leases = await self._store.claim_some(self._owner, wanted)
             except ServiceError as error:
                 get_logger().warning("no jobs can be claimed", reason=error.reason.value)
                 await asyncio.sleep(_STORE_DOWN_SECONDS)
@@ -149,12 +148,12 @@ class Workers:
                 await self._wakeup.wait(self._poll_seconds)
                 await asyncio.sleep(_LEAST_PAUSE_SECONDS)
 
-    def _wanted(self) -> Wanted | None:
-        """Returns what there is room for."""
+    def _wanted(self) -> Wanted:
+        """Returns what there is room for, be it nothing."""
         running = self._state.running.values()
         if any(each.lease.job.attempt_count > SUSPECT_ATTEMPTS for each in running):
             # It may end this process: nothing else is to go down with it.
-            return None
+            return Wanted(most=0)
         free = self._capacity.jobs - len(running)
         size_bytes = sum(each.lease.job.size_bytes for each in running)
         left_bytes = self._capacity.most_bytes - size_bytes
@@ -167,7 +166,7 @@ class Workers:
             self._capacity.jobs + self._capacity.express_jobs - len(running),
         )
         if free <= 0:
-            return None
+            return Wanted(most=0)
         tenants = frozenset(each.lease.job.key.tenant for each in running)
         proven = self._state.is_proven
         return Wanted(free, self._capacity.most_bytes, tenants, is_alone=False, is_proven=proven)
