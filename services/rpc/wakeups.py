@@ -20,7 +20,8 @@ from typing import Any
 
 from grpc._cython import cygrpc
 
-_AT_ONCE = 65_536
+_AT_ONCE = 4_096
+"""Bytes; more than a pair holds of them."""
 
 
 class _WakeUps(socket.socket):
