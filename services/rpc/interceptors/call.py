@@ -16,6 +16,32 @@ _DEADLINE_SLACK_RATIO = 0.01
 _DEADLINE_SLACK_SECONDS = 0.02
 
 
+class Incoming:
+    """The messages of a caller that sends many, as they come.
+
+    Args:
+        messages: gRPC's iterator.
+        is_dialogue: Whether the caller gets many answers, too, and may wait for one before it
+            sends more.
+    """
+
+    __slots__ = ("_messages", "has_begun", "is_dialogue")
+
+    def __init__(self, messages: AsyncIterator[bytes], *, is_dialogue: bool) -> None:
+        self._messages = messages
+        self.is_dialogue = is_dialogue
+        self.has_begun = False
+        """Whether a message was taken in."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        message = await anext(self._messages)
+        self.has_begun = True
+        return message
+
+
 @dataclass(slots=True)
 class ServerCall:
     """One call being served. The layer that maps errors says how it ended; outer layers read it."""
@@ -31,8 +57,8 @@ class ServerCall:
     started: float = field(default_factory=time.monotonic)
     timeout_seconds: float | None = None
     """Time the caller gave, None for no limit."""
-    upload: AsyncIterator[bytes] | None = None
-    """Messages of a caller that sends many and waits for one answer."""
+    incoming: Incoming | None = None
+    """Messages of a caller that sends many."""
 
     @property
     def service_and_name(self) -> tuple[str, str]:

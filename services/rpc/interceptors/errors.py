@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 
 from services.rpc.errors import InternalError, Reason, ServiceError
-from services.rpc.interceptors.call import Proceed, ServerCall
+from services.rpc.interceptors.call import Incoming, Proceed, ServerCall
 from services.rpc.logs import exception_fields, get_logger, qualified_name
 from services.rpc.status import error_from_rpc, grpc_code, header_message, trailing_metadata
 from services.rpc.telemetry import current_trace_id
 
 _DRAIN_SECONDS = 0.5
+_DIALOGUE_SECONDS = 0.01
+"""The same where the caller may wait for an answer before it goes on."""
 INTERNAL_MESSAGE = "internal error; its trace id finds it in the logs"
 
 
@@ -52,12 +53,12 @@ def _is_cancelled(call: ServerCall) -> bool:
 async def _abort(call: ServerCall, error: ServiceError) -> None:
     call.error = error
     call.code = grpc_code(error)
-    if call.upload is not None:
-        await _drain(call.upload)
+    if call.incoming is not None:
+        await _drain(call.incoming)
     await call.context.abort(call.code, header_message(error), trailing_metadata(error))
 
 
-async def _drain(upload: AsyncIterator[bytes]) -> None:
+async def _drain(incoming: Incoming) -> None:
     """Takes in what a refused caller still sends, for a moment.
 
     A client that is told of the end while it writes knows only that the write failed: gRPC's own
@@ -65,8 +66,12 @@ async def _drain(upload: AsyncIterator[bytes]) -> None:
     """
     # The servicer may still hold the iterator, or have come to its end: then there is no more.
     with contextlib.suppress(TimeoutError, RuntimeError, grpc.RpcError):
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in upload:
+        async with asyncio.timeout(_DRAIN_SECONDS) as limit:
+            if incoming.is_dialogue:
+                if not incoming.has_begun:
+                    await anext(incoming, None)
+                limit.reschedule(asyncio.get_running_loop().time() + _DIALOGUE_SECONDS)
+            async for _ in incoming:
                 pass
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from services.rpc.interceptors.call import Layer, Proceed, ServerCall
+from services.rpc.interceptors.call import Incoming, Layer, Proceed, ServerCall
 from services.rpc.interceptors.messages import serve
 from services.rpc.tail import KEPT_HEADER
 
@@ -69,19 +69,19 @@ class LayeredInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: grpc.aio.ServicerContext) -> Any:
             return await serve(handler, request, context)
 
-        is_upload = handler.request_streaming and not handler.response_streaming
-        behaviour = self._layered(method, run, is_upload=is_upload)
-        wrapped = _with_behaviour(handler, behaviour)
+        wrapped = _with_behaviour(handler, self._layered(method, run, handler))
         self._wrapped[method] = (handler, wrapped)
         return wrapped
 
     def _layered(
-        self, method: str, innermost: Callable[..., Awaitable[Any]], *, is_upload: bool = False
+        self, method: str, innermost: Callable[..., Awaitable[Any]], handler: Handler | None = None
     ) -> Any:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext) -> Any:
             remaining = context.time_remaining()
             call = ServerCall(method.removeprefix("/"), context, timeout_seconds=remaining)
-            call.upload = request if is_upload else None
+            if handler is not None and handler.request_streaming:
+                request = Incoming(request, is_dialogue=handler.response_streaming)
+                call.incoming = request
 
             async def proceed() -> Any:
                 return await innermost(request, context)

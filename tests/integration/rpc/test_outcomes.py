@@ -308,6 +308,16 @@ async def test_a_refused_upload_is_heard_to_its_end(world: World, text: str) -> 
     assert sent == [text, "second", "third"]
 
 
+async def test_a_dialogue_that_waits_for_an_answer_is_refused_soon(world: World) -> None:
+    async def messages() -> AsyncIterator[StringValue]:
+        yield StringValue(value="missing")
+        await asyncio.sleep(60)
+
+    with pytest.raises(NotFoundError):
+        async for _ in world.stub.stream_stream(messages(), timeout=20):
+            pass
+
+
 async def test_a_refused_upload_without_end_is_answered(world: World) -> None:
     async def uploads() -> AsyncIterator[StringValue]:
         yield StringValue(value="missing")

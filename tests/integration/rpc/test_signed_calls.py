@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.rpc.channel import open_channel
@@ -55,6 +58,31 @@ async def test_others_are_told_precisely_why_not(arity: str) -> None:
                     await echoed(channel, arity)
             assert raised.value.reason is reason
             assert SECRET not in raised.value.message
+
+
+@pytest.mark.parametrize("arity", ["StreamUnary", "StreamStream"])
+async def test_whoever_sends_many_is_heard_before_being_refused(arity: str) -> None:
+    """A client that writes while the call ends knows only that the write failed."""
+    sent: list[str] = []
+
+    async def messages() -> AsyncIterator[StringValue]:
+        await asyncio.sleep(0.05)
+        sent.append("text")
+        yield StringValue(value="text")
+
+    async with (
+        signed(**SETTINGS) as served,
+        grpc.aio.insecure_channel(served.target) as channel,
+    ):
+        stub = EchoStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await (
+                stub.stream_unary(messages(), timeout=20)
+                if arity == "StreamUnary"
+                else stub.stream_stream(messages(), timeout=20).read()
+            )
+    assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert sent
 
 
 async def test_health_asks_for_no_token() -> None:
