@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.metadata
 import json
-import os
-import platform
 import random
 import sys
 import tempfile
@@ -20,8 +17,11 @@ from typing import Any
 from benchmarks.answers import corpus
 from benchmarks.gateway.load import Plan, percentile, send
 from benchmarks.gateway.rows import all_latencies, latency_rows, row
+from benchmarks.report import report
 from benchmarks.suites import ROOT, Suite, cairn, running, suite
 
+BENCH = "answers"
+PACKAGES = ("cairn-rag", "grpcio", "numpy", "torch")
 SEED = 7
 OWN = ROOT / "tests" / "data" / "quality"
 COLLECTION = "answers"
@@ -78,7 +78,7 @@ def main() -> None:
     for each in rows:
         each["case"] = f"{each['case']}, {chunks} chunks"
     if options.json:
-        print(json.dumps(_report(rows)))
+        print(json.dumps(report(BENCH, rows, seed=SEED, packages=PACKAGES)))
         return
     for each in rows:
         print(f"{each['case']:44} {each['metric']:40} {each['value']:>10}")
@@ -196,17 +196,6 @@ async def _settled(started: Suite) -> None:
             return
         former = now
     print("The suite is still busy with something else.", file=sys.stderr)
-
-
-def _report(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    names = ("cairn-rag", "grpcio", "numpy", "torch")
-    return {
-        "bench": "answers",
-        "versions": {name: importlib.metadata.version(name) for name in names},
-        "machine": {"cores": os.cpu_count() or 0, "processor": platform.machine()},
-        "seed": SEED,
-        "rows": rows,
-    }
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.report import report
 from benchmarks.suites import ROOT, cairn, suite
 from cli.collection_files import read_export
 from cli.connection import find_gateway
@@ -73,7 +72,7 @@ def main() -> None:
             rows += _measure(data, data_dir, folder, limit, pythons, options.prefix)
     rows += _means(rows)
     if options.json:
-        print(json.dumps(_report(rows)))
+        print(json.dumps(report("quality", rows, seed=0, packages=("cairn-rag",))))
         return
     for row in rows:
         print(f"{row['case']:16} {row['system']:48} {row['metric']:8} {row['value']:.4f}")
@@ -232,16 +231,6 @@ def _means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for system, values in found.items()
         if len(cases) > 1 and len(values) == len(cases)
     ]
-
-
-def _report(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "bench": "quality",
-        "versions": {"cairn-rag": importlib.metadata.version("cairn-rag")},
-        "machine": {"cores": os.cpu_count() or 0, "processor": platform.machine()},
-        "seed": 0,
-        "rows": rows,
-    }
 
 
 if __name__ == "__main__":

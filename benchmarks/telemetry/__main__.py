@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import tempfile
 import urllib.request
@@ -22,9 +20,12 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as rpc
 
+from benchmarks.report import report
 from benchmarks.suites import ROOT, Suite, cairn, suite
 from benchmarks.telemetry.load import Searcher
 
+BENCH = "telemetry"
+PACKAGES = ("grpcio", "prometheus-client", "opentelemetry-sdk")
 SEED = 9
 SERVICES = ("EMBEDDING", "RETRIEVAL", "GENERATION", "INGESTION", "GATEWAY")
 SAMPLE_RATIO = 0.01
@@ -101,7 +102,7 @@ def main() -> None:
     server.stop(None)
     rows.append(_row("collector", "on", "spans received", collector.count))
     if options.json:
-        print(json.dumps(_report(rows)))
+        print(json.dumps(report(BENCH, rows, seed=SEED, packages=PACKAGES)))
         return
     for row in rows:
         extra = f"{row['ratio']}x of {row['against']}" if "ratio" in row else ""
@@ -173,17 +174,6 @@ def _row(case: str, system: str, metric: str, value: float) -> dict[str, Any]:
 def _scrape(address: str) -> None:
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         answer.read()
-
-
-def _report(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    names = ("grpcio", "prometheus-client", "opentelemetry-sdk")
-    return {
-        "bench": "telemetry",
-        "versions": {name: importlib.metadata.version(name) for name in names},
-        "machine": {"cores": os.cpu_count() or 0, "processor": platform.machine()},
-        "seed": SEED,
-        "rows": rows,
-    }
 
 
 if __name__ == "__main__":

@@ -166,17 +166,8 @@ class RetrievalClient(CollectionClient):
         Raises:
             ServiceError: there is no such collection, or the service does not answer.
         """
-        response = await self._stub.GetDocuments(
-            pb.GetDocumentsRequest(
-                scope=scope_to_proto(scope),
-                collection=collection,
-                document_ids=document_ids,
-                include_chunks=with_text,
-                omit_text=not with_text,
-            ),
-            timeout=TIMEOUT_SECONDS,
-        )
-        return {each.document_id: _document(each) for each in response.documents}
+        found = await self._documents(scope, collection, document_ids, is_whole=with_text)
+        return {each.document_id: _document(each) for each in found}
 
     async def get_chunks(
         self, scope: Scope, collection: str, document_id: str
@@ -186,16 +177,8 @@ class RetrievalClient(CollectionClient):
         Raises:
             ServiceError: there is no such collection, or the service does not answer.
         """
-        response = await self._stub.GetDocuments(
-            pb.GetDocumentsRequest(
-                scope=scope_to_proto(scope),
-                collection=collection,
-                document_ids=[document_id],
-                include_chunks=True,
-            ),
-            timeout=TIMEOUT_SECONDS,
-        )
-        return _chunks(response.documents[0]) if response.documents else None
+        found = await self.stored_chunks(scope, collection, [document_id])
+        return found[document_id].chunks if found else None
 
     async def stored_chunks(
         self, scope: Scope, collection: str, document_ids: Sequence[str]
@@ -205,19 +188,24 @@ class RetrievalClient(CollectionClient):
         Raises:
             ServiceError: there is no such collection, or the service does not answer.
         """
+        found = await self._documents(scope, collection, document_ids, is_whole=True)
+        return {each.document_id: StoredChunks(each.version, _chunks(each)) for each in found}
+
+    async def _documents(
+        self, scope: Scope, collection: str, document_ids: Sequence[str], *, is_whole: bool
+    ) -> Sequence[pb.Document]:
+        """Returns documents, with their text and chunks or without."""
         response = await self._stub.GetDocuments(
             pb.GetDocumentsRequest(
                 scope=scope_to_proto(scope),
                 collection=collection,
                 document_ids=document_ids,
-                include_chunks=True,
+                include_chunks=is_whole,
+                omit_text=not is_whole,
             ),
             timeout=TIMEOUT_SECONDS,
         )
-        return {
-            each.document_id: StoredChunks(each.version, _chunks(each))
-            for each in response.documents
-        }
+        return response.documents
 
     async def scroll_documents(
         self, scope: Scope, collection: str, page_size: int, page_token: str
