@@ -33,7 +33,8 @@ def routes(suite: Suite) -> set[str]:
 def _forms(path: str) -> Iterator[str]:
     """As the description names a path, and as a route does whose last parameter may hold slashes."""
     yield path
-    yield path.replace("}", ":path}")
+    head, end, tail = path.rpartition("}")
+    yield f"{head}:path{end}{tail}" if end else path
 
 
 def _flood_http(suite: Suite, name: str, count: int) -> None:
