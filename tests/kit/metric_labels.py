@@ -23,10 +23,10 @@ from services.embedding.options import Lane
 from services.gateway.edge.mcp.tools import DESCRIPTIONS
 from services.gateway.identity.permissions import Operation
 from services.gateway.limits.rules import Mode, Period, Resource, Subject
-from services.gateway.pipeline.language import LANGUAGES
 from services.gateway.pipeline.untrusted import SIGNALS
 from services.generation.engine import FinishReason
 from services.ingestion.failures import FailureReason
+from services.languages.telling import LANGUAGES
 from services.retrieval.vectors import Tier
 from services.rpc.errors import Reason
 from services.rpc.metrics import MAX_TENANTS, OTHER_TENANTS

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.gateway.pipeline.language import language_of
 from services.gateway.pipeline.ports import WeightedQuery
 from services.gateway.pipeline.rewrite import WEIGHT
 from services.gateway.requests import Speaker
+from services.languages.telling import language_of_question
 from services.rpc.instruments import Counter
 from services.rpc.metrics import series
 
@@ -55,8 +55,8 @@ class Understand:
             may_rewrite: Whether there is time for a model to say it anew.
         """
         async with run.stage(self.name) as stage:
-            language = language_of(query)
-            stage.set_attribute("cairn.query.language", language)
+            language = language_of_question(query)
+            stage.set_attribute("cairn.query.language", language or "unknown")
             series(_QUERIES, language or "unknown").inc()
             run.notes.append(f"language: {language or 'unknown'}")
             readings = _readings(query, history)

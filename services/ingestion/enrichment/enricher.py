@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.ingestion.document import metadata_to_json
-from services.ingestion.enrichment import dates, language
+from services.ingestion.enrichment import dates
 from services.ingestion.enrichment.hooks import HookFailedError
 from services.ingestion.enrichment.personal import Identifier, IdentifierHasher, find_identifiers
 from services.ingestion.enrichment.replacing import replace_in_document
@@ -23,6 +23,7 @@ from services.ingestion.enrichment.settings import (
     from_json,
 )
 from services.ingestion.failures import FailureReason, StageFailedError
+from services.languages.telling import language_of_text
 
 if TYPE_CHECKING:
     from services.filters.values import Value
@@ -103,7 +104,7 @@ class Enricher:
         self, settings: EnrichmentSettings, tenant: str, parsed: ParsedDocument
     ) -> tuple[ParsedDocument, dict[str, Value | None]]:
         enriched: dict[str, Value | None] = {}
-        if settings.detect_language and (code := language.detect(parsed.text)):
+        if settings.detect_language and (code := language_of_text(parsed.text)):
             enriched["language"] = code
         if settings.detect_dates and (days := dates.find_days(parsed.text)):
             enriched["first_date"] = dates.timestamp_of(min(days))

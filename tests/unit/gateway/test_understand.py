@@ -6,10 +6,7 @@ import asyncio
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.gateway.pipeline.language import LANGUAGES, language_of
 from services.gateway.pipeline.rag import RagPipeline
 from services.gateway.pipeline.rewrite import STEP, WEIGHT, one_line
 from services.gateway.pipeline.understand import LAST_TURN_WEIGHT
@@ -18,31 +15,7 @@ from services.gateway.usage import PriceTable
 from services.rpc.errors import NotFoundError, Reason, ServiceError, UnavailableError
 from tests.kit.pipeline_fakes import SCOPE, FakeServices, passage
 
-QUESTIONS = {
-    "en": "How does granite form when magma cools?",
-    "de": "Wie entsteht Granit und warum ist er so hart?",
-    "fr": "Comment le granite se forme-t-il dans la croûte ?",
-    "es": "¿Cómo se forma el granito en la corteza?",
-    "it": "Come si forma il granito nella crosta?",
-    "pt": "Quando foi formado o granito e quem o descobriu?",
-    "nl": "Hoe wordt graniet gevormd en waarom is het hard?",
-    "sv": "Vad är granit och varför är den hård?",
-    "fi": "Mikä on graniitti ja miten se muodostuu?",
-    "pl": "Co to jest granit i dlaczego jest twardy?",
-    "hu": "Mi a gránit és hogyan keletkezik?",
-    "tr": "Granit nedir ve neden bu kadar serttir?",
-    "ru": "Как образуется гранит?",
-    "uk": "Як утворюється граніт і чому він твердий?",
-    "el": "Πώς σχηματίζεται ο γρανίτης;",
-    "ar": "كيف يتكون الجرانيت؟",
-    "fa": "گرانیت چگونه تشکیل می‌شود؟",
-    "he": "איך נוצר גרניט?",
-    "hi": "ग्रेनाइट कैसे बनता है?",
-    "th": "หินแกรนิตเกิดขึ้นได้อย่างไร",
-    "zh": "花岗岩是怎么形成的？",
-    "ja": "花崗岩はどのようにできますか？",
-    "ko": "화강암은 어떻게 만들어집니까?",
-}
+GERMAN = "Wie entsteht Granit und warum ist er so hart?"
 TURNS = (Turn(Speaker.USER, "What is granite?"), Turn(Speaker.ASSISTANT, "A rock."))
 
 
@@ -70,23 +43,8 @@ def searched(fake: FakeServices) -> list[tuple[str, float]]:
     return [(each.text, round(each.weight, 4)) for each in plan.queries]
 
 
-@pytest.mark.parametrize("language", QUESTIONS)
-def test_the_language_of_a_question(language: str) -> None:
-    assert language_of(QUESTIONS[language]) == language
-
-
-@pytest.mark.parametrize("text", ["", "  ", "42?", "granite", "HTTP 429", "🙂", "[1] (2)"])
-def test_no_language_rather_than_a_wrong_one(text: str) -> None:
-    assert language_of(text) == ""
-
-
-@given(st.text())
-def test_any_text_has_one_of_the_languages_or_none(text: str) -> None:
-    assert language_of(text) in {"", *LANGUAGES}
-
-
 async def test_what_was_understood_is_explained_with_the_candidates() -> None:
-    question = Question.checked(QUESTIONS["de"], history=TURNS, explain=True)
+    question = Question.checked(GERMAN, history=TURNS, explain=True)
     answer = await pipeline(services()).answer(SCOPE, question)
     notes = answer.explanation[0].notes
     assert "language: de" in notes

@@ -1,4 +1,4 @@
-"""Language, dates and personal identifiers of texts."""
+"""Dates and personal identifiers of texts."""
 
 from __future__ import annotations
 
@@ -8,41 +8,10 @@ import time
 import pytest
 
 from services.ingestion.enrichment.dates import find_days
-from services.ingestion.enrichment.language import detect
 from services.ingestion.enrichment.personal import IdentifierHasher, find_identifiers
 from services.ingestion.enrichment.replacing import replace_in_document
 from services.ingestion.parsers.parsed import Block, ParsedDocument, pack, unpack
-
-LANGUAGES = {
-    "en": "The court held that the contract was void because neither of the parties had signed it.",
-    "de": "Der Vertrag ist nichtig, weil keine der Parteien ihn unterschrieben hat und er nicht gilt.",
-    "fr": "Le contrat est nul parce que les parties ne l'ont pas signé et que la date est dans le passé.",
-    "es": "El contrato es nulo porque las partes no lo han firmado y la fecha es anterior al pago.",
-    "it": "Il contratto è nullo perché le parti non lo hanno firmato e la data è anteriore al pagamento.",
-    "pt": "O contrato é nulo porque as partes não o assinaram e a data é anterior ao pagamento da renda.",
-    "nl": "De overeenkomst is nietig omdat de partijen het niet hebben ondertekend en de datum onjuist is.",
-    "sv": "Avtalet är ogiltigt eftersom parterna inte har undertecknat det och datumet är fel för den.",
-    "pl": "Umowa jest nieważna, ponieważ strony jej nie podpisały, a data jest niezgodna z tym co było.",
-    "lv": "Līgums nav spēkā, jo puses to nav parakstījušas un datums ir nepareizs, kas ir kļūda.",
-    "ru": "Договор недействителен, потому что стороны его не подписали, и дата указана неверно.",
-    "uk": "Договір недійсний, оскільки сторони його не підписали, і дата вказана неправильно.",
-    "el": "Η σύμβαση είναι άκυρη επειδή τα μέρη δεν την υπέγραψαν.",
-    "ja": "契約は当事者が署名していないため無効です。",
-    "zh": "合同无效,因为双方没有签字,日期也不正确。",
-    "ko": "당사자들이 서명하지 않았기 때문에 계약은 무효입니다.",
-    "ar": "العقد باطل لأن الطرفين لم يوقعا عليه.",
-    "he": "החוזה בטל כי הצדדים לא חתמו עליו.",
-    "": "xq zv 1234 5678 kpl",
-}
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_languages(language):
-    assert detect(LANGUAGES[language]) == language
-
-
-def test_too_little_text_has_no_language():
-    assert detect("") == detect("the of") == detect("42 1,000.00 -- ==") == ""
+from services.languages.telling import language_of_text
 
 
 @pytest.mark.parametrize(
@@ -130,5 +99,5 @@ def test_long_and_hostile_texts_are_gone_through_quickly():
         started = time.process_time()
         find_identifiers(text)
         find_days(text)
-        detect(text)
+        language_of_text(text)
         assert time.process_time() - started < 10, text[:10]
