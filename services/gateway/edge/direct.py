@@ -9,20 +9,20 @@ description, and every other route, stay the framework's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from services.gateway.edge.routing import StrictRoute, current_caller, wrong_media_type
 from services.gateway.edge.strict_json import parse_json
 from services.gateway.edge.validation import validation_error
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
     from starlette.types import Receive, Scope, Send
 
 _NO_CONTENT_TYPE = ""
@@ -65,28 +65,51 @@ class DirectApi(FastAPI):
     """An application that serves its simplest routes itself."""
 
     _direct: dict[str, _Direct]
+    _fixed: dict[tuple[str, str], Route]
+    """By method and path, where the path has no parameters."""
+    _with_parameters: list[Route]
 
-    def serve_directly(self, routes: Iterable[BaseRoute]) -> None:
-        """Finds the routes that need nothing of the framework."""
+    def serve_directly(self, routes: Sequence[Route]) -> None:
+        """Finds the routes that need nothing of the framework.
+
+        Args:
+            routes: All of the application.
+        """
         found = (_direct_of(route) for route in routes)
         self._direct = {each.route.path: each for each in found if each is not None}
+        self._fixed = {
+            (method, route.path): route
+            for route in routes
+            if "{" not in route.path
+            for method in route.methods or ()
+        }
+        self._with_parameters = [route for route in routes if "{" in route.path]
+
+    def route_of(self, scope: Scope) -> Route | None:
+        """Returns the route that a request asks for, without serving it; None: there is none."""
+        if fixed := self._fixed.get((scope["method"], scope["path"])):
+            return fixed
+        for route in self._with_parameters:
+            if route.matches(scope)[0] is Match.FULL:
+                return route
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
-        direct = self._route_of(scope)
+        direct = self._direct_for(scope)
         if direct is None:
             await super().__call__(scope, receive, send)
         else:
             await direct.serve(scope, receive, send)
 
-    def _route_of(self, scope: Scope) -> _Direct | None:
+    def _direct_for(self, scope: Scope) -> _Direct | None:
         is_plain = scope["type"] == "http" and not scope["query_string"]
         if not is_plain or scope["method"] != "POST":
             return None
         return self._direct.get(scope["path"])
 
 
-def _direct_of(route: BaseRoute) -> _Direct | None:
+def _direct_of(route: Route) -> _Direct | None:
     if not isinstance(route, StrictRoute) or route.methods != {"POST"} or "{" in route.path:
         return None
     needs = route.dependant

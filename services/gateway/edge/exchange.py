@@ -34,9 +34,10 @@ from services.rpc.logs import (
 from services.rpc.metrics import STAGE_SECONDS, series
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from services.gateway.audit.log import AuditLog, Followed
+    from services.gateway.edge.direct import DirectApi
     from services.gateway.edge.door import Door
     from services.rpc.admission import Admission
     from services.rpc.telemetry import Telemetry
@@ -89,7 +90,7 @@ class Exchange:
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: DirectApi,
         *,
         door: Door,
         audit: AuditLog,
@@ -130,6 +131,7 @@ class Exchange:
                 raise
             finally:
                 _IN_FLIGHT.now -= 1
+                _note_route(self._app, scope)
                 _conclude(scope, span, answer.status, time.monotonic() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
@@ -367,6 +369,15 @@ def _first_error(group: ExceptionGroup) -> ServiceError:
 def _route(scope: Scope) -> str:
     route = scope.get("route")
     return getattr(route, "path", "unmatched")
+
+
+def _note_route(app: DirectApi, scope: Scope) -> None:
+    """Notes the route of a request that was refused before the application looked for it.
+
+    Otherwise nobody would see which routes refuse: at the door, for want of room, for the body.
+    """
+    if "route" not in scope and (route := app.route_of(scope)) is not None:
+        scope["route"] = route
 
 
 def _method(scope: Scope) -> str:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from cairn.gateway.v1 import gateway_service_pb2 as pb
 from cairn.gateway.v1 import gateway_service_pb2_grpc as rpc
+from prometheus_client import REGISTRY
 
 from services.gateway.edge import exchange, http_server
 from tests.kit.gateway import RunningGateway, running_gateway
@@ -253,6 +254,32 @@ async def test_routes_methods_types_and_sizes(gw: RunningGateway) -> None:
         check_problem(nul, 400, "INVALID_TEXT")
         empty = await client.get("/v1/documents/")
         check_problem(empty, 400, "EMPTY_TEXT")
+
+
+def _seen(method: str, route: str, status: int) -> float:
+    labels = {"method": method, "route": route, "status": str(status)}
+    name = "cairn_http_request_duration_seconds_count"
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_who_is_refused_early_counts_for_the_route_that_was_asked_for(
+    gw: RunningGateway,
+) -> None:
+    """Refused before the application looks for a route: at the door, or for a header."""
+    places = [
+        ("POST", "/v1/query", "/v1/query", 401),
+        ("DELETE", "/v1/documents/a/b", "/v1/documents/{document_id:path}", 401),
+        ("POST", "/v1/nothing/of/this/name", "unmatched", 401),
+        ("POST", "/v1/search", "/v1/search", 400),
+    ]
+    async with gw.client() as client:
+        for method, path, route, status in places:
+            before = _seen(method, route, status)
+            headers = {"authorization": "Bearer crn_no"} if status == 401 else {}
+            headers |= {"x-cairn-timeout-ms": "soon"} if status == 400 else {}
+            done = await client.request(method, path, headers=headers)
+            assert done.status_code == status, path
+            assert _seen(method, route, status) == before + 1, path
 
 
 async def test_status_pages_and_console_need_no_key(gw: RunningGateway) -> None:
