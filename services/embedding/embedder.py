@@ -95,8 +95,10 @@ class Embedder:
                 "texts", len(texts) * (bytes_per_row(dimensions, options.element_type) + code_bytes)
             )
             job = EmbedJob(texts, options, caller, model.encoder)
-            with span(f"embeddings {model.name}", attributes=_attributes(model, len(texts))):
+            attributes = _attributes(model, len(texts))
+            with span(f"embeddings {model.name}", attributes=attributes) as current:
                 await self._fill(job, model.runner)
+                current.set_attribute(semconv.GEN_AI_USAGE_INPUT_TOKENS, job.encoded_tokens)
         vectors = shorten(job.vectors, options.dimensions)
         if options.is_normalized:
             vectors = normalize(vectors)

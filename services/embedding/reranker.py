@@ -31,8 +31,10 @@ from services.embedding.token_codes import (
     model_mark,
 )
 from services.embedding.token_vectors import check_output, locate, run_tokens
+from services.rpc import semconv
 from services.rpc.errors import InvalidArgumentError, Reason
 from services.rpc.metrics import series
+from services.rpc.telemetry import span
 
 T = TypeVar("T")
 
@@ -160,7 +162,10 @@ class Reranker:
             )
         self._check_spans(passages, options.spans)
         name, method = self._choose(options)
-        with self._models.lease(name) as model:
+        with (
+            self._models.lease(name) as model,
+            span(f"rerank {model.name}", attributes=_attributes(model, method, len(passages))),
+        ):
             if method is RerankMethod.CROSS_ENCODER:
                 if options.spans:
                     raise InvalidArgumentError.for_field(
@@ -172,9 +177,9 @@ class Reranker:
     def _check_spans(self, passages: Sequence[str], spans: Sequence[PassageSpan]) -> None:
         if spans:
             self._limits.check_count("spans", len(spans))
-        for index, span in enumerate(spans):
-            is_there = span.passage < len(passages)
-            if not is_there or not span.start < span.end <= len(passages[span.passage]):
+        for index, each in enumerate(spans):
+            is_there = each.passage < len(passages)
+            if not is_there or not each.start < each.end <= len(passages[each.passage]):
                 raise InvalidArgumentError.for_field(
                     f"spans[{index}]", "is no stretch of one of the passages"
                 )
@@ -363,8 +368,8 @@ def _span_scores(
 ) -> list[float]:
     scores = [0.0] * len(spans)
     of_passage: dict[int, list[int]] = {}
-    for index, span in enumerate(spans):
-        of_passage.setdefault(span.passage, []).append(index)
+    for index, stretch in enumerate(spans):
+        of_passage.setdefault(stretch.passage, []).append(index)
     for passage, indexes in of_passage.items():
         if not codes[passage].token_count:
             continue
@@ -396,6 +401,16 @@ def _pairs_with(model: LoadedModel, query: str):  # noqa: ANN202 - a closure ove
         return encoder.tokenize_pairs(query, passages)
 
     return split
+
+
+def _attributes(model: LoadedModel, method: RerankMethod, passages: int) -> dict[str, str | int]:
+    return {
+        semconv.GEN_AI_OPERATION_NAME: "rerank",
+        semconv.GEN_AI_PROVIDER_NAME: "cairn",
+        semconv.GEN_AI_REQUEST_MODEL: model.name,
+        semconv.GEN_AI_RERANK_CANDIDATE_COUNT: passages,
+        "cairn.rerank.method": method.name.lower(),
+    }
 
 
 def _empty_query() -> InvalidArgumentError:

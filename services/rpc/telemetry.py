@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
+from importlib import metadata
 from types import TracebackType
 from typing import Any
 
@@ -37,7 +40,15 @@ from prometheus_client import Counter
 
 from services.rpc.errors import Code, ServiceError
 from services.rpc.logs import get_logger, qualified_name, sample_successes
-from services.rpc.semconv import ERROR_REASON, ERROR_TYPE
+from services.rpc.semconv import (
+    ERROR_REASON,
+    ERROR_TYPE,
+    SCHEMA_URL,
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_NAMESPACE,
+    SERVICE_VERSION,
+)
 from services.rpc.settings import ServiceSettings
 from services.rpc.spans import CURRENT, SERVER_FAULTS, LocalTrace, RecordedSpan
 from services.rpc.tail import RecentTraces, Tail
@@ -80,7 +91,7 @@ class Telemetry:
         self.is_recording = exporter is not None or keeps_recent
         """Whether spans go anywhere; ids are made and handed on in any case."""
         self._sample_bound = round(sample_ratio * (1 << 64))
-        self._resource = Resource({"service.name": service, "service.namespace": "cairn"})
+        self._resource = _resource(service)
         self._processor: BatchSpanProcessor | None = None
         if exporter is not None:
             self._processor = BatchSpanProcessor(
@@ -173,6 +184,20 @@ class Telemetry:
     def _export(self, ended: RecordedSpan) -> None:
         if self._processor is not None:
             self._processor.on_end(ended.readable(self._resource))
+
+
+def _resource(service: str) -> Resource:
+    """Returns what tells this process from others: replicas have one name and one version.
+
+    In Kubernetes the host is the pod's name.
+    """
+    described = {
+        SERVICE_NAME: service,
+        SERVICE_NAMESPACE: "cairn",
+        SERVICE_VERSION: metadata.version("cairn-rag"),
+        SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}",
+    }
+    return Resource(described, SCHEMA_URL)
 
 
 class Serving:

@@ -211,6 +211,13 @@ async def test_stages_within_the_services_are_below_their_calls(traced: Traced) 
     assert named["retrieve"]["gen_ai.operation.name"] == "retrieval"
     assert named["retrieve"]["gen_ai.request.top_k"] > 0
     assert named["rag.query"]["gen_ai.operation.name"] == "invoke_workflow"
+    assert embedded["gen_ai.usage.input_tokens"] > 0
+    assert named["embed"]["gen_ai.response.model"] == "all-MiniLM-L6-v2"
+    scored = next(span for span in spans if span.name.startswith("rerank "))
+    assert RERANK in _ancestors(spans, scored)
+    assert scored.attributes["gen_ai.operation.name"] == "rerank"
+    assert scored.attributes["gen_ai.rerank.candidate.count"] > 0
+    assert not [span.name for span in spans if "" in span.attributes.values()], "nothing is said"
     assert {span.schema_url for span in spans} == {SCHEMA_URL}
     for span in spans:
         if span.name.startswith("cairn."):
@@ -281,6 +288,8 @@ async def test_a_cached_answer_has_no_stages(traced: Traced) -> None:
     assert response.json()["cached"] == "exact"
     spans = await traced.spans(trace_id, ("gateway", "SERVER", "POST /v1/query"))
     assert _one(spans, "gateway", "INTERNAL", "cache")
+    root = _one(spans, "gateway", "SERVER", "POST /v1/query")
+    assert root.attributes["cairn.cache.exact"] == "hit"
     assert GENERATE not in {span.name for span in spans}
     assert "embed" not in {span.name for span in spans}
     assert {span.status for span in spans} == {"UNSET"}

@@ -19,7 +19,7 @@ from services.rpc.deadline import deadline_in, remaining_seconds
 from services.rpc.errors import DeadlineExceededError, NotFoundError, ServiceError
 from services.rpc.instruments import Counter
 from services.rpc.metrics import series
-from services.rpc.telemetry import current_trace_id, span
+from services.rpc.telemetry import current_span, current_trace_id, span
 
 if TYPE_CHECKING:
     from services.gateway.caches.identity import EngineIdentity
@@ -350,6 +350,7 @@ class CachedPipeline:
 
     def _count(self, name: str, outcome: str) -> None:
         series(_LOOKUPS, name, outcome).inc()
+        current_span().set_attribute(f"cairn.cache.{name}", outcome)
         counts = self._counts.setdefault(name, {})
         counts[outcome] = counts.get(outcome, 0) + 1
 

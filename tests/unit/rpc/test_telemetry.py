@@ -6,9 +6,11 @@ import asyncio
 import io
 import json
 import logging
+import os
 import socket
 import time
 from collections.abc import Iterator
+from importlib import metadata
 
 import pytest
 import structlog
@@ -50,6 +52,23 @@ def test_stage_is_a_child_and_names_the_trace(
     assert ended["inner"].parent.span_id == ended["outer"].context.span_id
     assert dict(ended["inner"].attributes) == {"count": 2, "tokens": 3}
     assert len(trace_id) == 32
+
+
+def test_a_process_says_which_of_its_kind_it_is(
+    telemetry: Telemetry, exporter: InMemorySpanExporter
+) -> None:
+    with span("stage"):
+        pass
+    telemetry.flush()
+    (ended,) = exporter.get_finished_spans()
+    told = dict(ended.resource.attributes)
+    assert told.pop("service.instance.id").endswith(f"-{os.getpid()}")
+    assert told == {
+        "service.name": "sample",
+        "service.namespace": "cairn",
+        "service.version": metadata.version("cairn-rag"),
+    }
+    assert ended.resource.schema_url == ended.instrumentation_scope.schema_url
 
 
 @pytest.mark.parametrize(
