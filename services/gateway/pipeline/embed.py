@@ -38,10 +38,11 @@ class Embed:
                     semconv.GEN_AI_OPERATION_NAME: "embeddings",
                     semconv.GEN_AI_REQUEST_MODEL: model,
                 },
-            ):
+            ) as span:
                 embedded = await self._embedder.embed_queries(
                     run.scope, [query.text for query in queries], model
                 )
+                span.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, embedded.model)
         except OUTAGES:
             run.degrade("dense_unavailable")
             return queries, ""

@@ -138,7 +138,7 @@ class Run:
             name: Of the span and the timing.
             share: Part of the whole deadline, 0..1; None for a stage that needs no other service
                 and is not worth stopping: it must run even when nothing is left.
-            attributes: Of the span.
+            attributes: Of the span; what is empty is not known yet and left out.
 
         Raises:
             DeadlineExceededError: the share is used up.
@@ -146,7 +146,7 @@ class Run:
         seconds = None if share is None else self.share_seconds(share)
         started = time.perf_counter()
         try:
-            with span(name, attributes=dict(attributes or {})) as current:
+            with span(name, attributes=_known(attributes)) as current:
                 async with self.within(seconds, name):
                     yield current
         finally:
@@ -190,3 +190,7 @@ class Run:
         """Ends the run and returns milliseconds per stage and in total."""
         self.timings_ms["total"] = (time.monotonic() - self._started) * 1e3
         return {name: round(took, 3) for name, took in self.timings_ms.items()}
+
+
+def _known(attributes: Mapping[str, str | int] | None) -> dict[str, str | int]:
+    return {name: value for name, value in (attributes or {}).items() if value != ""}
