@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, select, update
 
 from services.ingestion.failures import Failure, FailureReason, LeaseLostError, Stage
 from services.ingestion.jobs.model import JobState, Lease
@@ -23,8 +23,95 @@ SUSPECT_ATTEMPTS = 2
 """Attempts on one stage after which a job is a suspect: what it ran with may have died of it. It
 runs with few others, then alone, so that only the one to blame uses its attempts up."""
 _SUSPECTS_AT_ONCE = {2: 8, 3: 2}
-_TENANTS_PER_CLAIM = 8
+TENANTS_PER_CLAIM = 8
+"""Tenants whose jobs one claim takes: each gets its share of them at least."""
 _EXPIRED_PER_CLAIM = 64
+
+# Statements are made once: to make one takes longer than SQLite takes to run it.
+_NUMBERS = bindparam("numbers", expanding=True)
+_NOW_US = bindparam("now_us")
+_SET_DUE = (
+    update(jobs)
+    .where(jobs.c.state == JobState.WAITING, jobs.c.next_attempt_us <= _NOW_US)
+    .values(state=JobState.QUEUED)
+)
+_FIND_EXPIRED = (
+    select(jobs.c.number, jobs.c.attempt_count, jobs.c.stage)
+    .where(jobs.c.state == JobState.RUNNING, jobs.c.lease_until_us < _NOW_US)
+    .limit(_EXPIRED_PER_CLAIM)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(jobs)
+    .where(jobs.c.number.in_(_NUMBERS))
+    .values(
+        state=JobState.RUNNING,
+        lease_owner=bindparam("owner"),
+        lease_token=jobs.c.lease_token + 1,
+        lease_until_us=bindparam("until_us"),
+        attempt_count=jobs.c.attempt_count + 1,
+        next_attempt_us=0,
+        updated_us=_NOW_US,
+        revision=jobs.c.revision + 1,
+    )
+    .returning(*jobs.c)
+)
+_SET_SERVED = (
+    update(turns)
+    .where(turns.c.tenant.in_(bindparam("tenants", expanding=True)))
+    .values(served_us=_NOW_US)
+)
+_FIND_VERSIONS = select(documents.c.document_key, documents.c.indexed_version).where(
+    documents.c.document_key.in_(bindparam("keys", expanding=True))
+)
+_FIND_LEASES = (
+    select(jobs.c.number, jobs.c.job_id, jobs.c.lease_token)
+    .where(
+        jobs.c.job_id.in_(bindparam("job_ids", expanding=True)), jobs.c.state == JobState.RUNNING
+    )
+    .order_by(jobs.c.number)
+    .with_for_update()
+)
+_EXTEND = (
+    update(jobs).where(jobs.c.number.in_(_NUMBERS)).values(lease_until_us=bindparam("until_us"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Statements that look among some of the jobs."""
+
+    tenants: Select[tuple[str]]
+    """Whose jobs there are, who waited longest first."""
+    other_tenants: Select[tuple[str]]
+    """The same, without those in `:except_tenants`."""
+    jobs: Select[tuple[int, int, int]]
+    """The first `:share` jobs of `:tenant`."""
+
+
+def _choice(*is_taken: ColumnElement[bool]) -> _Choice:
+    has_work = exists().where(*is_taken, jobs.c.tenant == turns.c.tenant)
+    tenants = (
+        select(turns.c.tenant)
+        .where(has_work)
+        .order_by(turns.c.served_us, turns.c.tenant)
+        .limit(TENANTS_PER_CLAIM)
+    )
+    return _Choice(
+        tenants,
+        tenants.where(turns.c.tenant.not_in(bindparam("except_tenants", expanding=True))),
+        select(jobs.c.number, jobs.c.size_bytes, jobs.c.attempt_count)
+        .where(*is_taken, jobs.c.tenant == bindparam("tenant"))
+        .order_by(jobs.c.rank, jobs.c.number)
+        .limit(bindparam("share"))
+        .with_for_update(skip_locked=True),
+    )
+
+
+_QUEUED = _choice(jobs.c.state == JobState.QUEUED)
+_QUEUED_UNSUSPECTED = _choice(
+    jobs.c.state == JobState.QUEUED, jobs.c.attempt_count < SUSPECT_ATTEMPTS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,38 +140,17 @@ def claim(
     They come in equal shares from the tenants that waited longest, of each the most urgent first,
     then the oldest.
     """
-    connection.execute(
-        update(jobs)
-        .where(jobs.c.state == JobState.WAITING, jobs.c.next_attempt_us <= now_us)
-        .values(state=JobState.QUEUED)
-    )
+    connection.execute(_SET_DUE, {"now_us": now_us})
     _recover_expired(connection, now_us)
     if wanted.most <= 0:
         return []
     numbers, tenants = _choose(connection, wanted)
     if not numbers:
         return []
-    rows = connection.execute(
-        update(jobs)
-        .where(jobs.c.number.in_(numbers))
-        .values(
-            state=JobState.RUNNING,
-            lease_owner=owner,
-            lease_token=jobs.c.lease_token + 1,
-            lease_until_us=now_us + lease_us,
-            attempt_count=jobs.c.attempt_count + 1,
-            next_attempt_us=0,
-            updated_us=now_us,
-            revision=jobs.c.revision + 1,
-        )
-        .returning(*jobs.c)
-    ).all()
-    connection.execute(update(turns).where(turns.c.tenant.in_(tenants)).values(served_us=now_us))
-    versions = connection.execute(
-        select(documents.c.document_key, documents.c.indexed_version).where(
-            documents.c.document_key.in_([row.document_key for row in rows])
-        )
-    )
+    taking = {"owner": owner, "now_us": now_us, "until_us": now_us + lease_us}
+    rows = connection.execute(_TAKE, {"numbers": numbers, **taking}).all()
+    connection.execute(_SET_SERVED, {"tenants": tenants, "now_us": now_us})
+    versions = connection.execute(_FIND_VERSIONS, {"keys": [row.document_key for row in rows]})
     known = {row.document_key: row.indexed_version for row in versions}
     order = {number: place for place, number in enumerate(numbers)}
     return [
@@ -96,33 +162,26 @@ def claim(
 def _choose(connection: Connection, wanted: Wanted) -> tuple[list[int], list[str]]:
     """Returns the numbers of the jobs to take, locked, and whose they are."""
     if not wanted.is_proven:
-        is_taken = (jobs.c.state == JobState.QUEUED, jobs.c.attempt_count < SUSPECT_ATTEMPTS)
-        chosen = _choose_among(connection, wanted, is_taken)
+        chosen = _choose_among(connection, wanted, _QUEUED_UNSUSPECTED)
         if chosen[0]:
             return chosen
-    return _choose_among(connection, wanted, (jobs.c.state == JobState.QUEUED,))
+    return _choose_among(connection, wanted, _QUEUED)
 
 
 def _choose_among(
-    connection: Connection, wanted: Wanted, is_taken: Sequence[ColumnElement[bool]]
+    connection: Connection, wanted: Wanted, among: _Choice
 ) -> tuple[list[int], list[str]]:
-    has_work = exists().where(*is_taken, jobs.c.tenant == turns.c.tenant)
-    query = select(turns.c.tenant).where(has_work).order_by(turns.c.served_us, turns.c.tenant)
     if wanted.except_tenants:
-        query = query.where(turns.c.tenant.not_in(sorted(wanted.except_tenants)))
-    waiting = connection.scalars(query.limit(_TENANTS_PER_CLAIM)).all()
+        others = {"except_tenants": sorted(wanted.except_tenants)}
+        waiting = connection.scalars(among.other_tenants, others).all()
+    else:
+        waiting = connection.scalars(among.tenants).all()
     numbers: list[int] = []
     tenants: list[str] = []
     size_bytes = 0
     for place, tenant in enumerate(waiting):
         share = -(-(wanted.most - len(numbers)) // (len(waiting) - place))
-        found = connection.execute(
-            select(jobs.c.number, jobs.c.size_bytes, jobs.c.attempt_count)
-            .where(*is_taken, jobs.c.tenant == tenant)
-            .order_by(jobs.c.rank, jobs.c.number)
-            .limit(share)
-            .with_for_update(skip_locked=True)
-        ).all()
+        found = connection.execute(among.jobs, {"tenant": tenant, "share": share}).all()
         if found and found[0].attempt_count >= SUSPECT_ATTEMPTS and not numbers:
             # Not taken now, nothing is: the worker comes back when what it has is done.
             return (_suspects(found), [tenant]) if wanted.is_alone else ([], [])
@@ -148,12 +207,7 @@ def _suspects(found: Sequence[Row[int, int, int]]) -> list[int]:
 
 def _recover_expired(connection: Connection, now_us: int) -> None:
     """Puts jobs of vanished workers back into the queue; ends those that outlive their attempts."""
-    expired = connection.execute(
-        select(jobs.c.number, jobs.c.attempt_count, jobs.c.stage)
-        .where(jobs.c.state == JobState.RUNNING, jobs.c.lease_until_us < now_us)
-        .limit(_EXPIRED_PER_CLAIM)
-        .with_for_update(skip_locked=True)
-    ).all()
+    expired = connection.execute(_FIND_EXPIRED, {"now_us": now_us}).all()
     for row in expired:
         values: dict[str, Any] = {"state": JobState.QUEUED}
         if row.attempt_count >= MAX_ATTEMPTS:
@@ -181,19 +235,11 @@ def extend(
     connection: Connection, tokens: Mapping[str, int], now_us: int, lease_us: int
 ) -> set[str]:
     """Extends leases; returns the ids of the jobs that are still held."""
-    rows = connection.execute(
-        select(jobs.c.number, jobs.c.job_id, jobs.c.lease_token)
-        .where(jobs.c.job_id.in_(sorted(tokens)), jobs.c.state == JobState.RUNNING)
-        .order_by(jobs.c.number)
-        .with_for_update()
-    ).all()
+    rows = connection.execute(_FIND_LEASES, {"job_ids": sorted(tokens)}).all()
     held = [row for row in rows if row.lease_token == tokens[row.job_id]]
     if held:
-        connection.execute(
-            update(jobs)
-            .where(jobs.c.number.in_([row.number for row in held]))
-            .values(lease_until_us=now_us + lease_us)
-        )
+        extended = {"numbers": [row.number for row in held], "until_us": now_us + lease_us}
+        connection.execute(_EXTEND, extended)
     return {row.job_id for row in held}
 
 

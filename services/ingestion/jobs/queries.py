@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from services.ingestion.document import DocumentKey
 from services.ingestion.jobs.control import job_not_found
@@ -17,6 +17,32 @@ from services.ingestion.jobs.model import UNENDED, IndexedDocument, Job, JobStat
 from services.ingestion.jobs.rows import MICROSECONDS, job_from_row
 from services.ingestion.jobs.tables import artifacts, contents, documents, jobs
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
+
+# Asked for each submission and each claim, so made once: to make a statement takes longer than
+# SQLite takes to run it.
+_FIND_READY = (
+    select(
+        documents.c.document_id,
+        documents.c.indexed_version,
+        documents.c.indexed_fingerprint,
+        jobs.c.job_id,
+    )
+    .join(jobs, jobs.c.document_key == documents.c.document_key)
+    .where(
+        documents.c.tenant == bindparam("tenant"),
+        documents.c.collection == bindparam("collection"),
+        documents.c.document_id.in_(bindparam("ids", expanding=True)),
+        documents.c.is_deleted.is_(False),
+        documents.c.indexed_generation == documents.c.generation,
+        jobs.c.generation == documents.c.generation,
+        jobs.c.state == JobState.READY,
+    )
+)
+_FIND_CONTENTS = (
+    select(contents.c.content_id, contents.c.data)
+    .where(contents.c.content_id.in_(bindparam("ids", expanding=True)))
+    .order_by(contents.c.content_id, contents.c.piece)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,24 +182,8 @@ def ready_documents(
         ids = [
             key.document_id for key in keys if (key.tenant, key.collection) == (tenant, collection)
         ]
-        rows = connection.execute(
-            select(
-                documents.c.document_id,
-                documents.c.indexed_version,
-                documents.c.indexed_fingerprint,
-                jobs.c.job_id,
-            )
-            .join(jobs, jobs.c.document_key == documents.c.document_key)
-            .where(
-                documents.c.tenant == tenant,
-                documents.c.collection == collection,
-                documents.c.document_id.in_(ids),
-                documents.c.is_deleted.is_(False),
-                documents.c.indexed_generation == documents.c.generation,
-                jobs.c.generation == documents.c.generation,
-                jobs.c.state == JobState.READY,
-            )
-        )
+        wanted = {"tenant": tenant, "collection": collection, "ids": ids}
+        rows = connection.execute(_FIND_READY, wanted)
         for row in rows:
             key = DocumentKey(tenant, collection, row.document_id)
             if row.indexed_fingerprint == keys[key]:
@@ -195,11 +205,7 @@ def principals_of(connection: Connection, tenant: str, collection: str) -> set[s
 
 def read_contents(connection: Connection, content_ids: Sequence[str]) -> list[list[bytes]]:
     """Returns the stored bytes of documents, in pieces."""
-    rows = connection.execute(
-        select(contents.c.content_id, contents.c.data)
-        .where(contents.c.content_id.in_(set(content_ids)))
-        .order_by(contents.c.content_id, contents.c.piece)
-    )
+    rows = connection.execute(_FIND_CONTENTS, {"ids": sorted(set(content_ids))})
     found: dict[str, list[bytes]] = {}
     for row in rows:
         found.setdefault(row.content_id, []).append(row.data)

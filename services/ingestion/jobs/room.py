@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from services.ingestion.jobs.model import UNENDED, JobState
 from services.ingestion.jobs.rows import MICROSECONDS
@@ -15,6 +15,25 @@ from services.rpc.errors import Reason, ResourceExhaustedError
 _KNOWN_SECONDS = 0.25
 """What is known of the queue's depth is good for so long; our own submissions are counted."""
 _MAX_KNOWN = 10_000
+
+# Made once: to make a statement takes longer than SQLite takes to run it.
+_WAITING = select(jobs.c.number).where(jobs.c.state.in_(UNENDED))
+_LIMIT = bindparam("limit")
+_DEPTH = select(func.count()).select_from(_WAITING.limit(_LIMIT).subquery())
+_DEPTH_OF_TENANT = select(func.count()).select_from(
+    _WAITING.where(jobs.c.tenant == bindparam("tenant")).limit(_LIMIT).subquery()
+)
+_OLDEST_UNBEGUN = (
+    select(jobs.c.updated_us)
+    .where(
+        jobs.c.tenant == bindparam("tenant"),
+        jobs.c.state == JobState.QUEUED,
+        jobs.c.attempt_count == 0,
+        jobs.c.postponed_count == 0,
+    )
+    .order_by(jobs.c.number)
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +56,12 @@ def measure_room(
         ResourceExhaustedError: fewer than `count`.
     """
     _check_age(connection, tenant, bounds, now_us)
-    waiting = select(jobs.c.number).where(jobs.c.state.in_(UNENDED))
     room = bounds.max_jobs
-    for query, limit, whose in (
-        (waiting.where(jobs.c.tenant == tenant), bounds.max_jobs_per_tenant, "of the tenant"),
-        (waiting, bounds.max_jobs, "in all"),
+    for query, of, limit, whose in (
+        (_DEPTH_OF_TENANT, {"tenant": tenant}, bounds.max_jobs_per_tenant, "of the tenant"),
+        (_DEPTH, {}, bounds.max_jobs, "in all"),
     ):
-        depth = connection.scalar(select(func.count()).select_from(query.limit(limit).subquery()))
+        depth = connection.scalar(query, {"limit": limit, **of})
         room = min(room, limit - (depth or 0))
         if room < count:
             raise ResourceExhaustedError(
@@ -58,17 +76,7 @@ def measure_room(
 
 def _check_age(connection: Connection, tenant: str, bounds: QueueBounds, now_us: int) -> None:
     # Since it was queued or queued again: what failed and waits for its next attempt is not behind.
-    queued_us = connection.scalar(
-        select(jobs.c.updated_us)
-        .where(
-            jobs.c.tenant == tenant,
-            jobs.c.state == JobState.QUEUED,
-            jobs.c.attempt_count == 0,
-            jobs.c.postponed_count == 0,
-        )
-        .order_by(jobs.c.number)
-        .limit(1)
-    )
+    queued_us = connection.scalar(_OLDEST_UNBEGUN, {"tenant": tenant})
     age_seconds = 0.0 if queued_us is None else (now_us - queued_us) / MICROSECONDS
     if age_seconds > bounds.max_age_seconds:
         raise ResourceExhaustedError(

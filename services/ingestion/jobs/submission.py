@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from services.ingestion.document import Content, DocumentKey, Priority
 from services.ingestion.failures import Stage
@@ -24,6 +24,19 @@ if TYPE_CHECKING:
 _RANK = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 _NONCE_BITS = 60
 _BYTES_AT_ONCE = 4 << 20
+
+# Made once: to make a statement takes longer than SQLite takes to run it.
+_FIND_DOCUMENTS = (
+    select(documents)
+    .where(
+        documents.c.tenant == bindparam("tenant"),
+        documents.c.collection == bindparam("collection"),
+        documents.c.document_id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(documents.c.document_id)
+    .with_for_update()
+)
+_FIND_JOBS = select(jobs).where(jobs.c.job_id.in_(bindparam("ids", expanding=True)))
 
 
 class IdempotencyRaceError(Exception):
@@ -177,16 +190,8 @@ def _lock_documents(
             for key in ordered
             if (key.tenant, key.collection) == (tenant, collection)
         ]
-        found = connection.execute(
-            select(documents)
-            .where(
-                documents.c.tenant == tenant,
-                documents.c.collection == collection,
-                documents.c.document_id.in_(ids),
-            )
-            .order_by(documents.c.document_id)
-            .with_for_update()
-        )
+        wanted = {"tenant": tenant, "collection": collection, "ids": ids}
+        found = connection.execute(_FIND_DOCUMENTS, wanted)
         rows |= {DocumentKey(tenant, collection, row.document_id): row for row in found}
     return rows, nonce
 
@@ -258,9 +263,7 @@ def _insert(
     )
     bulk.insert_new(connection, jobs, rows)
     ids = [row["job_id"] for row in rows]
-    stored = {
-        row.job_id: row for row in connection.execute(select(jobs).where(jobs.c.job_id.in_(ids)))
-    }
+    stored = {row.job_id: row for row in connection.execute(_FIND_JOBS, {"ids": ids})}
     if len(stored) < len(ids):
         raise IdempotencyRaceError
     _store_contents(connection, zip(ids, (each.content for each, _ in new), strict=True))

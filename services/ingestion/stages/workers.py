@@ -17,7 +17,7 @@ from services.ingestion.failures import (
     Stage,
     StageFailedError,
 )
-from services.ingestion.jobs.claims import SUSPECT_ATTEMPTS, Wanted
+from services.ingestion.jobs.claims import SUSPECT_ATTEMPTS, TENANTS_PER_CLAIM, Wanted
 from services.ingestion.jobs.model import JobState
 from services.ingestion.stages.backoff import attempt_delay_seconds, outage_delay_seconds
 from services.ingestion.tracing import continue_trace
@@ -26,6 +26,7 @@ from services.rpc.logs import exception_fields, get_logger
 from services.rpc.telemetry import span
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from services.ingestion.jobs.model import Lease
@@ -74,6 +75,8 @@ class _State:
     """Whether a job was brought to its end here."""
     lease_ends: float = 0.0
     """`time.monotonic()` until which the leases certainly last."""
+    may_be_more: bool = True
+    """Whether jobs may be left that the last look at the queue did not take for want of room."""
 
 
 class Workers:
@@ -144,7 +147,10 @@ class Workers:
                 self._state.lease_ends = started + self._store.lease_seconds
             for lease in leases:
                 self._start(lease)
-            if not leases:
+            # An empty queue is not looked at again until there is a hint: each look is a
+            # transaction, and what is just being taken in waits for it.
+            self._state.may_be_more = not _took_all(wanted, leases)
+            if not leases or not self._state.may_be_more:
                 await self._wakeup.wait(self._poll_seconds)
                 await asyncio.sleep(_LEAST_PAUSE_SECONDS)
 
@@ -187,7 +193,7 @@ class Workers:
     def _ended(self, lease: Lease) -> None:
         ended = self._state.running.pop(lease.job.job_id, None)
         has_room = self._capacity.jobs - len(self._state.running) >= self._least
-        if has_room or (ended is not None and ended.is_express):
+        if self._state.may_be_more and (has_room or (ended is not None and ended.is_express)):
             self._wakeup.wake()
 
     async def _heartbeat(self) -> None:
@@ -316,6 +322,18 @@ class Workers:
             stage=failure.stage.name,
             **_log_fields(lease),
         )
+
+
+def _took_all(wanted: Wanted, leases: Sequence[Lease]) -> bool:
+    """Whether the queue had no more than was taken: so few that no tenant's share was used up.
+
+    Suspects that were passed over are found by polling.
+    """
+    if wanted.except_tenants or len(leases) >= wanted.most // TENANTS_PER_CLAIM:
+        return False
+    if len({lease.job.key.tenant for lease in leases}) >= TENANTS_PER_CLAIM:
+        return False
+    return sum(lease.job.size_bytes for lease in leases) < wanted.most_bytes // 2
 
 
 def _attributes(lease: Lease) -> dict[str, str | int]:
