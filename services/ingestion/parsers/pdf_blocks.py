@@ -36,6 +36,7 @@ _PAGE_NUMBER = re.compile(
 )
 _LEADERS = re.compile(r"\s*(?:\.{5,}|(?:[.…] ){4,}[.…]?)\s*")
 """Dots between a title and its page number."""
+_NUMBER = re.compile(r"\d{1,9}")
 _EDGE_LINES = 3
 _MIN_REPEATED = 3
 _WIDE = ("\u2e80", "\ud7ff")
@@ -86,7 +87,14 @@ def write_pages(
     seen: set[str] = set()
     for number, columns in pages:
         titles = outline.get(number, {})
-        kept = [list(_without_repeated(column, columns, repeated, seen)) for column in columns]
+        kept = [
+            list(_without_repeated(column, number, columns, repeated, seen)) for column in columns
+        ]
+        if not any(kept):
+            # Nothing else is on it: what looks like a running header is what the page says.
+            kept = [
+                [line for line in column if not _PAGE_NUMBER.match(line.text)] for column in columns
+            ]
         drafts: list[_Draft] = []
         for column in kept:
             if column:
@@ -134,14 +142,14 @@ def _rounded(size: float) -> float:
 
 
 def _repeated_lines(pages: Sequence[tuple[int, Page]]) -> set[str]:
-    """Returns running headers and footers: lines at the edges of many pages, numbers apart."""
+    """Returns what running headers and footers look like: lines at the edges of many pages."""
     if len(pages) < _MIN_REPEATED:
         return set()
     counts: Counter[str] = Counter()
-    for _, columns in pages:
-        counts.update({_masked(line.text) for line in _edge_lines(columns)})
+    for number, columns in pages:
+        counts.update({look for line in _edge_lines(columns) for look in _looks(line.text, number)})
     wanted = max(_MIN_REPEATED, len(pages) // 4)
-    return {text for text, count in counts.items() if count >= wanted and text}
+    return {look for look, count in counts.items() if count >= wanted and look}
 
 
 def _edge_lines(columns: Page) -> list[Line]:
@@ -149,20 +157,31 @@ def _edge_lines(columns: Page) -> list[Line]:
     return [*lines[:_EDGE_LINES], *lines[max(_EDGE_LINES, len(lines) - _EDGE_LINES) :]]
 
 
-def _masked(text: str) -> str:
-    return re.sub(r"\d+", "#", " ".join(text.split()))
+def _looks(text: str, page: int) -> list[str]:
+    """Returns what a line may have in common with those of other pages.
+
+    It is the same on all of them, or but for one number that goes with the pages'. Other numbers
+    are what a page says: a total, a name.
+    """
+    plain = " ".join(text.split())
+    looks = [plain]
+    for found in _NUMBER.finditer(plain):
+        distance = int(found[0]) - page
+        looks.append(f"{plain[: found.start()]}#{distance}{plain[found.end() :]}")
+    return looks
 
 
 def _without_repeated(
-    column: Sequence[Line], columns: Page, repeated: set[str], seen: set[str]
+    column: Sequence[Line], page: int, columns: Page, repeated: set[str], seen: set[str]
 ) -> Iterator[Line]:
     """Yields the lines but page numbers, and but running headers that an earlier page showed."""
     edges = set(map(id, _edge_lines(columns))) if repeated else set()
     for line in column:
-        if id(line) in edges and (masked := _masked(line.text)) in repeated:
-            if _PAGE_NUMBER.match(line.text) or masked in seen:
+        shared = repeated.intersection(_looks(line.text, page)) if id(line) in edges else set()
+        if shared:
+            if _PAGE_NUMBER.match(line.text) or shared & seen:
                 continue
-            seen.add(masked)
+            seen |= shared
         yield line
 
 

@@ -113,6 +113,29 @@ def test_running_headers_are_kept_once_and_page_numbers_not_at_all():
     ] == [1, 2, 3, 4]
 
 
+def test_lines_that_differ_in_what_they_count_are_no_running_headers():
+    totals = [431, 77, 1200, 9]
+    pages = [
+        [
+            Text(60, 770, f"Delivery note, page {number + 1}"),
+            *column(LEFT, 60),
+            Text(60, 600, f"Total: {total} tons"),
+        ]
+        for number, total in enumerate(totals)
+    ]
+    parsed = pdf_parser.parse(pdf(pages))
+    assert [total for total in totals if f"Total: {total} tons" in parsed.text] == totals
+    assert parsed.text.count("Delivery note") == 1
+
+
+def test_a_page_with_nothing_but_what_looks_like_a_header_keeps_it():
+    pages = [[Text(60, 700, f"This is what page {number + 1} says.")] for number in range(5)]
+    parsed = pdf_parser.parse(pdf(pages))
+    assert [(block.page, parsed.text[block.start : block.end]) for block in parsed.blocks] == [
+        (number, f"This is what page {number} says.") for number in range(1, 6)
+    ]
+
+
 @pytest.mark.parametrize("rotate", [0, 90, 180, 270])
 def test_turned_pages_are_read(rotate):
     parsed = pdf_parser.parse(pdf([column(LEFT, 60)], rotate=rotate))
