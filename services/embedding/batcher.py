@@ -1,6 +1,6 @@
 """One thread runs the models of this machine, a batch at a time, the moment it is free.
 
-No delay to gather more. Between the layers of a bulk batch the thread looks for interactive work
+No delay to gather more. Within the layers of a bulk batch the thread looks for interactive work
 and runs it first, and it abandons a batch for which nobody waits any more.
 """
 
