@@ -81,11 +81,11 @@ _EXTEND = (
 class _Choice:
     """Statements that look among some of the jobs."""
 
-    tenants: Select[tuple[str]]
+    tenants: Select[str]
     """Whose jobs there are, who waited longest first."""
-    other_tenants: Select[tuple[str]]
+    other_tenants: Select[str]
     """The same, without those in `:except_tenants`."""
-    jobs: Select[tuple[int, int, int]]
+    jobs: Select[int, int, int]
     """The first `:share` jobs of `:tenant`."""
 
 
