@@ -253,7 +253,7 @@ def _candidates(request: GenerationRequest) -> tuple[list[_Candidate], TermWeigh
         sentences = split_sentences(passage.text[:MAX_PASSAGE_CHARACTERS])
         texts.extend(passage.text[each.start : each.end] for each in sentences)
         candidates.extend(_of_passage(index, passage, sentences, _words(request.question)))
-    return candidates, TermWeights(texts)
+    return candidates, TermWeights(texts, request.question)
 
 
 def _of_passage(

@@ -5,10 +5,14 @@ It picks candidates before the costly scoring, and stands in when the scorer can
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+
+from services.languages.telling import language_of_question
+from services.languages.words import function_words
 
 STOP_WORD_WEIGHT = 0.2
 """Function words keep some weight: without them extraction loses 2 to 3 points (SQuAD)."""
@@ -30,6 +34,10 @@ _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 # Combining marks belong to words: Indic vowel signs are not in \w.
 _WORD = re.compile(rf"[{_WIDE}]+|[^\W{_WIDE}][\w\u0300-\u036f\u0900-\u0dff'’]*")
 _IS_WIDE = re.compile(rf"[{_WIDE}]")
+# Pairs that ask or join: Japanese endings are in hiragana, Chinese has words for it.
+_WIDE_FUNCTION = re.compile(
+    "[\u3041-\u309f何]{2}|[的是了在有和与個个什么甚麼怎样樣為为多少几幾哪谁誰吗嗎呢何时時]{2}"
+)
 
 
 def terms(text: str) -> list[str]:
@@ -51,14 +59,24 @@ def _stem(word: str) -> str:
     return word
 
 
+@functools.lru_cache(maxsize=64)
+def _stop_terms(language: str) -> frozenset[str]:
+    """Returns the function words of a language, as terms; English ones where it is not known."""
+    if language in ("", "en"):
+        return _STOP_WORDS
+    return frozenset(term for word in function_words(language) for term in terms(word))
+
+
 class TermWeights:
     """Rarity of terms over the sentences of one request.
 
     Args:
         sentences: Texts to count in.
+        question: What is asked; its language says which words are function words.
     """
 
-    def __init__(self, sentences: Iterable[str]) -> None:
+    def __init__(self, sentences: Iterable[str], question: str = "") -> None:
+        self._stop_terms = _stop_terms(language_of_question(question))
         self._document_frequency: Counter[str] = Counter()
         self._sentences = 0
         for sentence in sentences:
@@ -69,7 +87,8 @@ class TermWeights:
         """Returns the weight of a term of the question: 1 + BM25's IDF, less for function words."""
         frequency = self._document_frequency[term]
         idf = math.log1p((self._sentences - frequency + 0.5) / (frequency + 0.5))
-        return (_BASE_WEIGHT + idf) * (STOP_WORD_WEIGHT if term in _STOP_WORDS else 1.0)
+        is_function = term in self._stop_terms or _WIDE_FUNCTION.fullmatch(term) is not None
+        return (_BASE_WEIGHT + idf) * (STOP_WORD_WEIGHT if is_function else 1.0)
 
     def query_word_weights(self, question: str) -> list[float]:
         """Returns one weight per whitespace-separated word of the question, in order."""

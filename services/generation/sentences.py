@@ -9,9 +9,13 @@ signs, fences) stay outside the spans, so that a quoted sentence reads well and 
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from services.languages.telling import language_of_question
+from services.languages.words import function_words
 
 MAX_SENTENCE_WORDS = 60
 """A longer run without a sentence end (legal prose) is cut at line ends, then at commas."""
@@ -67,11 +71,17 @@ _ABBREVIATIONS = frozenset(
     approx est e.g i.e viz resp incl fig figs eq eqs sec ch vol vols no nos pp p ed eds inc ltd
     corp co bros dept univ assn u.s u.k u.n a.m p.m b.c a.d ph.d m.d d.c jan feb mar apr jun jul
     aug sep sept oct nov dec bzw z.b usw d.h u.a p.ej sra sres ud uds av
+    ggf inkl exkl zzgl vgl evtl sog bspw gem mio mrd tel str geb núm págs aprox
     """.split()  # noqa: SIM905 - words read best as text
 )
+_BEFORE_NUMBERS = frozenset(["art", "abs", "nr", "pág", "kap", "abb", "tab", "pos", "bd", "cap"])
+"""Abbreviations that are words, too, and stand for one before a number only."""
+_ORDINAL_LANGUAGES = frozenset(["cs", "da", "de", "et", "fi", "hr", "hu", "lv", "no", "sk", "tr"])
+"""Where "1." is "first"."""
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
 _WORD = re.compile(r"\S+")
 _WORDS = re.compile(r"[^\W_]")
+_FIRST_WORD = re.compile(r"[^\W\d_]+")
 _SEPARATORS = tuple(re.compile(mark) for mark in (r"\n+", r"[;；]\s*", r"[,，、]\s*", r"\s+"))
 """Where an overlong sentence may be cut, the best place first."""
 
@@ -179,14 +189,35 @@ def _ends_sentence(text: str, first: int, mark: re.Match[str], end: int) -> bool
         return False
     if mark.group()[0] != ".":
         return True
+    return not _is_abbreviation(text, first, mark, following)
+
+
+def _is_abbreviation(text: str, first: int, mark: re.Match[str], following: str) -> bool:
+    """Whether the full stop at `mark` belongs to the word or number before it."""
     before = text[max(first, mark.start() - 30) : mark.start() + 1]
-    if word := _WORD_BEFORE.search(before):
-        stem = word.group(1).rstrip(".").lower()
-        if stem in _ABBREVIATIONS:
-            return False
-        if stem.isdigit() and not text[first : mark.start()].strip(" \t\n" + stem):
-            return False  # "3." at the head of a list that lost its line breaks
-    return not _INITIAL.search(before[:-1])
+    word = _WORD_BEFORE.search(before)
+    stem = word.group(1).rstrip(".").lower() if word else ""
+    if stem.isdigit():
+        # "3." at the head of a list that lost its line breaks, or "the third".
+        is_head = not text[first : mark.start()].strip(" \t\n" + stem)
+        return is_head or (len(stem) <= 2 and _is_ordinal(text, following))
+    if stem in _ABBREVIATIONS or (stem in _BEFORE_NUMBERS and following[0].isdigit()):
+        return True
+    return _INITIAL.search(before[:-1]) is not None
+
+
+def _is_ordinal(text: str, following: str) -> bool:
+    """Whether a number with a full stop before `following` means its place, as in "1. Oktober"."""
+    language = _language(text)
+    if language not in _ORDINAL_LANGUAGES:
+        return False
+    word = _FIRST_WORD.match(following)
+    return word is not None and word.group().lower() not in function_words(language)
+
+
+@functools.lru_cache(maxsize=64)
+def _language(text: str) -> str:
+    return language_of_question(text)
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

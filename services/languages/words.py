@@ -1,4 +1,4 @@
-"""The commonest function and question words of languages in Latin script.
+"""The commonest function and question words of languages.
 
 Each language has some of its own and some that neighbours have, too; a word counts for a language
 by one over the number of languages that have it, so that "de" says little and "für" much.
@@ -15,7 +15,8 @@ WORDS = {
     "whose many much were a if any all must may shall",
     "de": "der die das und ist nicht mit von den zu ein eine auf für dem des im sich auch als wird "
     "sind werden bei aus nach oder wie einer über wer was wann wo warum welche welcher welches "
-    "welchem welchen wurde hat haben kann kein keine viele viel ich man wir sie darf oft muss",
+    "welchem welchen wurde hat haben kann kein keine viele viel ich man wir sie darf oft muss "
+    "hoch groß lange",
     "fr": "le la les des et est un une dans pour que qui pas sur avec sont par au du il plus ne se "
     "aux cette ou leur nous être ce quel quelle quels quelles comment pourquoi où quand combien "
     "quoi fait ont été de elle on je vous faut peut doit quelles",
@@ -65,7 +66,42 @@ WORDS = {
     "vi": "là và của có không được cho các một những gì như thế nào ở trong khi với này bao nhiêu "
     "tại sao ai người",
 }
-"""By ISO 639-1 code."""
+"""Of languages in Latin script, by ISO 639-1 code: they are told apart by them."""
+
+_OTHER_WORDS = {
+    "ru": "и в во на с со к по из за от до о об у не что как когда где кто чей какой какая какое "
+    "какие каких сколько почему зачем это ли для или а но быть был была было есть можно нужно надо",
+    "uk": "і й в у на з до по із за від про не що як коли де хто чий який яка яке які скільки чому "
+    "це чи для або а але бути був була було є можна треба",
+    "bg": "и в във на с със по от за до не какво как кога къде кой коя кое кои колко защо това ли "
+    "е са или а но се да може",
+    "sr": "и у на с са по од за до не шта како када где ко који која које колико зашто то је ли су "
+    "или а али се да може",
+    "el": "ο η το οι τα του της των τον την και σε στο στη στην με για από να θα που τι πώς πότε "
+    "πού ποιος ποια ποιο πόσο πόσα πόσες πόσοι γιατί είναι ή δεν",
+    "he": "של את על עם אל מן לא הוא היא הם זה זו מה מי איך מתי איפה כמה למה מדוע איזה האם או גם כי "
+    "יש אין",
+    "ar": "في من إلى على عن مع هو هي هم هذا هذه ذلك ما ماذا متى أين من كيف كم لماذا أي هل و أو أن "
+    "كان كانت لا لم التي الذي",
+    "fa": "در از به با برای که را این آن است هست بود چه چی کی کجا چند چرا چگونه کدام آیا و یا تا",
+    "ur": "میں سے کو کا کی کے پر اور یہ وہ ہے ہیں تھا تھی کیا کب کہاں کون کتنا کتنی کتنے کیوں کیسے "
+    "نے تک یا",
+    "hi": "में से को का की के पर और यह वह ये वे है हैं था थी थे क्या कब कहाँ कहां कौन कितना कितनी "
+    "कितने किस किसे किसने क्यों कैसे ने तक या ही भी होता होती होते जाता जाती हुआ हो",
+    "bn": "এবং ও এর তে কে থেকে জন্য এই সেই কি কী কখন কোথায় কে কত কেন কীভাবে কোন হয় আছে ছিল না",
+    "ta": "ஒரு இந்த அந்த என்ன எப்போது எங்கே யார் எத்தனை எவ்வளவு ஏன் எப்படி எந்த மற்றும்",
+    "te": "ఒక ఈ ఆ ఏమి ఎప్పుడు ఎక్కడ ఎవరు ఎన్ని ఎంత ఎందుకు ఎలా ఏ మరియు",
+    "ko": "은 는 이 가 을 를 의 에 와 과 무엇 언제 어디 누가 누구 몇 얼마 왜 어떻게 어떤 무슨",
+}
+
+
+def function_words(language: str) -> frozenset[str]:
+    """Returns the commonest function and question words of a language; none where none are known.
+
+    Args:
+        language: ISO 639-1 code.
+    """
+    return frozenset((WORDS.get(language) or _OTHER_WORDS.get(language, "")).split())
 
 
 def _languages_of() -> Mapping[str, tuple[str, ...]]:

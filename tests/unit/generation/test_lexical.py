@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.generation.lexical import STOP_WORD_WEIGHT, TermWeights, terms
 
 
@@ -36,3 +38,37 @@ def test_overlap_is_the_share_of_the_question_that_a_text_holds() -> None:
     assert both == 1.0
     assert other == none == 0.0
     assert weights.overlap("?!", sentences) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("question", "sentences", "content"),
+    [
+        ("Wie hoch ist die Kaltmiete?", ["Die Kaltmiete ist fällig.", "Wer ist die Mieterin?"], 4),
+        ("¿Cuánto azúcar lleva la masa?", ["La masa lleva azúcar.", "El pan."], 1),
+        ("पुस्तकालय किस दिन बंद रहता है?", ["पुस्तकालय सोमवार को बंद रहता है।"], 0),
+        ("Сколько стоит билет в метро?", ["Билет в метро стоит 60 рублей."], 2),
+    ],
+)
+def test_function_words_of_the_questions_language_weigh_little(
+    question: str, sentences: list[str], content: int
+) -> None:
+    words = question.split()
+    weights = TermWeights(sentences, question)
+    found = dict(zip(words, weights.query_word_weights(question), strict=True))
+    asks = [
+        word
+        for word in words
+        if word.lower() in {"wie", "ist", "die", "¿cuánto", "la", "किस", "है?"}
+    ]
+    asks += [word for word in words if word in {"Сколько", "в"}]
+    assert asks
+    assert all(found[words[content]] > 1.5 * found[word] for word in asks)
+
+
+def test_pairs_that_only_ask_weigh_little_where_words_are_not_spaced() -> None:
+    for question, text, other in (
+        ("玄米は何分かかりますか？", "玄米は90分です。", "洗濯はどのくらいかかりますか。"),
+        ("博物馆门票是多少？", "博物馆门票四十元。", "是多少。"),
+    ):
+        good, bad = TermWeights([text, other], question).overlap(question, [text, other])
+        assert good > bad

@@ -26,6 +26,9 @@ def texts(text: str) -> list[str]:
         "Version 3.5 is out, e.g. for Linux.",
         "Yahoo! is a company.",
         "See fig. 3 and no. 7 of the list.",
+        "Das Mietverhältnis beginnt am 1. Oktober 2025 im 3. Obergeschoss.",
+        "Nach Art. 5 Abs. 2 gilt Nr. 7 des Vertrags.",
+        "Sözleşme 2. Bölüm ile ilgili ve bu da var.",
     ],
 )
 def test_abbreviations_do_not_end_a_sentence(text: str) -> None:
@@ -35,6 +38,12 @@ def test_abbreviations_do_not_end_a_sentence(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "sentences"),
     [
+        (
+            "Der Zug hält an Gleis 12. Der nächste nicht.",
+            ["Der Zug hält an Gleis 12.", "Der nächste nicht."],
+        ),
+        ("The train stops at 12. Passengers wait.", ["The train stops at 12.", "Passengers wait."]),
+        ("Das ist keine Art. Es ist Kunst.", ["Das ist keine Art.", "Es ist Kunst."]),
         ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
         ('"Really?" he said. Then he left.', ['"Really?" he said.', "Then he left."]),
         ("He said “go.” She went.", ["He said “go.”", "She went."]),
