@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from services.ingestion.atoms import weigh
 
 if TYPE_CHECKING:
     from services.ingestion.atoms import Atom
@@ -45,6 +47,32 @@ class FormerChunk(Protocol):
 class _Known:
     text: str
     order: int
+    overlap: str
+    """What the chunk repeats of the one before, up to its own text."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChunk:
+    """Where a chunk of the former version stands in the new text."""
+
+    start: int
+    """With what it repeats of the one before; -1: that has changed."""
+    body_start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSpan:
+    """A run of atoms that was made of whole chunks before.
+
+    Of several where a chunk had too many tokens: it was cut then wherever its middle was, be it
+    inside an atom, and is to be cut there again.
+    """
+
+    first: int
+    last: int
+    """The atom behind it."""
+    chunks: tuple[KeptChunk, ...]
 
 
 class Former:
@@ -64,7 +92,9 @@ class Former:
             if chunk.start < last_end < chunk.end:
                 # What it repeats of the one before is not its own.
                 body_start = _WHITE.match(text, last_end).end()  # type: ignore[union-attr]
-            _add(self._bodies, chunk.heading_path, text[body_start : chunk.end], order)
+            known = _Known(text[body_start : chunk.end], order, text[chunk.start : body_start])
+            if len(known.text) >= _KEY_CHARACTERS:
+                self._bodies[chunk.heading_path, known.text[:_KEY_CHARACTERS]].append(known)
             last_end = max(last_end, chunk.end)
 
     def had(self, part: str) -> bool:
@@ -95,32 +125,53 @@ class Former:
         return True
 
 
-def _add(
-    into: dict[tuple[tuple[str, ...], str], list[_Known]],
-    path: tuple[str, ...],
-    text: str,
-    order: int,
-) -> None:
-    if len(text) >= _KEY_CHARACTERS:
-        into[path, text[:_KEY_CHARACTERS]].append(_Known(text, order))
-
-
 def kept_spans(
     text: str, atoms: Sequence[Atom], path: tuple[str, ...], former: Former, most_words: float
-) -> list[tuple[int, int]]:
-    """Returns runs of atoms that were the body of a chunk before, as first and last + 1."""
+) -> list[KeptSpan]:
+    """Returns the runs of atoms that were chunks before."""
     places = {atom.end: number for number, atom in enumerate(atoms, start=1)}
-    spans: list[tuple[int, int]] = []
+    spans: list[KeptSpan] = []
     first, order = 0, -1
     while first < len(atoms):
-        known = former.body_at(text, atoms[first].start, path, order)
-        last = places.get(atoms[first].start + len(known.text), 0) if known is not None else 0
-        if known is None or last <= first or _words(atoms, first, last) > most_words:
+        known = _chunks_at(text, atoms[first].start, path, former, order, places)
+        last = places[known[-1][0].end] if known else 0
+        chunks = tuple(chunk for chunk, _ in known)
+        if last <= first or _is_too_long(text, atoms[first:last], chunks, most_words):
             first += 1
             continue
-        spans.append((first, last))
-        first, order = last, known.order
+        spans.append(KeptSpan(first, last, chunks))
+        first, order = last, known[-1][1]
     return spans
+
+
+def _is_too_long(
+    text: str, atoms: Sequence[Atom], chunks: Sequence[KeptChunk], most_words: float
+) -> bool:
+    """Whether one of the chunks is longer than they are made now; an atom alone may be."""
+    if len(chunks) == 1:
+        return len(atoms) > 1 and _words(atoms, 0, len(atoms)) > most_words
+    return any(weigh(text[each.body_start : each.end]) > most_words for each in chunks)
+
+
+def _chunks_at(
+    text: str,
+    start: int,
+    path: tuple[str, ...],
+    former: Former,
+    after: int,
+    places: Mapping[int, int],
+) -> list[tuple[KeptChunk, int]]:
+    """Returns chunks, with their numbers, from a place on up to the first end of an atom."""
+    found: list[tuple[KeptChunk, int]] = []
+    while (known := former.body_at(text, start, path, after)) is not None:
+        begin, end = start - len(known.overlap), start + len(known.text)
+        # Where other words stand before it now, those are what it repeats.
+        is_same = begin >= 0 and text.startswith(known.overlap, begin)
+        found.append((KeptChunk(begin if is_same else -1, start, end), known.order))
+        if end in places:
+            return found
+        start, after = _WHITE.match(text, end).end(), known.order  # type: ignore[union-attr]
+    return []
 
 
 def _words(atoms: Sequence[Atom], first: int, last: int) -> float:
@@ -140,7 +191,7 @@ class PieceSizes:
 def pieces_between(
     text: str,
     atoms: Sequence[Atom],
-    spans: Sequence[tuple[int, int]],
+    spans: Sequence[KeptSpan],
     former: Former,
     sizes: PieceSizes,
 ) -> list[tuple[int, int, bool]]:
@@ -151,13 +202,14 @@ def pieces_between(
     """
     runs: list[tuple[int, int, bool]] = []
     place = 0
-    for first, last in (*spans, (len(atoms), len(atoms))):
+    kept = [(span.first, span.last) for span in spans]
+    for first, last in (*kept, (len(atoms), len(atoms))):
         if place < first:
             runs += _changed(text, atoms, place, first, former, sizes)
         if first < last:
             runs.append((first, last, False))
         place = last
-    return _joined(atoms, runs, set(spans), sizes)
+    return _joined(atoms, runs, set(kept), sizes)
 
 
 def _changed(

@@ -16,7 +16,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.ingestion.anchoring import Former, PieceSizes, kept_spans, pieces_between
+from services.ingestion.anchoring import (
+    Former,
+    KeptSpan,
+    PieceSizes,
+    kept_spans,
+    pieces_between,
+)
 from services.ingestion.atoms import Atom, atoms_of, weigh
 from services.ingestion.parsers.parsed import Block, ParsedDocument
 
@@ -270,32 +276,35 @@ def _cut_section(
     atoms = [atom for block in section.blocks for atom in atoms_of(text, block)]
     if not atoms:
         return
-    cuts = [0, *_cuts_around(text, atoms, section, settings, former), len(atoms)]
+    most = settings.max_words + _ANCHORED_SLACK_WORDS
+    path = section.heading_path
+    spans = kept_spans(text, atoms, path, former, most) if former is not None else []
+    kept = {(span.first, span.last): span.chunks for span in spans}
+    cuts = [0, *_cuts_around(text, atoms, spans, settings, former), len(atoms)]
     for first, last in itertools.pairwise(cuts):
         start = _overlap_start(text, atoms, first, settings) if first else atoms[first].start
-        yield Chunk(
-            start,
-            atoms[last - 1].end,
-            section.heading_path,
-            atoms[first].page,
-            atoms[first].start,
-        )
+        page = atoms[first].page
+        if (first, last) not in kept:
+            yield Chunk(start, atoms[last - 1].end, path, page, atoms[first].start)
+        for each in kept.get((first, last), ()):
+            before = each.start
+            if before < 0:
+                # Of a span's other chunks what they repeat is in the span.
+                before = start if each.body_start == atoms[first].start else each.body_start
+            yield Chunk(before, each.end, path, page, each.body_start)
 
 
 def _cuts_around(
     text: str,
     atoms: Sequence[Atom],
-    section: _Section,
+    spans: Sequence[KeptSpan],
     settings: ChunkerSettings,
     former: Former | None,
 ) -> list[int]:
     """Returns the atoms before which to cut: as before where the text is, anew elsewhere."""
-    most = settings.max_words + _ANCHORED_SLACK_WORDS
-    spans = (
-        kept_spans(text, atoms, section.heading_path, former, most) if former is not None else []
-    )
     if former is None or not spans:
         return _cuts(atoms, settings)
+    most = settings.max_words + _ANCHORED_SLACK_WORDS
     sizes = PieceSizes(settings.min_words / 2, most)
     cuts: list[int] = []
     for first, last, is_long in pieces_between(text, atoms, spans, former, sizes):

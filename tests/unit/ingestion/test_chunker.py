@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -289,6 +290,48 @@ def test_an_unchanged_text_is_cut_as_before_even_after_edits():
         former = Former(parsed.text, chunks)
         assert chunk_document(parsed, former=former) == chunks
         parts = changed(parts, step * 19, CHANGES[step], step)
+
+
+def dense_paragraph(seed: int) -> str:
+    """One long sentence of words that take many tokens."""
+    dice = random.Random(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ("".join(dice.choices(letters, k=dice.randint(6, 16))) for _ in range(99))
+    return " ".join(itertools.islice(words, dice.randint(20, 90))).capitalize() + "."
+
+
+def fitting(text: str, chunks: list[Chunk], most_characters: int) -> list[Chunk]:
+    """Cuts chunks until none has too many tokens, here characters, as the service does."""
+    fits = []
+    left = list(reversed(chunks))
+    while left:
+        chunk = left.pop()
+        if chunk.end - chunk.start <= most_characters:
+            fits.append(chunk)
+        else:
+            left.extend(reversed(split_chunk(text, chunk)))
+    return fits
+
+
+@pytest.mark.parametrize("change", ["edit", "rewrite", "delete"])
+def test_chunks_that_were_cut_for_having_too_many_tokens_stay_as_they_are(change):
+    parts = [dense_paragraph(seed) for seed in range(100)]
+    parsed = of_text("\n\n".join(parts))
+    old = fitting(parsed.text, chunk_document(parsed), 900)
+    assert len(old) > len(chunk_document(parsed)) + 20
+    former = Former(parsed.text, old)
+    assert fitting(parsed.text, chunk_document(parsed, former=former), 900) == old
+    before = set(chunk_ids(parsed.text, old))
+    for place in range(3, 100, 19):
+        new = changed(parts, place, change, place)
+        again = of_text("\n\n".join(new))
+        chunks = fitting(again.text, chunk_document(again, former=former), 900)
+        start = sum(len(part) + 2 for part in parts[:place])
+        touched = 0
+        for looked_at, among in ((old, parts), (chunks, new)):
+            end = start + len(among[place])
+            touched += sum(chunk.start < end and chunk.end > start for chunk in looked_at)
+        assert len(set(chunk_ids(again.text, chunks)) - before) <= touched
 
 
 def test_tiny_sections_that_were_joined_stay_joined():
