@@ -15,13 +15,13 @@ _SAMPLE_BYTES = 16 * 1024
 _SINGLE = (
     "cp1252", "cp1251", "koi8_r", "cp1250", "cp1253", "cp1255", "cp1256", "cp1254",
     "cp1257", "iso8859_2", "iso8859_5", "iso8859_6", "iso8859_7", "cp866", "koi8_u",
-    "cp874", "mac_roman", "cp437", "mac_cyrillic",
+    "cp874", "mac_roman", "cp437", "cp850", "mac_cyrillic",
 )  # fmt: skip
 """In order of preference: the first of equals wins."""
 _DOUBLE = ("cp932", "euc_jp", "gb18030", "big5", "cp949")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMMON = {
-    "LATIN": frozenset("éèàùâêîôûçëïüöäßñáíóúãõåøæÉÀÄÖÜÇÑÅØ"),
+    "LATIN": frozenset("éèàùòìâêîôûçëïüöäßñáíóúãõåøæÉÀÄÖÜÇÑÅØ"),
     "CENTRAL": frozenset("ąćęłńóśźżčďěňřšťůžýáíéúőűôäĺľŕăâîșțşţđ"),
     "CYRILLIC": frozenset("оеаинтсрвлкмдпуыьязбгчй"),
     "GREEK": frozenset("αοιετσνηυρπκμλςίόάέωή"),
@@ -104,7 +104,8 @@ def _score_others(text: str) -> float:
                 and text[place - 1].isalpha()
                 and text[place + 1].isalpha()
             )
-            total += 0.6 if not inside or char in "’·" else -0.6
+            is_right = not inside or char == "’" or text[place - 1 : place + 2].lower() == "l·l"
+            total += 0.6 if is_right else -0.6
         elif unicodedata.category(char) == "Mn":
             total += 0.4
         else:
@@ -142,6 +143,8 @@ def _score_letter(char: str, before: str, encoding: str) -> float:
             common, weight = _BALTIC, 0.95
         elif encoding in {"mac_roman", "cp437"}:
             weight = 0.8
+        elif encoding == "cp850":
+            weight = 0.79
         score = weight if char in common or lower in common else 0.1
         # Two accented letters side by side are rare: a wrong reading has nothing else.
         if before >= "\x80":

@@ -10,6 +10,10 @@ from services.ingestion.parsers.recognise import PLAIN, recognise
 
 TEXTS = {
     "german": "Granit ist ein harter Stein. Er entsteht tief in der Erde.\nGröße, Übung.",
+    "danish": "Rødgrød med fløde på øen. Æblet er rødt, og åen er blå.",
+    "portuguese": "A ação não é fácil, coração. Você está à mesa, e a pedra é dura.",
+    "catalan": "La col·lecció és molt intel·ligent, però paral·lela.",
+    "italian": "Perché la città è così; più o meno ciò che farò lunedì.",
     "russian": "Гранит — твёрдый камень. Он образуется в глубине земли, и его добывают.",
     "greek": "Ο γρανίτης είναι μια σκληρή πέτρα. Σχηματίζεται βαθιά μέσα στη γη.",
     "hebrew": "גרניט הוא אבן קשה. הוא נוצר עמוק באדמה ונחצב במחצבות.",
@@ -23,7 +27,11 @@ TEXTS = {
 }
 WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 NARROW = {
-    "german": ["cp1252", "mac_roman", "iso8859_15"],
+    "german": ["cp1252", "mac_roman", "iso8859_15", "cp850", "cp437"],
+    "danish": ["cp1252", "mac_roman", "cp850"],
+    "portuguese": ["cp1252", "mac_roman", "cp850"],
+    "catalan": ["cp1252", "mac_roman", "cp850"],
+    "italian": ["cp1252", "mac_roman", "cp850", "cp437"],
     "russian": ["koi8_r", "cp1251", "cp866", "iso8859_5", "mac_cyrillic"],
     "greek": ["cp1253"],
     "hebrew": ["cp1255"],
