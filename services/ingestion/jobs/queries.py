@@ -44,6 +44,19 @@ _FIND_CONTENTS = (
     .order_by(contents.c.content_id, contents.c.piece)
 )
 
+_OF_TENANT = jobs.c.tenant == bindparam("tenant")
+_COUNTS = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+_COUNTS_OF_TENANT = _COUNTS.where(_OF_TENANT)
+_OLDEST = [select(func.min(jobs.c.created_us)).where(jobs.c.state.in_(UNENDED))]
+# Of each state the first by number, as the index has them: jobs are numbered as they come.
+_OLDEST_OF_TENANT = [
+    select(jobs.c.created_us)
+    .where(_OF_TENANT, jobs.c.state == state)
+    .order_by(jobs.c.number)
+    .limit(1)
+    for state in UNENDED
+]
+
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
@@ -224,13 +237,12 @@ def read_artifact(connection: Connection, job_id: str, kind: str) -> dict[int, b
 
 def stats(connection: Connection, tenant: str | None, now_us: int) -> QueueStats:
     """Returns the figures of a tenant, or of all."""
-    counts_query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
-    oldest_query = select(func.min(jobs.c.created_us)).where(jobs.c.state.in_(UNENDED))
-    if tenant is not None:
-        counts_query = counts_query.where(jobs.c.tenant == tenant)
-        oldest_query = oldest_query.where(jobs.c.tenant == tenant)
-    counts = {row[0]: row[1] for row in connection.execute(counts_query)}
-    oldest_us = connection.scalar(oldest_query)
+    of = {} if tenant is None else {"tenant": tenant}
+    counting = _COUNTS if tenant is None else _COUNTS_OF_TENANT
+    looking = _OLDEST if tenant is None else _OLDEST_OF_TENANT
+    counts = {row[0]: row[1] for row in connection.execute(counting, of)}
+    found = [connection.scalar(query, of) for query in looking]
+    oldest_us = min((each for each in found if each is not None), default=None)
     age_us = max(0, now_us - oldest_us) if oldest_us is not None else 0
     return QueueStats(
         queued_count=counts.get(JobState.QUEUED, 0) + counts.get(JobState.WAITING, 0),
