@@ -189,19 +189,25 @@ class _ParserProcess:
     async def _converse(
         self, pieces: Sequence[bytes], content_type: str, ocr: OcrHook
     ) -> ParsedDocument:
+        size_bytes = sum(map(len, pieces))
         header = {
             "content_type": content_type,
-            "size_bytes": sum(map(len, pieces)),
+            "size_bytes": size_bytes,
             "cpu_seconds": self._limits.cpu_seconds,
             "max_characters": self._limits.max_characters,
             "ocr_command": ocr.command,
             "ocr_entry_point": ocr.entry_point,
         }
         encoded = json.dumps(header).encode()
-        self._writer.write(struct.pack(">I", len(encoded)) + encoded)
-        for piece in pieces:
-            self._writer.write(piece)
-            await self._writer.drain()
+        head = struct.pack(">I", len(encoded)) + encoded
+        if size_bytes < _INLINE_BYTES:
+            # In one write: each wakes the process.
+            self._writer.write(b"".join((head, *pieces)))
+        else:
+            self._writer.write(head)
+            for piece in pieces:
+                self._writer.write(piece)
+                await self._writer.drain()
         answer, text = await self._receive()
         self._peak_rss_bytes = answer["peak_rss_bytes"]
         self._is_busy = False
