@@ -165,8 +165,7 @@ class View:
         snapshot = self.published.snapshot
         if snapshot.chunk_count < _SMALL:
             return False
-        # A segment that took others' place cost work; one of the newest rows is soon made again.
-        if _names(snapshot)[: len(self._saved_parts)] != self._saved_parts:
+        if self._has_unsaved_work:
             return True
         if snapshot.seq == self.saved_seq:
             return False
@@ -178,7 +177,18 @@ class View:
     def is_saved(self) -> bool:
         """Whether its files hold what it holds, or reading them would save no time."""
         snapshot = self.published.snapshot
-        return snapshot.seq == self.saved_seq or snapshot.chunk_count < _SMALL
+        if snapshot.chunk_count < _SMALL:
+            return True
+        return snapshot.seq == self.saved_seq and not self._has_unsaved_work
+
+    @property
+    def _has_unsaved_work(self) -> bool:
+        """Whether a segment that cost work is not in its files; one of 8-bit codes is soon made."""
+        parts = self.published.snapshot.segments
+        saved = self._saved_parts
+        return tuple(each.name for each in parts[: len(saved)]) != saved or any(
+            each.segment.spec.kind is not IndexKind.FLAT for each in parts[len(saved) :]
+        )
 
     def build_segment(self) -> None:
         """Closes the newest rows into a segment of 8-bit codes; a graph comes with a merge."""

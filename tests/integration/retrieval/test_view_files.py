@@ -303,6 +303,23 @@ async def test_views_close_merge_rebuild_and_save_by_themselves_while_they_serve
     assert not list(folder.path.rglob("*.tmp"))
 
 
+async def test_a_graph_is_saved_though_nothing_was_written_since_the_files_were(tmp_path):
+    async with opened(tmp_path) as (_, keeper, library):
+        collection = await created(library)
+        await library.upsert(TENANT, "docs", [made(n, 0, 3) for n in range(400)])
+        (await keeper.current_view(collection)).save()  # no segment is closed yet
+    async with opened(tmp_path, shape=Shape(graph_rows=50)) as (_, keeper, _):
+        view = await keeper.view(collection)
+        await until(lambda: is_one_graph(view) and not keeper.is_busy(collection.id))
+    view, _ = await loaded_again(tmp_path, collection)
+    assert is_one_graph(view)
+
+
+def is_one_graph(view) -> bool:
+    parts = view.published.snapshot.segments
+    return [part.segment.spec.kind for part in parts] == [IndexKind.HNSW_SQ8]
+
+
 async def test_many_small_segments_are_joined_without_waiting_for_a_merge(tmp_path):
     async with opened(tmp_path) as (store, keeper, library):
         collection = await created(library)
