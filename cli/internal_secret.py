@@ -30,6 +30,14 @@ def new_secret() -> str:
     return secrets.token_hex(32)
 
 
+def read_own(data_dir: Path) -> str:
+    """Returns the secret that a suite's first start made; empty: none yet, or it cannot be read."""
+    try:
+        return (data_dir / FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def read(data_dir: Path) -> str:
     """Returns the installation's secret; empty: there is none.
 

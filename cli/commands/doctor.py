@@ -18,6 +18,7 @@ from cli.doctor.environment import (
     environment_checks,
     environment_of,
     preflight,
+    secrets_check,
 )
 from cli.doctor.folder import folder_checks
 from cli.doctor.machine import machine_checks
@@ -86,13 +87,18 @@ def _findings(data_dir: Path) -> Iterator[Finding]:
 
 def _services(state: SuiteState | None, data_dir: Path) -> Iterator[Finding]:
     """Runs each service's own checks: as it runs now, or as `cairn up` would start it."""
+    made = internal_secret.read_own(data_dir) or internal_secret.new_secret()
+    environments: dict[str, dict[str, str]] = {}
     for service in SERVICES:
         running = state.of_service(service) if state else []
         if running and running[0].pid:
-            yield from preflight(service, environment_of(running[0].pid))
+            environments[service] = environment_of(running[0].pid)
         else:
             prefix = f"CAIRN_{service.upper()}_"
             own = {f"{prefix}DATA_DIR": str(data_dir)}
             if not any(f"{prefix}INTERNAL_SECRET{end}" in os.environ for end in ("", "_FILE")):
-                own[f"{prefix}INTERNAL_SECRET"] = internal_secret.new_secret()
-            yield from preflight(service, dict(os.environ) | own)
+                own[f"{prefix}INTERNAL_SECRET"] = made
+            environments[service] = dict(os.environ) | own
+    yield from examine([secrets_check(environments)])
+    for service, variables in environments.items():
+        yield from preflight(service, variables)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from services.rpc.preflight import Check, Finding, Level
 from services.rpc.settings import ServiceSettings
@@ -58,6 +59,46 @@ def _known_names() -> list[str]:
             if is_settings and value is not ServiceSettings:
                 names += [f"CAIRN_{service.upper()}_{name}".upper() for name in value.model_fields]
     return names
+
+
+def secrets_check(environments: Mapping[str, Mapping[str, str]]) -> Check:
+    """Looks whether each service takes the calls that the others sign; shows no secret.
+
+    Args:
+        environments: Of each service by its name.
+    """
+
+    def run() -> Finding:
+        name = "internal secrets"
+        own = {
+            service: (_secret(variables, service), _secret(variables, service, "FORMER_", "S"))
+            for service, variables in environments.items()
+        }
+        refused = [
+            f"{called} refuses {caller}"
+            for called, (secret, former) in own.items()
+            for caller, (sent, _) in own.items()
+            if caller != called and (secret or former) and sent not in {secret, *former.split()}
+        ]
+        if not refused:
+            return Finding(name, Level.OK, "services take each other's calls")
+        remedy = (
+            "give all services the same INTERNAL_SECRET; docs/operations.md tells how to change it"
+        )
+        return Finding(name, Level.FAILURE, f"they differ: {', '.join(refused)}", remedy)
+
+    return Check("internal secrets", run)
+
+
+def _secret(variables: Mapping[str, str], service: str, before: str = "", after: str = "") -> str:
+    """Returns a secret setting's value; empty where there is none, or its file cannot be read."""
+    name = f"CAIRN_{service.upper()}_{before}INTERNAL_SECRET{after}"
+    if path := variables.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+    return variables.get(name, "")
 
 
 def preflight(service: str, variables: Mapping[str, str], python: str = "") -> list[Finding]:

@@ -15,6 +15,7 @@ from services.rpc.preflight import (
     note,
     path_check,
     run_preflight,
+    traces_checks,
 )
 from services.rpc.settings import load_settings
 
@@ -22,6 +23,7 @@ from services.rpc.settings import load_settings
 def checks(settings: EmbeddingSettings) -> Iterator[Check]:
     """Yields what this service needs."""
     yield folder_check(settings.data_dir)
+    yield from traces_checks(settings)
     yield _model(settings.model)
     if settings.models_file is not None:
         remedy = "correct CAIRN_EMBEDDING_MODELS_FILE"

@@ -23,6 +23,7 @@ from services.rpc.preflight import (
     run_preflight,
     signed_calls_check,
     target_check,
+    traces_checks,
 )
 from services.rpc.settings import load_settings
 from services.sql.preflight import Schema, database_check
@@ -31,6 +32,7 @@ from services.sql.preflight import Schema, database_check
 def checks(settings: GatewaySettings) -> Iterator[Check]:
     """Yields what this service needs."""
     yield folder_check(settings.data_dir)
+    yield from traces_checks(settings)
     database = settings.database_url.get_secret_value()
     yield database_check(
         database,

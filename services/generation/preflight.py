@@ -16,6 +16,7 @@ from services.rpc.preflight import (
     path_check,
     run_preflight,
     target_check,
+    traces_checks,
 )
 from services.rpc.settings import load_settings
 
@@ -23,6 +24,7 @@ from services.rpc.settings import load_settings
 def checks(settings: GenerationSettings) -> Iterator[Check]:
     """Yields what this service needs."""
     yield folder_check(settings.data_dir)
+    yield from traces_checks(settings)
     names = {name for each in ("default", "cheap", "strong") for name in settings.order(each)}
     if "vllm" in names:
         if importlib.util.find_spec("vllm") is None:

@@ -17,6 +17,7 @@ from services.rpc.preflight import (
     note,
     run_preflight,
     target_check,
+    traces_checks,
 )
 from services.rpc.settings import load_settings
 from services.sql.preflight import Schema, database_check
@@ -25,6 +26,7 @@ from services.sql.preflight import Schema, database_check
 def checks(settings: IngestionSettings) -> Iterator[Check]:
     """Yields what this service needs."""
     yield folder_check(settings.data_dir)
+    yield from traces_checks(settings)
     yield database_check(
         settings.database_url.get_secret_value(),
         settings.data_dir / "ingestion" / "jobs.sqlite",

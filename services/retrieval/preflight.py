@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from services.retrieval.settings import RetrievalSettings
 from services.retrieval.store import tables
 from services.retrieval.store.upgrades import UPGRADES
-from services.rpc.preflight import Check, Level, address_check, folder_check, run_preflight
+from services.rpc.preflight import (
+    Check,
+    Level,
+    address_check,
+    folder_check,
+    run_preflight,
+    traces_checks,
+)
 from services.rpc.settings import load_settings
 from services.sql.preflight import Schema, database_check
 
@@ -15,6 +22,7 @@ from services.sql.preflight import Schema, database_check
 def checks(settings: RetrievalSettings) -> Iterator[Check]:
     """Yields what this service needs."""
     yield folder_check(settings.data_dir)
+    yield from traces_checks(settings)
     yield database_check(
         settings.database_url.get_secret_value(),
         settings.data_dir / "retrieval" / "retrieval.db",

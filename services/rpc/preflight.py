@@ -172,6 +172,13 @@ def address_check(name: str, url: str, *, effect: str, level: Level = Level.WARN
     return Check(name, run)
 
 
+def traces_checks(settings: ServiceSettings) -> Iterator[Check]:
+    """Yields a look whether the collector listens, where one is named."""
+    if endpoint := settings.otlp_endpoint:
+        url = endpoint if "://" in endpoint else f"http://{endpoint}"
+        yield address_check("traces", url, effect="spans are lost")
+
+
 def _default_port(scheme: str) -> int:
     return {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}.get(scheme, 0)
 

@@ -16,6 +16,7 @@ from services.rpc.preflight import Check, Finding, Level, address_check, examine
 from services.sql.engine import open_engine
 from services.sql.preflight import Schema, database_check
 from services.sql.schema import ensure_schema
+from tests.kit.ports import free_port
 from tests.kit.postgres import database_url as database_url  # noqa: PLC0414 - a fixture
 from tests.kit.postgres import new_postgres_database
 from tests.repository.files import ROOT, SERVICES
@@ -162,8 +163,11 @@ def test_what_a_start_would_fail_with_is_told_before(tmp_path):
     )
     assert model.returncode == 1
     assert "/no/model/config.json does not exist" in model.stdout
-    embedder = preflight("embedding", CAIRN_EMBEDDING_MODEL="/no/model")
+    collector = {"CAIRN_EMBEDDING_OTLP_ENDPOINT": f"127.0.0.1:{free_port()}"}
+    embedder = preflight("embedding", CAIRN_EMBEDDING_MODEL="/no/model", **collector)
     assert embedder.returncode == 1
+    assert "warning traces: 127.0.0.1:" in embedder.stdout
+    assert "spans are lost" in embedder.stdout
 
 
 def test_the_preflight_of_a_service_looks_at_all_of_its_tables():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands.status import queues, waiting
-from cli.doctor.environment import environment_checks, environment_of
+from cli.doctor.environment import environment_checks, environment_of, secrets_check
 from cli.doctor.folder import folder_checks
 from cli.doctor.suite import figures_to_look_at
 from cli.metrics_page import parse_metrics
@@ -58,6 +58,37 @@ def test_variables_that_no_service_reads():
     assert "CAIRN_DATA_DIR" not in found.text
     (found,) = examine(environment_checks({"CAIRN_GATEWAY_PORT": "2"}))
     assert found.level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"A": "x" * 32, "B": "x" * 32}, ""),
+        ({}, ""),
+        ({"A": "x" * 32, "B": "y" * 32}, "a refuses b, b refuses a"),
+        ({"A": "x" * 32}, "a refuses b"),
+        (
+            {"A": "x" * 32, "FORMER_A": "y" * 32, "B": "y" * 32, "FORMER_B": "z"},
+            "b refuses a",
+        ),
+        # Half-way through a change of the secret nobody is refused.
+        ({"A": "x" * 32, "FORMER_A": "y" * 32, "B": "y" * 32, "FORMER_B": "x" * 32}, ""),
+    ],
+)
+def test_services_that_would_refuse_each_other(values, said, tmp_path: Path):
+    environments: dict[str, dict[str, str]] = {"a": {}, "b": {}}
+    for name, value in values.items():
+        service = name[-1]
+        if name.startswith("FORMER"):
+            environments[service.lower()][f"CAIRN_{service}_FORMER_INTERNAL_SECRETS"] = value
+        else:  # one from a file, as in Kubernetes
+            file = tmp_path / name
+            file.write_text(f"{value}\n")
+            environments[service.lower()][f"CAIRN_{service}_INTERNAL_SECRET_FILE"] = str(file)
+    (found,) = examine([secrets_check(environments)])
+    assert found.level is (Level.FAILURE if said else Level.OK)
+    assert said in found.text
+    assert "xxx" not in str(found)
 
 
 def test_a_folder_that_others_may_read(tmp_path: Path):
