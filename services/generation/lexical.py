@@ -32,7 +32,7 @@ _STOP_WORDS = frozenset(
 _SUFFIXES = ("ing", "edly", "ed", "ies", "es", "s", "ly")
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 # Combining marks belong to words: Indic vowel signs are not in \w.
-_WORD = re.compile(rf"[{_WIDE}]+|[^\W{_WIDE}][\w\u0300-\u036f\u0900-\u0dff'’]*")
+_WORD = re.compile(rf"[{_WIDE}]+|[^\W{_WIDE}][\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff'’]*")
 _IS_WIDE = re.compile(rf"[{_WIDE}]")
 # Pairs that ask or join: Japanese endings are in hiragana, Chinese has words for it.
 _WIDE_FUNCTION = re.compile(

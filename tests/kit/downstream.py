@@ -328,7 +328,11 @@ class FakeGeneration(generation_rpc.GenerationServiceServicer):
     def __init__(self) -> None:
         self.generate = Fault()
         self.engine = "vllm"
-        self.pieces = ["Granite forms when ", "magma cools slowly [", "1]. Nothing else [9]."]
+        self.pieces = [
+            "Granite forms when ",
+            "magma cools slowly [",
+            "1]. Granite is an igneous rock [9].",
+        ]
         self.quotes: list[Any] = []
         self.finish_reason: Any = generation.FINISH_REASON_STOP
         self.between_seconds = 0.0

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from services.gateway.answer import Citation
 from services.gateway.pipeline.links import LinkGuard
+from services.gateway.pipeline.sentence_gate import SentenceGate
 from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
-from services.gateway.pipeline.words import sentence_spans
+from services.gateway.pipeline.words import LIST_MARK, sentence_spans
 from services.gateway.requests import Verification
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _MARKER = re.compile(r"\[\s*(\d{1,3}(?:\s*,\s*\d{1,3})*)\s*\]")
 _MARKER_BEGIN = re.compile(r"\[[\d\s,]{0,30}\Z")
 _TRAILING_SPACE = re.compile(r"\s+\Z")
-_MOVED_MARKERS = re.compile(r"([.!?…。！？])\s*((?:\[\d+\]\s*)+)")
+_MOVED_MARKERS = re.compile(r"([.!?…。！？।॥؟۔])\s*((?:\[\d+\]\s*)+)")
 _LOOKBACK_CHARACTERS = 2_000
 
 Judge = Callable[[str, str], float]
@@ -48,7 +49,7 @@ class CitationWriter:
 
     Args:
         passages: What the engine was given; its markers count them from 1.
-        verification: Whether unsupported markers stay.
+        verification: Whether unsupported markers stay, and the sentences that they stood behind.
         query: What was asked, for markers that stand before any sentence.
         quotes: Spans of an engine that copies; then only its markers count.
         judge: Says how well a passage carries a sentence; by words where nothing else is given.
@@ -65,9 +66,16 @@ class CitationWriter:
         allowed: Sequence[str] = (),
     ) -> None:
         self._judge = judge
-        self._links = LinkGuard(
-            (query, *allowed, *(f"{each.passage.text} {each.passage.uri}" for each in passages)),
-            (each.passage.uri for each in passages),
+        given = (query, *allowed, *(f"{each.passage.text} {each.passage.uri}" for each in passages))
+        self._links = LinkGuard(given, (each.passage.uri for each in passages))
+        # What an engine copies is judged by its spans.
+        self._gate = (
+            SentenceGate(
+                [each.passage.text for each in passages],
+                (*given, *(each.passage.title for each in passages)),
+            )
+            if verification is Verification.DROP and not quotes
+            else None
         )
         self._passages = passages
         self._verification = verification
@@ -79,8 +87,10 @@ class CitationWriter:
         self._space = ""
         """White space before markers that were removed, for one that follows them at once."""
         self._numbers: dict[tuple[int, int, int], int] = {}
+        self._written = ""
+        """What was taken over so far, its markers resolved."""
         self.text = ""
-        """The answer so far."""
+        """The answer so far: what was written, less what is held back or left out."""
         self.citations: list[Citation] = []
         self.removed: dict[str, int] = {}
         """Markers that were removed, by reason."""
@@ -88,12 +98,24 @@ class CitationWriter:
     def feed(self, text: str) -> str:
         """Takes more of the engine's text; returns what can be shown of it already."""
         self._pending += self._links.feed(text)
-        return self._drain(is_last=False)
+        self._drain(is_last=False)
+        return self._settle(is_last=False)
 
     def finish(self) -> str:
         """Returns what was held back."""
         self._pending += self._links.finish()
-        return self._drain(is_last=True)
+        self._drain(is_last=True)
+        return self._settle(is_last=True)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything was written, be it held back or left out."""
+        return bool(self._written or self._pending)
+
+    @property
+    def sentences_removed(self) -> int:
+        """Sentences that were left out of the answer."""
+        return self._gate.removed if self._gate else 0
 
     @property
     def links_removed(self) -> int:
@@ -102,7 +124,7 @@ class CitationWriter:
 
     def quote_whole(self, text: str) -> None:
         """Takes a passage as the answer: its own brackets are no markers, only the last one is."""
-        self.text = self._links.feed(text) + self._links.finish()
+        self._written = self._links.feed(text) + self._links.finish()
         self.feed(" [1]")
         self.finish()
 
@@ -125,6 +147,7 @@ class CitationWriter:
         vars(probe).update(
             _judge=note,
             _links=copy.copy(self._links),
+            _gate=self._gate.copy() if self._gate else None,
             _numbers=dict(self._numbers),
             citations=list(self.citations),
             removed=dict(self.removed),
@@ -145,14 +168,25 @@ class CitationWriter:
             sentence = text[start:end]
             own = [source[n] for n in map(int, re.findall(r"\[(\d+)\]", sentence)) if n in source]
             cited = own or cited
-            bare = " ".join(re.sub(r"\s*\[\d+\]", "", sentence).split())
+            bare = LIST_MARK.sub("", re.sub(r"\s*\[\d+\]", "", sentence))
+            bare = " ".join(bare.split())
             if any(character.isalnum() for character in bare):
                 place = (_place_before(start, moves), _place_before(end, moves))
                 claims.append(Claim(bare, " ".join(cited), *place))
         return claims[::-1]
 
-    def _drain(self, *, is_last: bool) -> str:
-        before = len(self.text)
+    def _settle(self, *, is_last: bool) -> str:
+        """Returns what can be shown of what was written."""
+        if self._gate is None:
+            shown = self._written[len(self.text) :]
+        else:
+            shown = self._gate.settle(
+                self._written, self._judge, is_last=is_last, is_first=not self.text
+            )
+        self.text += shown
+        return shown
+
+    def _drain(self, *, is_last: bool) -> None:
         while self._pending:
             opening = self._pending.find("[")
             if opening < 0:
@@ -167,24 +201,23 @@ class CitationWriter:
                     self._pending[: opening + 1], rest=self._pending[opening + 1 :], keep_space=True
                 )
                 continue
-            self.text += self._pending[:opening].rstrip()
+            self._written += self._pending[:opening].rstrip()
             space = self._pending[len(self._pending[:opening].rstrip()) : opening]
             self._pending = self._pending[match.end() :]
             marks = "".join(self._resolve(int(number)) for number in match.group(1).split(","))
             if marks:
-                self.text += (space or self._space) + marks
+                self._written += (space or self._space) + marks
                 self._space = ""
             elif self._pending.startswith("["):
                 self._space = self._space or space
-            elif _MARKER_BEGIN.search(self.text):
+            elif _MARKER_BEGIN.search(self._written):
                 # What stands around the removed marker must not close into another: "[12 [9]]".
-                self.text += " "
-        return self.text[before:]
+                self._written += " "
 
     def _copy(self, text: str, *, rest: str = "", keep_space: bool = False) -> None:
         """Moves text over, holding white space at its end back: a removed marker takes it along."""
         space = "" if keep_space else "".join(_TRAILING_SPACE.findall(text))
-        self.text += text[: len(text) - len(space)]
+        self._written += text[: len(text) - len(space)]
         if text:
             self._space = ""
         self._pending = space + rest
@@ -240,13 +273,15 @@ class CitationWriter:
     def _drop(self, reason: str | None) -> str:
         if reason:
             self.removed[reason] = self.removed.get(reason, 0) + 1
+            if self._gate:
+                self._gate.lose_marker(len(self._written))
         return ""
 
     def _sentence(self) -> str:
         """Returns the sentence that a marker at the end of the text belongs to, without markers."""
-        tail = re.sub(r"\s*\[\d+\]", "", self.text[-_LOOKBACK_CHARACTERS:])
+        tail = re.sub(r"\s*\[\d+\]", "", self._written[-_LOOKBACK_CHARACTERS:])
         spans = sentence_spans(tail)
-        return tail[spans[-1][0] : spans[-1][1]] if spans else ""
+        return LIST_MARK.sub("", tail[spans[-1][0] : spans[-1][1]]) if spans else ""
 
 
 class _Move(NamedTuple):

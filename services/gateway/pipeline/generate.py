@@ -72,13 +72,13 @@ class Generate:
             await self._write(run, prompt, verification, draft, live)
         except OUTAGES as error:
             run.meter.keep_written()
+            draft.writer.finish()
             if not draft.writer.text.strip():
                 run.degrade("generation_unavailable")
                 return _verbatim(prompt, verification, grounding)
             run.degrade("generation_truncated")
             is_late = isinstance(error, DeadlineExceededError)
             draft.finish_reason = "deadline" if is_late else "interrupted"
-            draft.writer.finish()
         return draft
 
     async def _write(
@@ -122,7 +122,7 @@ class Generate:
                         pass
             if finished is None:
                 raise _broken_off()
-            if finished.quotes or not draft.writer.text:
+            if finished.quotes or not draft.writer.has_begun:
                 draft.writer = _writer(prompt, verification, draft.grounding, finished.quotes)
                 await draft.grounding.learn(draft.writer.claims_in(finished.text, is_last=True))
                 draft.writer.feed(finished.text)

@@ -15,7 +15,7 @@ from prometheus_client import Counter
 
 from services.gateway.pipeline.run import OUTAGES
 from services.gateway.pipeline.support import INVENTED_NUMBER_SUPPORT, is_copied, support
-from services.gateway.pipeline.words import numbers, sentence_spans
+from services.gateway.pipeline.words import known_numbers, numbers, sentence_spans
 from services.rpc.metrics import series
 from services.rpc.telemetry import span
 
@@ -129,7 +129,7 @@ def carried(sentence: str, source: str, likeness: float) -> float:
     """Returns the support, 0..1, of a sentence of that MaxSim to its source."""
     scaled = (likeness - LEAST_LIKENESS) / (MOST_LIKENESS - LEAST_LIKENESS)
     scaled = min(1.0, max(0.0, scaled))
-    if numbers(sentence) - numbers(source):
+    if numbers(sentence) - known_numbers(source):
         return min(scaled, INVENTED_NUMBER_SUPPORT)
     return scaled
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 
-from services.gateway.pipeline.words import content_words, numbers, sentence_spans
+from services.gateway.pipeline.words import (
+    content_words,
+    known_numbers,
+    numbers,
+    sentence_spans,
+)
+from services.languages.telling import language_of_question
+from services.languages.words import function_words
 
 MIN_SUPPORT = 0.35
 """Below it a sentence does not count as supported. By meaning that is a mean cosine of its words
@@ -20,7 +27,7 @@ _PAIR_GAIN = 0.1
 
 def is_copied(sentence: str, source: str) -> bool:
     """Whether the sentence stands in the source as it is, but for case and white space."""
-    folded = " ".join(sentence.split()).casefold().rstrip(".!?…。！？ ")
+    folded = " ".join(sentence.split()).casefold().rstrip(".!?…。！？।॥؟۔ ")
     return bool(folded) and folded in " ".join(source.split()).casefold()
 
 
@@ -35,11 +42,20 @@ def support(sentence: str, source: str) -> float:
     words = content_words(sentence)
     if not words:
         return 0.0
+    # A sentence in German is not carried by "die", "der" and "in".
+    joining = _function_words(language_of_question(sentence))
+    words = [word for word in words if word not in joining] or words
     known = set(content_words(source))
     share = sum(word in known for word in words) / len(words)
-    if numbers(sentence) - numbers(source):
+    if numbers(sentence) - known_numbers(source):
         return min(share, INVENTED_NUMBER_SUPPORT)
     return share
+
+
+@functools.lru_cache(maxsize=64)
+def _function_words(language: str) -> frozenset[str]:
+    """Returns the function words of a language in the form of `content_words`."""
+    return frozenset(part for word in function_words(language) for part in content_words(word))
 
 
 def mean_support(scored: Iterable[tuple[str, float]]) -> float:

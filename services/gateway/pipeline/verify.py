@@ -29,6 +29,10 @@ _LINKS_REMOVED = Counter(
     "cairn_gateway_links_removed_total",
     "Images, links, tags and addresses left out of answers, for nobody gave them.",
 )
+_SENTENCES_REMOVED = Counter(
+    "cairn_gateway_sentences_removed_total",
+    "Sentences left out of answers, for nothing carried them.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Verify:
             for reason, count in writer.removed.items():
                 _REMOVED.labels(reason).inc(count)
             _LINKS_REMOVED.inc(writer.links_removed)
+            _SENTENCES_REMOVED.inc(writer.sentences_removed)
             span.set_attribute("cairn.citation.count", len(writer.citations))
             span.set_attribute("cairn.citation.removed_count", sum(writer.removed.values()))
             if draft.finish_reason == "refused" or not writer.text.strip():
@@ -103,4 +108,5 @@ def _notes(scores: Sequence[float], writer: CitationWriter) -> tuple[str, ...]:
         *(f"sentence {place}: support {score:.2f}" for place, score in enumerate(scores, start=1)),
         *(f"markers removed, {reason}: {count}" for reason, count in writer.removed.items()),
         *((f"links removed: {writer.links_removed}",) if writer.links_removed else ()),
+        *((f"sentences removed: {writer.sentences_removed}",) if writer.sentences_removed else ()),
     )

@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+# Combining marks belong to words: Indic vowel signs are not in \w.
+_LETTER = r"[^\W_]|(?<=\w)[\u0300-\u036f]|[\u0900-\u0963\u0966-\u0dff\u064b-\u0652]"
+_WORD = re.compile(rf"(?:{_LETTER})+(?:['’][^\W_]+)?")
+_THIN = "\u00a0\u2009\u202f"
+_NUMBER = re.compile(rf"\d+(?:[.,'’٬٫]\d+|[{_THIN}]\d{{3}}(?!\d))*")
+_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{2}|\d{4})")
+_NUMBER_WORDS = {
+    word: str(value)
+    for value, words in enumerate(
+        (
+            "two zwei deux dos due twee dois duas",
+            "three drei trois tres tre drie três",
+            "four vier quatre cuatro quattro quatro",
+            "five fünf cinq cinco cinque vijf",
+            "six sechs seis zes",
+            "seven sieben sept siete sette sete zeven",
+            "eight huit ocho otto oito",
+            "nine neun nueve nove negen",
+            "ten zehn dix diez dieci tien",
+            "eleven elf onze undici",
+            "twelve zwölf douze doce dodici twaalf doze",
+        ),
+        start=2,
+    )
+    for word in words.split()
+}
+"""Small numbers as they are written out; words that mean something else somewhere are left out."""
+_THOUSANDS = re.compile(
+    rf"([1-9]\d{{0,2}}(?:([.,'{_THIN}])\d{{3}})(?:\2\d{{3}})*)(?:(?!\2)[.,](\d+))?"
+)
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]"
 )
 """Scripts written without spaces between words (and Hangul, whose endings vary): by pairs."""
 
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^a-z\s])|(?<=[。！？])|(?:\r?\n){2,}|\n(?=\s*(?:[-*#|>]|\d+[.)]\s))"
+    r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^a-z\s])|(?<=[。！？।॥؟۔])|(?:\r?\n){2,}|\n(?=\s*(?:[-*#|>]|\d+[.)]\s))"
 )
+_LIST_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*")
+LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
+"""Before an item of a list: no part of what it says."""
 _STEM_CHARACTERS = 6
 _STOP_WORDS = frozenset(
     {
@@ -80,8 +112,33 @@ def count_tokens(text: str) -> int:
 
 
 def numbers(text: str) -> set[str]:
-    """Returns the numbers in a text, without separators of thousands."""
-    return {match.group().replace(",", "").rstrip(".") for match in _NUMBER.finditer(text)}
+    """Returns the numbers in a text in one form: "2,500", "2.500" and "२५००" are "2500"."""
+    found: set[str] = set()
+    for match in _NUMBER.finditer(text):
+        date = _DATE.fullmatch(match.group())
+        found.update(map(_plain, date.groups() if date else (match.group(),)))
+    return found
+
+
+def known_numbers(text: str) -> set[str]:
+    """Returns the numbers that a source gives, small ones that it writes out included."""
+    words = (_NUMBER_WORDS.get(word) for word in _WORD.findall(text.lower()))
+    return numbers(text) | {value for value in words if value}
+
+
+def _plain(number: str) -> str:
+    if number.isascii() and number.isdigit():
+        return number.lstrip("0") or "0"
+    number = "".join(
+        str(unicodedata.decimal(each))
+        if each.isdigit()
+        else {"٬": ",", "٫": ".", "’": "'"}.get(each, each)
+        for each in number
+    )
+    if grouped := _THOUSANDS.fullmatch(number):
+        whole = re.sub(r"\D", "", grouped.group(1))
+        return f"{whole}.{grouped.group(3)}" if grouped.group(3) else whole
+    return number.replace(",", ".").replace("'", "")
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -89,6 +146,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     start = 0
     for match in _SENTENCE_END.finditer(text):
+        if _LIST_NUMBER.fullmatch(text, start, match.start()):
+            continue  # "1." belongs to what it counts
         _append(spans, text, start, match.start() if match.group().isspace() else match.end())
         start = match.end()
     _append(spans, text, start, len(text))

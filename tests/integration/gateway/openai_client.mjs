@@ -9,7 +9,7 @@ const client = new OpenAI({
   maxRetries: 0,
   timeout: 20_000,
 });
-const answer = "Granite forms when magma cools slowly [1]. Nothing else.";
+const answer = "Granite forms when magma cools slowly [1]. Granite is an igneous rock.";
 const messages = [{ role: "user", content: "How does granite form?" }];
 const tools = [{ type: "file_search", vector_store_ids: ["default"] }];
 

@@ -41,7 +41,7 @@ from tests.kit.downstream import TEXT
 from tests.kit.gateway import RunningGateway
 
 QUESTION = "How does granite form?"
-ANSWER = "Granite forms when magma cools slowly [1]. Nothing else."
+ANSWER = "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
 
 
 @contextlib.contextmanager

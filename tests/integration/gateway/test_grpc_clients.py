@@ -61,7 +61,9 @@ async def test_buf_curl_asks_by_reflection(gw: RunningGateway) -> None:
     code, output, errors = await buf_curl(gw, "Query", {"query": "How does granite form?"})
     assert code == 0, errors
     (answer,) = messages_of(output)
-    assert answer["answer"] == "Granite forms when magma cools slowly [1]. Nothing else."
+    assert (
+        answer["answer"] == "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
+    )
     citation = answer["citations"][0]
     assert citation["text"] == TEXT[int(citation.get("start", 0)) : int(citation["end"])]
 

@@ -44,7 +44,9 @@ async def test_every_tool_by_every_revision(gw: RunningGateway, mode: str) -> No
         got = await client.call_tool("get", {"document_id": "rocks/granite.md"})
         listed = await client.call_tool("list_collections", {})
     answer = asked.structured_content
-    assert answer["answer"] == "Granite forms when magma cools slowly [1]. Nothing else."
+    assert (
+        answer["answer"] == "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
+    )
     (citation,) = answer["citations"]
     assert citation["text"] == TEXT[citation["start"] : citation["end"]]
     assert "[1] Granite (rocks/granite.md" in text_of(asked)

@@ -43,7 +43,9 @@ async def test_completion_carries_citations(gw: RunningGateway) -> None:
             user="somebody",
         )
     message = completion.choices[0].message
-    assert message.content == "Granite forms when magma cools slowly [1]. Nothing else."
+    assert (
+        message.content == "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
+    )
     assert message.model_extra is not None
     assert message.model_extra["citations"][0]["marker"] == 1
     assert completion.choices[0].finish_reason == "stop"
@@ -63,7 +65,7 @@ async def test_stream_gives_the_same_text(gw: RunningGateway) -> None:
         )
         chunks = [chunk async for chunk in stream]
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
-    assert text == "Granite forms when magma cools slowly [1]. Nothing else."
+    assert text == "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.prompt_tokens == 100
     last = chunks[-2].choices[0]

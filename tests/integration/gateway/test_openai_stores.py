@@ -16,7 +16,7 @@ from tests.kit.gateway import RunningGateway, running_gateway
 
 QUESTION = "How does granite form?"
 FILE_SEARCH = {"type": "file_search", "vector_store_ids": ["default"]}
-ANSWER = "Granite forms when magma cools slowly [1]. Nothing else."
+ANSWER = "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
 
 
 async def test_response_has_file_search_and_file_citations(gw: RunningGateway) -> None:

@@ -39,7 +39,9 @@ def parse_events(text: str) -> list[tuple[str, Any]]:
 async def test_answer_has_every_field_and_exact_citations(gw: RunningGateway) -> None:
     answer = await ask(gw)
     assert set(answer) == FIELDS
-    assert answer["answer"] == "Granite forms when magma cools slowly [1]. Nothing else."
+    assert (
+        answer["answer"] == "Granite forms when magma cools slowly [1]. Granite is an igneous rock."
+    )
     (citation,) = answer["citations"]
     assert citation["text"] == TEXT[citation["start"] : citation["end"]]
     assert citation["document_version"] == 3

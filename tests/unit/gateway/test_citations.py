@@ -75,7 +75,8 @@ def test_unknown_markers_go_and_are_counted(marker: str) -> None:
 def test_a_marker_behind_removed_ones_stands_where_they_stood() -> None:
     assert write("Granite is hard [9][2][1].").text == "Granite is hard [1]."
     assert write("Granite is hard[9][1].").text == "Granite is hard[1]."
-    assert write("Granite is hard [9][8]. So [1].").text.startswith("Granite is hard. So")
+    both = write("Granite is hard [9][8]. Basalt cools quickly [2].").text
+    assert both == "Granite is hard. Basalt cools quickly [1]."
 
 
 @pytest.mark.parametrize(
@@ -99,13 +100,55 @@ def test_several_numbers_in_one_marker() -> None:
     assert writer.text.endswith("[1][2].")
 
 
-def test_unsupported_markers_go_unless_only_annotated() -> None:
+def test_what_is_unsupported_goes_unless_only_annotated() -> None:
     sentence = "Elephants migrate across savannas every winter [1]."
-    assert write(sentence).text == sentence.replace(" [1]", "")
+    assert write(sentence).text == ""
     assert write(sentence).removed == {"unsupported": 1}
+    assert write(sentence).sentences_removed == 1
     annotated = write(sentence, Verification.ANNOTATE)
     assert annotated.text == sentence
     assert annotated.citations[0].support < 0.35
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        # Cited wrongly, but another passage carries it: the sentence stays, the marker goes.
+        (
+            "Basalt cools quickly [1]. Granite is hard [1].",
+            "Basalt cools quickly. Granite is hard [1].",
+        ),
+        # Nothing is cited: words stay, a number that nobody gave does not.
+        ("It is a rock. It weighs 912 kilograms. It is hard.", "It is a rock. It is hard."),
+        ("It sells for 250 euros. More follows.", "It sells for 250 euros. More follows."),
+        (
+            "Steps:\n1. Basalt cools quickly [2].\n2. It weighs 912 kilograms [2].",
+            "Steps:\n1. Basalt cools quickly [1].",
+        ),
+        # Markers behind the full stop, gone or not, belong to the sentence before it.
+        ("The moon is made of cheese. [1] Granite is hard. [1]", "Granite is hard. [1]"),
+        ("The moon is made of cheese.[9] Granite is hard.[1]", "Granite is hard.[1]"),
+        ("月は遠いです。[9]Granite is hard [1].", "Granite is hard [1]."),
+        ("चाँद दूर है। [9] Granite is hard [1].", "Granite is hard [1]."),
+    ],
+)
+def test_invented_sentences_are_left_out(text: str, kept: str) -> None:
+    writer = write(text)
+    assert writer.text == kept
+    assert {int(n) for n in re.findall(r"\[(\d)\]", kept)} == {c.marker for c in writer.citations}
+    for engine in (Verification.ANNOTATE, Verification.REFUSE):
+        assert write(text, engine).sentences_removed == 0
+
+
+def test_a_sentence_is_shown_when_it_is_complete() -> None:
+    writer = CitationWriter((ONE, TWO), Verification.DROP)
+    assert writer.feed("It sells for 900 eu") == ""
+    assert writer.feed("ros [2]. Granite is hard [1]. Ba") == "Granite is hard [1]."
+    assert writer.feed("salt cools") == ""
+    assert writer.finish() == " Basalt cools"
+    # Without an end in sight, text is not held back for ever.
+    endless = CitationWriter((ONE, TWO), Verification.DROP)
+    assert endless.feed("stone " * 1_000).startswith("stone")
 
 
 def test_an_invented_number_is_not_supported() -> None:

@@ -42,6 +42,10 @@ def removed(reason: str) -> float:
     return REGISTRY.get_sample_value("cairn_gateway_citations_removed_total", labels) or 0.0
 
 
+def sentences_removed() -> float:
+    return REGISTRY.get_sample_value("cairn_gateway_sentences_removed_total") or 0.0
+
+
 def check(answer: Answer) -> None:
     """All that stands in an answer's brackets is a verbatim span of what the caller may read."""
     markers = {int(number) for number in re.findall(r"\[(\d+)\]", answer.answer)}
@@ -84,11 +88,15 @@ async def test_all_inventions_are_removed_and_counted(seed: int, is_stream: bool
         fake.pieces.append(text[:size])
         text = text[size:]
     unknown, unsupported = removed("unknown"), removed("unsupported")
+    left_out = sentences_removed()
     answer = await ask(fake, is_stream=is_stream)
     assert removed("unknown") - unknown == len(INVENTED) + 1
     assert removed("unsupported") - unsupported == len(UNSUPPORTED)
     assert len(re.findall(r"\[\d+\]", answer.answer)) == len(TRUE)
-    assert answer.grounded < 0.6
+    assert sentences_removed() - left_out == len(UNSUPPORTED)
+    assert not re.search("900|2500|4711|Elephants", answer.answer)
+    kept = [*(each.split(" [")[0] for each in [*TRUE, *INVENTED])]
+    assert len(re.split(r"\. ", answer.answer)) == len(kept)
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -116,7 +124,10 @@ async def test_a_copying_engine_cannot_lie_about_its_spans(quote: Quote, is_stre
 async def test_text_of_nobodys_document_is_not_grounded_and_can_be_refused() -> None:
     fake = FakeServices(PASSAGES)
     fake.pieces = [RIVAL]
-    assert (await ask(fake)).grounded == 0.0
+    dropped = await ask(fake, is_stream=True)
+    assert dropped.refused, "nothing is left of it"
+    assert "4711" not in dropped.answer
+    assert (await ask(fake, Verification.ANNOTATE)).grounded == 0.0
     refused = await ask(fake, Verification.REFUSE, is_stream=True)
     assert refused.refused
     assert "4711" not in refused.answer

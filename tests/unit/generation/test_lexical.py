@@ -10,7 +10,7 @@ from services.generation.lexical import STOP_WORD_WEIGHT, TermWeights, terms
 def test_terms_compare_across_case_endings_and_scripts() -> None:
     assert terms("Indexes indexed INDEXING") == ["index", "index", "index"]
     assert terms("全文検索") == ["全文", "文検", "検索"]
-    assert terms("हिन्दी") == ["हिन्दी"]
+    assert terms("हिन्दी है।") == ["हिन्दी", "है"]
     assert terms("?!") == []
 
 
