@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from services.ingestion.parsers.options import OcrHook, ParseOptions
 from services.ingestion.parsers.parsed import ParsedDocument, UnparsableError
-from services.ingestion.parsers.pdf_blocks import Page, folded, write_pages
+from services.ingestion.parsers.pdf_blocks import folded, write_pages
 from services.ingestion.parsers.pdf_layout import columns_of
+from services.ingestion.parsers.pdf_running import Page
 from services.ingestion.parsers.pdf_words import page_runs
 from services.ingestion.parsers.writer import DocumentWriter, one_line
 

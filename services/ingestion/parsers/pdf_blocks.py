@@ -6,16 +6,14 @@ import itertools
 import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.ingestion.parsers.parsed import BlockKind
 from services.ingestion.parsers.pdf_layout import Line, cells_of, table_at
+from services.ingestion.parsers.pdf_running import SENTENCE_END, Page, RunningLines
 from services.ingestion.parsers.pdf_words import HYPHEN
 from services.ingestion.parsers.writer import DocumentWriter
-
-Page = Sequence[Sequence[Line]]
-"""Columns of lines, in reading order."""
 
 _HEADING_GROWTH = 1.17
 """Headings are at least so much larger than the text."""
@@ -29,16 +27,9 @@ _BULLET = re.compile(
     r"|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})\)(?=\s))\s*"
 )
 _SYMBOL_BULLETS = re.compile(r"\A[•‣◦▪▫●○■□➢➤✓✔⁃·\uf0b7\uf0a7\uf0d8]\s*")
-_SENTENCE_END = re.compile(r"[.!?:;。！？]['\"”’)\]]*\Z")
 _NUMBERED = re.compile(r"(?:\d{1,2}(?:\.\d{1,2}){0,4}\.?|[A-Z]\.|[IVX]{1,5}\.)\s+\S")
-_PAGE_NUMBER = re.compile(
-    r"(?:page\s*)?[-–—\s]*\d{1,4}(?:\s*(?:of|/|von|de)\s*\d{1,4})?[-–—\s]*\Z", re.IGNORECASE
-)
 _LEADERS = re.compile(r"\s*(?:\.{5,}|(?:[.…] ){4,}[.…]?)\s*")
 """Dots between a title and its page number."""
-_NUMBER = re.compile(r"\d{1,9}")
-_EDGE_LINES = 3
-_MIN_REPEATED = 3
 _WIDE = ("\u2e80", "\ud7ff")
 _HANGUL = ("\uac00", "\ud7ff")
 
@@ -82,21 +73,12 @@ def write_pages(
         after_page: Called with each page's number when its text is written.
     """
     style = _style_of(pages)
-    repeated = _repeated_lines(pages)
+    running = RunningLines(pages, style.body * _HEADING_GROWTH)
     hyphenated = _hyphenated_words(pages)
-    seen: set[str] = set()
     for number, columns in pages:
         titles = outline.get(number, {})
-        kept = [
-            list(_without_repeated(column, number, columns, repeated, seen)) for column in columns
-        ]
-        if not any(kept):
-            # Nothing else is on it: what looks like a running header is what the page says.
-            kept = [
-                [line for line in column if not _PAGE_NUMBER.match(line.text)] for column in columns
-            ]
         drafts: list[_Draft] = []
-        for column in kept:
+        for column in running.without(number, columns):
             if column:
                 _add_column(drafts, column, number, style, titles)
         writer.page = number
@@ -139,50 +121,6 @@ def _style_of(pages: Sequence[tuple[int, Page]]) -> _Style:
 
 def _rounded(size: float) -> float:
     return round(size * 2) / 2
-
-
-def _repeated_lines(pages: Sequence[tuple[int, Page]]) -> set[str]:
-    """Returns what running headers and footers look like: lines at the edges of many pages."""
-    if len(pages) < _MIN_REPEATED:
-        return set()
-    counts: Counter[str] = Counter()
-    for number, columns in pages:
-        counts.update({look for line in _edge_lines(columns) for look in _looks(line.text, number)})
-    wanted = max(_MIN_REPEATED, len(pages) // 4)
-    return {look for look, count in counts.items() if count >= wanted and look}
-
-
-def _edge_lines(columns: Page) -> list[Line]:
-    lines = sorted((line for column in columns for line in column), key=lambda line: line.top)
-    return [*lines[:_EDGE_LINES], *lines[max(_EDGE_LINES, len(lines) - _EDGE_LINES) :]]
-
-
-def _looks(text: str, page: int) -> list[str]:
-    """Returns what a line may have in common with those of other pages.
-
-    It is the same on all of them, or but for one number that goes with the pages'. Other numbers
-    are what a page says: a total, a name.
-    """
-    plain = " ".join(text.split())
-    looks = [plain]
-    for found in _NUMBER.finditer(plain):
-        distance = int(found[0]) - page
-        looks.append(f"{plain[: found.start()]}#{distance}{plain[found.end() :]}")
-    return looks
-
-
-def _without_repeated(
-    column: Sequence[Line], page: int, columns: Page, repeated: set[str], seen: set[str]
-) -> Iterator[Line]:
-    """Yields the lines but page numbers, and but running headers that an earlier page showed."""
-    edges = set(map(id, _edge_lines(columns))) if repeated else set()
-    for line in column:
-        shared = repeated.intersection(_looks(line.text, page)) if id(line) in edges else set()
-        if shared:
-            if _PAGE_NUMBER.match(line.text) or shared & seen:
-                continue
-            seen |= shared
-        yield line
 
 
 def _hyphenated_words(pages: Sequence[tuple[int, Page]]) -> set[str]:
@@ -240,7 +178,7 @@ def _continues_column(last: _Draft, line: Line) -> bool:
     return (
         bool(text)
         and last.kind == "paragraph"
-        and not _SENTENCE_END.search(text)
+        and not SENTENCE_END.search(text)
         and (text.endswith(HYPHEN) or line.text[:1].islower())
         and abs(last.lines[-1].height - line.height) < 0.15 * line.height
     )
@@ -281,10 +219,10 @@ class _Measure:
             return True
         indent = 0.7 * line.height
         if line.left > self.left + indent and abs(above.left - self.left) <= indent:
-            return _is_short(above, self) or bool(_SENTENCE_END.search(above.text))
+            return _is_short(above, self) or bool(SENTENCE_END.search(above.text))
         if line.left < self.left - indent and above.left >= self.left - indent:
             return True
-        return _is_short(above, self) and bool(_SENTENCE_END.search(above.text))
+        return _is_short(above, self) and bool(SENTENCE_END.search(above.text))
 
 
 def _is_short(line: Line, measure: _Measure) -> bool:

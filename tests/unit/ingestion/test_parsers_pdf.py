@@ -128,6 +128,23 @@ def test_lines_that_differ_in_what_they_count_are_no_running_headers():
     assert parsed.text.count("Delivery note") == 1
 
 
+def test_a_chapter_on_each_page_keeps_its_heading_and_first_sentence():
+    pages = [
+        [
+            Text(60, 770, f"Chapter {number}", 18),
+            Text(60, 740, f"This is what page {number} begins with."),
+            *column(LEFT if number % 2 else RIGHT, 60),
+            Text(300, 30, f"The book of stones {number}"),
+        ]
+        for number in range(1, 6)
+    ]
+    parsed = pdf_parser.parse(pdf(pages))
+    for number in range(1, 6):
+        assert f"Chapter {number}" in parsed.text
+        assert f"page {number} begins" in parsed.text
+    assert parsed.text.count("The book of stones") == 1
+
+
 def test_a_page_with_nothing_but_what_looks_like_a_header_keeps_it():
     pages = [[Text(60, 700, f"This is what page {number + 1} says.")] for number in range(5)]
     parsed = pdf_parser.parse(pdf(pages))
