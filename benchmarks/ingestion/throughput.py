@@ -21,7 +21,7 @@ _CALLS_AT_ONCE = 4
 _TEXTS_PER_CALL = 64
 PER_REQUEST = 50
 _PROBE_SECONDS = 0.1
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 
 
 def scope(tenant: str) -> scope_pb2.Scope:
