@@ -158,19 +158,25 @@ def threshold(
 ) -> dict[str, Any]:
     """Returns the least support of an answer, with what it does to questions it was not found from.
 
+    As high as the share of false refusals allows, and from there half of the way down to the next
+    question about other things: of few questions the lowest one is found by chance, and where both
+    kinds lie far apart nothing is won by a threshold close to either.
+
     Args:
         own: Support of questions that the collection answers.
         others: Support of questions about other things.
         false_refusals: Share of `own` that may be refused.
     """
     # Cut, and cut before its rates are told: what is kept refuses no more than it may.
-    least = math.floor(metrics.quantile(own[::2], false_refusals) * 1e4) / 1e4
-    held_out = own[1::2]
+    most = metrics.quantile(own[::2], false_refusals)
+    refused = [score for score in others[::2] if score < most]
+    least = math.floor((most + max(refused, default=most)) / 2 * 1e4) / 1e4
+    held_out, foreign = own[1::2], others[1::2]
     return {
         "min_support": least,
         "question_count": len(own),
         "off_topic_count": len(others),
         "false_refusal_rate": metrics.mean([float(score < least) for score in held_out]) or 0.0,
-        "off_topic_refusal_rate": metrics.mean([float(score < least) for score in others]),
+        "off_topic_refusal_rate": metrics.mean([float(score < least) for score in foreign]),
         "auroc": metrics.auroc(own, others),
     }

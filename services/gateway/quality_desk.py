@@ -13,7 +13,7 @@ from services.gateway.metering import tokens_of
 from services.gateway.pipeline.grounding import Grounding
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.support import mean_support
-from services.gateway.pipeline.words import sentence_spans
+from services.gateway.pipeline.words import LIST_MARK, sentence_spans
 from services.gateway.texts import check_collection, check_range, check_text
 from services.gateway.usage import Usage
 from services.rpc.errors import InvalidArgumentError, Reason
@@ -100,7 +100,7 @@ class QualityDesk:
         spans = [
             (start, end, bare)
             for start, end in sentence_spans(answer)
-            if any(map(str.isalnum, bare := _MARKERS.sub("", answer[start:end]).strip()))
+            if any(map(str.isalnum, bare := _without_marks(answer[start:end])))
         ]
         with span("verify.answer", attributes={"cairn.sentence.count": len(spans)}):
             await grounding.learn((bare, source) for _, _, bare in spans)
@@ -151,3 +151,8 @@ class QualityDesk:
     async def forget(self, caller: Caller, collection: str) -> None:
         """Drops what is kept of a collection that is gone."""
         await self._calibrations.put(caller.scope.tenant, collection, None)
+
+
+def _without_marks(sentence: str) -> str:
+    """Returns a sentence without what cites and what counts: "2. So it is [3]." says no number."""
+    return LIST_MARK.sub("", _MARKERS.sub("", sentence)).strip()

@@ -52,12 +52,23 @@ def test_at_most_the_share_lies_below_the_quantile(values: list[float], share: f
 
 def test_the_threshold_is_found_on_one_half_and_judged_on_the_other() -> None:
     own = [0.1, 0.9] + [0.8, 0.7] * 19  # even places: .1 and 19 times .8
-    found = threshold(own, [0.2, 0.75, 0.5, 0.9], 0.05)
-    assert found["min_support"] == 0.8
+    found = threshold(own, [0.79, 0.75, 0.78, 0.9], 0.05)
+    assert found["min_support"] == 0.795
     assert found["question_count"] == 40
     assert found["false_refusal_rate"] == 0.95
-    assert found["off_topic_refusal_rate"] == 0.75
+    assert found["off_topic_refusal_rate"] == 0.5
     assert threshold(own, [], 0.0)["off_topic_refusal_rate"] is None
+
+
+def test_a_threshold_keeps_away_from_both_kinds_of_questions() -> None:
+    own, others = [0.8, 0.7, 0.9, 0.6] * 5, [0.3, 0.35, 0.2, 0.1] * 5
+    found = threshold(own, others, 0.05)
+    assert found["min_support"] == 0.55
+    assert found["false_refusal_rate"] == 0.0
+    assert found["off_topic_refusal_rate"] == 1.0
+    # Where they overlap, the share of false refusals decides.
+    assert threshold([0.5] * 20, [0.6] * 20, 0.05)["min_support"] == 0.5
+    assert threshold([0.5] * 20, [0.4999] * 20, 0.05)["min_support"] == 0.4999
 
 
 @given(st.lists(st.floats(0, 1), min_size=2))
