@@ -13,7 +13,7 @@ from services.gateway.metering import tokens_of
 from services.gateway.pipeline.grounding import Grounding
 from services.gateway.pipeline.run import Run
 from services.gateway.pipeline.support import mean_support
-from services.gateway.pipeline.words import LIST_MARK, sentence_spans
+from services.gateway.pipeline.words import sentence_spans, without_list_marks
 from services.gateway.texts import check_collection, check_range, check_text
 from services.gateway.usage import Usage
 from services.rpc.errors import InvalidArgumentError, Reason
@@ -155,4 +155,4 @@ class QualityDesk:
 
 def _without_marks(sentence: str) -> str:
     """Returns a sentence without what cites and what counts: "2. So it is [3]." says no number."""
-    return LIST_MARK.sub("", _MARKERS.sub("", sentence)).strip()
+    return without_list_marks(_MARKERS.sub("", sentence)).strip()

@@ -11,7 +11,7 @@ from services.gateway.answer import Citation
 from services.gateway.pipeline.links import LinkGuard
 from services.gateway.pipeline.sentence_gate import SentenceGate
 from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
-from services.gateway.pipeline.words import LIST_MARK, sentence_spans
+from services.gateway.pipeline.words import sentence_spans, without_list_marks
 from services.gateway.requests import Verification
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ class CitationWriter:
             sentence = text[start:end]
             own = [source[n] for n in map(int, re.findall(r"\[(\d+)\]", sentence)) if n in source]
             cited = own or cited
-            bare = LIST_MARK.sub("", re.sub(r"\s*\[\d+\]", "", sentence))
+            bare = without_list_marks(re.sub(r"\s*\[\d+\]", "", sentence))
             bare = " ".join(bare.split())
             if any(character.isalnum() for character in bare):
                 place = (_place_before(start, moves), _place_before(end, moves))
@@ -281,7 +281,7 @@ class CitationWriter:
         """Returns the sentence that a marker at the end of the text belongs to, without markers."""
         tail = re.sub(r"\s*\[\d+\]", "", self._written[-_LOOKBACK_CHARACTERS:])
         spans = sentence_spans(tail)
-        return LIST_MARK.sub("", tail[spans[-1][0] : spans[-1][1]]) if spans else ""
+        return without_list_marks(tail[spans[-1][0] : spans[-1][1]]) if spans else ""
 
 
 class _Move(NamedTuple):

@@ -11,7 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from services.gateway.pipeline.support import MIN_SUPPORT
-from services.gateway.pipeline.words import LIST_MARK, known_numbers, numbers, sentence_spans
+from services.gateway.pipeline.words import (
+    known_numbers,
+    numbers,
+    sentence_spans,
+    without_list_marks,
+)
 
 MARKERS = re.compile(r"\s*\[\d{1,3}\]")
 MAX_HELD_CHARACTERS = 600
@@ -91,7 +96,7 @@ class SentenceGate:
     def _may_stay(self, text: str, start: int, end: int, judge: Judge) -> bool:
         lost = [place for place in self._lost if place <= end]
         self._lost = [place for place in self._lost if place > end]
-        bare = " ".join(LIST_MARK.sub("", MARKERS.sub("", text[start:end])).split())
+        bare = " ".join(without_list_marks(MARKERS.sub("", text[start:end])).split())
         if not any(map(str.isalnum, bare)) or MARKERS.search(text, start, end):
             return True
         if lost:

@@ -44,8 +44,7 @@ _SENTENCE_END = re.compile(
     r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[^a-z\s])|(?<=[。！？।॥؟۔])|(?:\r?\n){2,}|\n(?=\s*(?:[-*#|>]|\d+[.)]\s))"
 )
 _LIST_NUMBER = re.compile(r"\s*\d{1,3}[.)]\s*")
-LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)")
-"""Before an item of a list: no part of what it says."""
+_LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\d{1,3}[.)]\s+)|(?<=[:：])\s*1[.)]\s*$")
 _STEM_CHARACTERS = 6
 _STOP_WORDS = frozenset(
     {
@@ -139,6 +138,11 @@ def _plain(number: str) -> str:
         whole = re.sub(r"\D", "", grouped.group(1))
         return f"{whole}.{grouped.group(3)}" if grouped.group(3) else whole
     return number.replace(",", ".").replace("'", "")
+
+
+def without_list_marks(sentence: str) -> str:
+    """Returns a sentence without what counts the items of a list: no part of what it says."""
+    return _LIST_MARK.sub("", sentence)
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway.pipeline.support import MIN_SUPPORT, best_span, support
-from services.gateway.pipeline.words import content_words, numbers, sentence_spans
+from services.gateway.pipeline.words import (
+    content_words,
+    numbers,
+    sentence_spans,
+    without_list_marks,
+)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +137,9 @@ def test_function_words_carry_nothing_in_any_language(
 ) -> None:
     assert support(invented, source) < MIN_SUPPORT / 2
     assert support(said, source) > 2 * MIN_SUPPORT
+
+
+def test_what_counts_the_items_of_a_list_is_no_number_of_them() -> None:
+    text = "Do this: 1. Close the valve. 2. Wait.\n- Then go.\n10. It costs 900."
+    said = [without_list_marks(text[start:end]) for start, end in sentence_spans(text)]
+    assert said == ["Do this:", "Close the valve.", "Wait.", "Then go.", "It costs 900."]
