@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ MARKS = "cairn.degraded"
 """Attribute with the rungs of the ladder that were taken."""
 _WHOLES = frozenset({"rag.query", "rag.search", "rag.recommend"})
 """Spans around the stages of a request: the total says the same."""
+_WELL = re.compile("[123].*|OK|")
+"""Statuses of requests that did what was asked; a request that notes none is one of them."""
 _STATUS_NAMES = (semconv.HTTP_RESPONSE_STATUS_CODE, semconv.RPC_STATUS_CODE)
 
 
@@ -85,10 +88,13 @@ def request_trace(recent: RecentTrace, tenant: str) -> RequestTrace | None:
 
 
 def latencies(traces: Sequence[RequestTrace]) -> tuple[StageLatency, ...]:
-    """Returns figures of each stage of each operation, over the requests that went well."""
+    """Returns figures of each stage of each operation, over the requests that went well.
+
+    Refused ones are left out as well: they take next to no time and would hide what answers take.
+    """
     taken: dict[tuple[str, str], list[float]] = {}
     for trace in traces:
-        if trace.is_failed:
+        if trace.is_failed or not _WELL.fullmatch(trace.status):
             continue
         stages: dict[str, float] = {"total": trace.duration_ms}
         for step in trace.steps:

@@ -67,7 +67,9 @@ def test_request_without_a_tenant_is_shown_to_nobody() -> None:
 def test_latencies_add_up_repeated_stages_and_leave_failures_out() -> None:
     traces = [request_trace(query(took), "acme") for took in (20.0, 40.0, 60.0, 80.0)]
     failed = request_trace(query(1_000.0, status="ERROR"), "acme")
-    known = [each for each in (*traces, failed) if each is not None]
+    refused = replace(failed, is_failed=False, status="429") if failed else None
+    known = [each for each in (*traces, failed, refused) if each is not None]
+    assert len(known) == 6
     figures = {each.stage: each for each in latencies(known)}
     assert set(figures) == {"total", "auth", "retrieve"}
     total = figures["total"]

@@ -101,7 +101,7 @@ export class OperationsPage {
       { "data-trace": trace.trace_id },
       make("span", { class: "grow cut" }, shortName(trace.name)),
       ...trace.marks.map((mark) => chip(mark.replaceAll("_", " "), "warn")),
-      chip(trace.status || "ended", trace.is_failed ? "bad" : "good"),
+      chip(trace.status || "ended", statusKind(trace)),
       make("span", { class: "number" }, formatMilliseconds(trace.duration_ms)),
       make("time", { class: "hint", dateTime: trace.began_at, title: formatTime(trace.began_at) }, formatAgo(trace.began_at)),
     );
@@ -116,6 +116,12 @@ export class OperationsPage {
     });
     return make("li", {}, details);
   }
+}
+
+/** A request that was refused is no fault of the suite's, and did not go well either. */
+function statusKind(trace) {
+  if (trace.is_failed) return "bad";
+  return /^([123]..|OK|)$/.test(trace.status) ? "good" : "";
 }
 
 /** "cairn.embedding.v1.EmbeddingService/Embed" as "embedding Embed". */
