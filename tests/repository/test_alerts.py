@@ -32,6 +32,21 @@ PROMISED = {
     "CairnTokenCostSpike": 1.5,
 }
 """Thresholds that were promised to users."""
+OTHERS = {
+    "CairnHttpErrorRateHigh": 0.01,
+    "CairnDeadlinesMissed": 0.05,
+    "CairnSpansLost": 0.1,
+    "CairnEmbeddingSlow": 0.5,
+    "CairnZeroResults": 0.05,
+    "CairnAnswersDegraded": 0.05,
+    "CairnOverloaded": 0.1,
+    "CairnRetryBudgetSpent": 0.1,
+    "CairnGenerationQueueSlow": 5,
+    "CairnDiskFull": 0.8,
+    "CairnDocumentsStuck": 600,
+    "CairnDeadLetters": 10,
+}
+"""The rest: none moves by a hair without somebody saying so here."""
 
 
 @cache
@@ -132,7 +147,8 @@ def test_an_objective_that_changes_without_its_test_fails():
 
 
 def test_promised_thresholds_are_kept():
-    assert {alert.name: alert.threshold for alert in ALERTS if alert.name in PROMISED} == PROMISED
+    thresholds = {each.name: each.threshold for each in ALERTS if each.threshold is not None}
+    assert thresholds == PROMISED | OTHERS
 
 
 def test_every_alert_has_a_severity_a_summary_and_a_runbook_that_exists():

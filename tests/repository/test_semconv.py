@@ -8,7 +8,9 @@ from opentelemetry.semconv import schemas
 from services.rpc import semconv
 from tests.repository.files import tracked
 
-CONVENTIONS = re.compile(r"^(gen_ai|rpc|db|http|url|server|service|client|network|error)\.[a-z_.]+$")
+CONVENTIONS = re.compile(
+    r"^(gen_ai|rpc|db|http|url|server|service|client|network|error)\.[a-z_.]+$"
+)
 OTHER = {"http.request", "http.response.start", "http.response.body", "http.disconnect"}
 """Messages of ASGI."""
 

@@ -1,5 +1,6 @@
 """What manifests name must be there: ports, selectors, volumes, neighbours, figures, hours."""
 
+import base64
 import re
 import zoneinfo
 
@@ -192,6 +193,10 @@ def test_stores_let_in_those_who_have_their_address():
         for item in volume["secret"]["items"]
     }
     assert keys == set(secret["data"])
+    told = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+    assert f":{told['valkey-password']}@" in told["valkey-url"]
+    for service in ("retrieval", "ingestion", "gateway"):
+        assert f":{told['postgresql-password']}@" in told[f"{service}-database-url"]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
