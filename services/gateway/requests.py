@@ -218,8 +218,6 @@ class RecommendAsk:
     """Variety against relevance, 0..1."""
     candidates: int = 0
     """Documents that are put in a new order; 0: the default."""
-    with_vectors: bool = False
-    """Whether the passages' vectors are needed."""
 
     @property
     def has_history(self) -> bool:

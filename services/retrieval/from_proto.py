@@ -13,6 +13,7 @@ from cairn.types.v1 import metadata_pb2
 
 from services.filters.proto import from_proto as filter_from_proto
 from services.retrieval import checks, limits, vectors_proto
+from services.retrieval.history import DEFAULT_CANDIDATES, History
 from services.retrieval.queries import (
     FusionMethod,
     Query,
@@ -41,6 +42,17 @@ def document_ids(ids: Sequence[str], path: str, *, is_required: bool = True) -> 
         checks.text(each, f"{path}[{i}]", limits.MAX_DOCUMENT_ID_CHARACTERS, is_required=True)
         for i, each in enumerate(dict.fromkeys(ids))
     ]
+
+
+def history(message: pb.History) -> History:
+    """Returns what a person liked before."""
+    most = limits.MAX_TOP_K
+    return History(
+        tuple(document_ids(message.liked_ids, "history.liked_ids", is_required=False)),
+        tuple(document_ids(message.disliked_ids, "history.disliked_ids", is_required=False)),
+        checks.share(message.weight, "history.weight"),
+        checks.number(message.candidates, "history.candidates", 1, most, DEFAULT_CANDIDATES),
+    )
 
 
 def optional_filter(message: metadata_pb2.Filter, path: str, *, is_set: bool) -> Filter | None:

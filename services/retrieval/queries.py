@@ -208,6 +208,4 @@ class Answer:
     """(passages, dimensions) unit vectors, when they were asked for."""
     token_codes: list[bytes] = field(default_factory=list)
     """Of the first passages, as many as were asked for."""
-    history: Mapping[str, NDArray[np.float32]] | None = None
-    """(vectors, dimensions) of each document of a history that may be read; None: not looked up."""
     groups: list[Group] = field(default_factory=list)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from services.retrieval import history
 from services.retrieval.collections import Tier
 from services.retrieval.completion import Completion, Ranked
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
+    Hits,
     Query,
     RecallClass,
     SearchMode,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.retrieval.collections import Collection
+    from services.retrieval.history import History
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
     from services.retrieval.view.rows import Snapshot
@@ -48,8 +51,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 6
 """Times a search is repeated because documents it found were replaced meanwhile."""
-HISTORY_VECTORS = 32
-"""Vectors of a document of a history: it is compared by the nearest of them."""
 _INLINE_ROWS = 40_000
 """Rows up to which one exact search (< 1 ms) runs on the event loop: a thread there and back
 costs as much."""
@@ -75,8 +76,16 @@ class Likeness:
     """Unit vectors."""
     negative_vectors: tuple[NDArray[np.float32], ...] = ()
     """Unit vectors."""
-    history_ids: tuple[str, ...] = ()
-    """Documents whose vectors come along."""
+    history: History | None = None
+    """What a person liked before; None: the likeness decides."""
+
+    @property
+    def known_ids(self) -> tuple[str, ...]:
+        """Documents that are not to be found."""
+        given = (*self.positive_ids, *self.negative_ids)
+        if self.history is None:
+            return given
+        return (*given, *self.history.liked_ids, *self.history.disliked_ids)
 
 
 class Searcher:
@@ -145,26 +154,27 @@ class Searcher:
     ) -> Answer:
         """Returns the best passage of each document that is like some and unlike others."""
         options = replace(options, mode=SearchMode.DENSE, max_per_document=1, group_size=0)
-        history: dict[str, NDArray[np.float32]] = {}
+        past = likeness.history
+        candidates = options if past is None else as_candidates(options, past)
 
         def run(published: Published) -> tuple[list[Ranking], Allowed]:
             snapshot = published.snapshot
             readable = masks.readable(snapshot, reach.principals, _now_micros())
             query = _mean_query(snapshot, likeness, readable)
-            history.clear()
-            history.update(_history(snapshot, likeness.history_ids, readable))
             mask = _allowed(published, reach, options).mask.copy()
-            for each in (*likeness.positive_ids, *likeness.negative_ids):
+            for each in likeness.known_ids:
                 row = snapshot.row_of(each)
                 if row is not None:
                     chunks = snapshot.chunks_of(row)
                     mask[chunks.start : chunks.stop] = False
             allowed = Allowed(mask)
-            return rank(self._field(snapshot, allowed, options), [query]), allowed
+            rankings = rank(self._field(snapshot, allowed, candidates), [query])
+            if past is not None:
+                for each in rankings:
+                    each.hits = _by_history(snapshot, each.hits, past, readable, options)
+            return rankings, allowed
 
-        answer = (await self._repeat(reach, name, options, check, run, is_single=False))[0]
-        # A view that is behind may show whom a document was for before.
-        return replace(answer, history=history if answer.is_current else None)
+        return (await self._repeat(reach, name, options, check, run, is_single=False))[0]
 
     def _field(self, snapshot: Snapshot, allowed: Allowed, options: SearchOptions) -> Field:
         return Field(snapshot, allowed, options, self._helpers)
@@ -299,6 +309,11 @@ class Searcher:
         return await loop.run_in_executor(self._pool, lambda: context.run(fn))
 
 
+def as_candidates(options: SearchOptions, past: History) -> SearchOptions:
+    """Returns how documents are looked for that are then ordered by a history."""
+    return replace(options, top_k=max(past.candidates, options.top_k), diversity=0.0)
+
+
 def check_query(
     collection: Collection,
     vectors: Sequence[NDArray[np.float32]],
@@ -378,18 +393,38 @@ def _document_vectors(
     return found
 
 
-def _history(
+def _by_history(
+    snapshot: Snapshot,
+    hits: Hits,
+    past: History,
+    readable: NDArray[np.bool_],
+    options: SearchOptions,
+) -> Hits:
+    """Returns the best hits in the order of a history, as far as it may be read."""
+    places, scores = history.ordered(
+        hits.final,
+        snapshot.vectors_of(hits.rows),
+        _past_vectors(snapshot, past.liked_ids, readable),
+        _past_vectors(snapshot, past.disliked_ids, readable),
+        weight=past.weight,
+        diversity=options.diversity,
+        count=options.top_k,
+    )
+    found = hits.take(np.array(places, np.int64))
+    found.final = np.array(scores, np.float64)
+    return found
+
+
+def _past_vectors(
     snapshot: Snapshot, ids: Sequence[str], readable: NDArray[np.bool_]
-) -> dict[str, NDArray[np.float32]]:
-    """Returns vectors of the documents that may be read, of long ones some of them."""
-    found: dict[str, NDArray[np.float32]] = {}
+) -> list[NDArray[np.float32]]:
+    """Returns the vectors of each document that may be read, of long ones some of them."""
+    found: list[NDArray[np.float32]] = []
     for each in ids:
         row = snapshot.row_of(each)
-        if row is not None and readable[row]:
-            chunks = snapshot.chunks_of(row)
-            step = -(-len(chunks) // HISTORY_VECTORS) or 1
-            places = np.arange(chunks.start, chunks.stop, step)
-            found[each] = snapshot.vectors_of(places)
+        if row is not None and readable[row] and len(chunks := snapshot.chunks_of(row)):
+            step = -(-len(chunks) // history.VECTORS_COMPARED)
+            found.append(snapshot.vectors_of(np.arange(chunks.start, chunks.stop, step)))
     return found
 
 

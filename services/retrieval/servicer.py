@@ -249,7 +249,7 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
             tuple(from_proto.document_ids(request.negative_ids, "negative_ids", is_required=False)),
             vectors,
             disliked,
-            tuple(from_proto.document_ids(request.history_ids, "history_ids", is_required=False)),
+            from_proto.history(request.history) if request.HasField("history") else None,
         )
         check = partial(
             check_query,
@@ -265,8 +265,6 @@ class RetrievalServicer(CollectionCalls, TransferCalls):
             generation=answer.generation,
             is_current=answer.is_current,
             valid_until=to_proto.optional_timestamp(answer.valid_until_micros),
-            history=to_proto.document_vectors(answer.history or {}),
-            has_history=answer.history is not None,
         )
         return wire.passages(answer, options) + rest.SerializeToString()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,6 @@ from services.retrieval import vectors_proto
 from services.retrieval.collections import IndexParameters, Tier, TierPolicy
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from services.retrieval.administration import Consistency, IndexFigures
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Chunk, Document
@@ -188,19 +185,6 @@ def document(value: Document, *, with_vectors: bool, with_codes: bool = False) -
         committed_at=timestamp(value.committed_micros),
         expires_at=None if value.expires_micros is None else timestamp(value.expires_micros),
     )
-
-
-def document_vectors(history: Mapping[str, NDArray[np.float32]]) -> list[pb.DocumentVectors]:
-    """Returns the vectors of documents as messages."""
-    return [
-        pb.DocumentVectors(
-            document_id=document_id,
-            vectors=[
-                vectors_proto.to_message(row.astype("<f4", copy=False).tobytes()) for row in rows
-            ],
-        )
-        for document_id, rows in history.items()
-    ]
 
 
 def passage(value: Passage, name: str, *, omit_text: bool = False) -> passage_pb2.Passage:

@@ -25,6 +25,7 @@ from services.filters.parser import parse
 from services.filters.values import FieldType, Timestamp
 from services.retrieval.collections import Alias, CollectionSettings, IndexType
 from services.retrieval.documents import Chunk, Document
+from services.retrieval.history import History
 from services.retrieval.milvus.matching import Candidate, matches
 from services.retrieval.queries import FusionMethod, Query, RecallClass, SearchMode, SearchOptions
 from services.retrieval.search import Likeness, Reach
@@ -384,6 +385,28 @@ async def test_documents_like_some_and_unlike_others(backend):
         await backend.searcher.recommend(
             EVERYONE, "docs", Likeness(("nobody",), (), ()), options, lambda _: None
         )
+
+
+async def test_a_history_orders_what_is_alike(backend):
+    await put(backend, *(doc(f"d{n}", "x", seed=n) for n in range(8)))
+    await put(backend, doc("secret", "x", seed=3, acl=("group:others",)))
+    options = SearchOptions(SearchMode.DENSE, top_k=10)
+
+    async def found(liked: tuple[str, ...], disliked: tuple[str, ...] = ()) -> list[str]:
+        likeness = Likeness(("d1",), (), (), history=History(liked, disliked, 1.0, 50))
+        return ids(
+            await backend.searcher.recommend(EVERYONE, "docs", likeness, options, lambda _: None)
+        )
+
+    others = ["d0", "d2", "d3", "d4", "d5", "d6", "d7"]
+    order = sorted(others, key=lambda name: -float(direction(int(name[1])) @ direction(8)))
+    await put(backend, doc("like eight", "x", seed=8))
+    assert await found(("like eight",)) == order
+    assert await found((), ("like eight",)) == order[::-1]
+    plain = await found(())
+    assert set(plain) == {*others, "like eight"}
+    assert await found(("secret",)) == plain  # as if it were not there
+    assert "d3" not in await found(("d3",))
 
 
 async def test_aliases_switch_in_one_step(backend):

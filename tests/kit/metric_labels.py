@@ -109,7 +109,6 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
             "generation_truncated",
             "generation_fallback",
             "grounding_by_words",
-            "history_unavailable",
             "instructions_left_out",
             "neighbours_unavailable",
             "rewrite_unavailable",

@@ -82,7 +82,6 @@ class FakeServices:
         self.generation = 1
         self.answers_as = "tiny"
         self.vectors: dict[str, tuple[float, ...]] = {}
-        self.history: dict[str, tuple[float, ...]] = {}
         self.stored: dict[str, StoredChunks] = {}
         self.rewritten = ""
         self.left_out_repeats = 0
@@ -146,16 +145,10 @@ class FakeServices:
 
     async def recommend(self, scope: Scope, ask: Any) -> Retrieved:
         await self._meet("recommend", ask)
-        vectors = {
-            each.passage.chunk_id: _vector(self.vectors[each.passage.document_id])
-            for each in self.passages
-            if ask.with_vectors and each.passage.document_id in self.vectors
-        }
         return Retrieved(
             self.passages[: ask.top_k],
             generation=self.generation,
             is_current=True,
-            vectors=vectors,
         )
 
     async def stored_chunks(
@@ -163,14 +156,6 @@ class FakeServices:
     ) -> dict[str, StoredChunks]:
         await self._meet("neighbours", (collection, list(document_ids)))
         return {each: self.stored[each] for each in document_ids if each in self.stored}
-
-    async def document_vectors(
-        self, scope: Scope, collection: str, document_ids: Sequence[str]
-    ) -> dict[str, tuple[Vector, ...]]:
-        await self._meet("history", list(document_ids))
-        return {
-            each: (_vector(self.history[each]),) for each in document_ids if each in self.history
-        }
 
     async def generate(
         self, scope: Scope, prompt: Prompt, timeout_seconds: float

@@ -193,7 +193,7 @@ def retrieval_requests() -> dict[str, Message]:
             positive_ids=["granite"],
             positive_vectors=[VECTOR],
             negative_vectors=[VECTOR],
-            history_ids=["basalt"],
+            history=retrieval.History(liked_ids=["basalt"], disliked_ids=["slate"], weight=0.4),
             options=_options(),
         ),
         "ExportCollection": retrieval.ExportCollectionRequest(

@@ -80,12 +80,11 @@ class RetrievalClient(CollectionClient):
                 collection=ask.collection,
                 positive_ids=ask.positive_ids,
                 negative_ids=ask.negative_ids,
-                history_ids=(*ask.liked_ids, *ask.disliked_ids),
+                history=_history(ask) if ask.has_history else None,
                 options=pb.SearchOptions(
                     top_k=ask.top_k,
                     filter=to_proto(ask.filter) if ask.filter is not None else None,
                     include_metadata=True,
-                    include_vectors=ask.with_vectors,
                     diversity=pb.Diversity(strength=ask.diversity) if ask.diversity else None,
                 ),
             ),
@@ -97,46 +96,7 @@ class RetrievalClient(CollectionClient):
             generation=response.generation,
             is_current=response.is_current,
             valid_until=_valid_until(response),
-            vectors={
-                each.passage.chunk_id: _from_message(each.passage.vector)
-                for each in response.passages
-                if each.passage.HasField("vector")
-            },
-            history=(
-                {
-                    each.document_id: tuple(map(_from_message, each.vectors))
-                    for each in response.history
-                }
-                if response.has_history
-                else None
-            ),
         )
-
-    async def document_vectors(
-        self, scope: Scope, collection: str, document_ids: Sequence[str]
-    ) -> dict[str, tuple[Vector, ...]]:
-        """Returns the vectors of the documents that may be read, by document.
-
-        Raises:
-            ServiceError: there is no such collection, or the service does not answer.
-        """
-        response = await self._stub.GetDocuments(
-            pb.GetDocumentsRequest(
-                scope=scope_to_proto(scope),
-                collection=collection,
-                document_ids=document_ids,
-                include_chunks=True,
-                include_vectors=True,
-                omit_text=True,
-            ),
-            timeout=TIMEOUT_SECONDS,
-        )
-        return {
-            each.document_id: tuple(
-                _from_message(chunk.vector) for chunk in each.chunks if chunk.HasField("vector")
-            )
-            for each in response.documents
-        }
 
     async def position(self, scope: Scope, collection: str) -> Position:
         """Returns where a collection's log stands in the store now.
@@ -257,6 +217,15 @@ class RetrievalClient(CollectionClient):
         )
 
 
+def _history(ask: RecommendAsk) -> pb.History:
+    return pb.History(
+        liked_ids=ask.liked_ids,
+        disliked_ids=ask.disliked_ids,
+        weight=ask.history_weight,
+        candidates=ask.candidates,
+    )
+
+
 def _valid_until(response: pb.SearchResponse | pb.RecommendResponse) -> float | None:
     if not response.HasField("valid_until"):
         return None
@@ -298,10 +267,6 @@ def _token_codes(response: pb.SearchResponse, count: int) -> tuple[bytes, ...]:
     """Returns the token codes of the first passages; nothing where none has any."""
     codes = tuple(each.passage.token_codes for each in response.passages[:count])
     return codes if any(codes) else ()
-
-
-def _from_message(message: vector_pb2.Vector) -> Vector:
-    return Vector(message.data, message.element_type, message.dimensions, message.scale)
 
 
 def _vector(vector: Vector | None) -> vector_pb2.Vector | None:

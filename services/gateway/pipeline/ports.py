@@ -140,10 +140,6 @@ class Retrieved:
     """Seconds since 1970 when a document of the collection ends; None: none does."""
     vector: Vector | None = None
     """Of the question as it was asked; None: it was searched for by words only."""
-    vectors: Mapping[str, Vector] = field(default_factory=dict)
-    """Of the passages, by chunk, where they were asked for."""
-    history: Mapping[str, tuple[Vector, ...]] | None = None
-    """Of the documents of a history that may be read, by document; None: not looked up along."""
     token_codes: tuple[bytes, ...] = ()
     """Of the first passages, in order, empty for one that has none; they go no further than the
     reranker."""
@@ -179,12 +175,6 @@ class Retriever(Protocol):
         self, scope: Scope, collection: str, document_ids: Sequence[str]
     ) -> Mapping[str, StoredChunks]:
         """Returns the chunks of the documents that may be read, by document."""
-        ...
-
-    async def document_vectors(
-        self, scope: Scope, collection: str, document_ids: Sequence[str]
-    ) -> Mapping[str, tuple[Vector, ...]]:
-        """Returns the vectors of the documents that may be read, by document."""
         ...
 
 

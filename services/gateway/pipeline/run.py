@@ -61,7 +61,6 @@ _KNOWN_STEPS = frozenset(
         "generation_truncated",
         "generation_fallback",
         "grounding_by_words",
-        "history_unavailable",
         "instructions_left_out",
         "neighbours_unavailable",
         "rewrite_unavailable",

@@ -10,6 +10,7 @@ import numpy as np
 
 from services.retrieval.diversity import diversify
 from services.retrieval.fusion import fuse
+from services.retrieval.history import ordered as ordered_by_history
 from services.retrieval.queries import Group, Hits, Scores, SearchMode, SearchOptions
 from services.retrieval.store.passages import Wanted
 
@@ -78,6 +79,39 @@ def choose(
     if options.diversity:
         hits = _varied(hits, options)
     return hits[: options.top_k], dropped
+
+
+def by_history(
+    hits: Sequence[Hit],
+    liked: Sequence[NDArray[np.float32]],
+    disliked: Sequence[NDArray[np.float32]],
+    weight: float,
+    options: SearchOptions,
+) -> list[Hit]:
+    """Returns the best hits in the order of a history.
+
+    Args:
+        hits: Candidates with their vectors, best first.
+        liked: Unit vectors of each document that was liked and may be read.
+        disliked: The same of what was disliked.
+        weight: Share of the history, 0..1.
+        options: How many are wanted, and how varied.
+    """
+    if not hits:
+        return []
+    places, scores = ordered_by_history(
+        np.array([hit.scores.final for hit in hits]),
+        np.array([hit.found.vector for hit in hits], np.float32),
+        liked,
+        disliked,
+        weight=weight,
+        diversity=options.diversity,
+        count=options.top_k,
+    )
+    return [
+        replace(hits[place], scores=replace(hits[place].scores, final=score))
+        for place, score in zip(places, scores, strict=True)
+    ]
 
 
 def columns(hits: Sequence[Hit]) -> Hits:

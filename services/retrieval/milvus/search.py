@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from services.retrieval.queries import (
     SearchMode,
     SearchOptions,
 )
+from services.retrieval.search import as_candidates
 from services.retrieval.store.store import now_micros
 from services.rpc.errors import FailedPreconditionError, NotFoundError, Reason
 
@@ -146,16 +148,27 @@ class MilvusSearcher:
     ) -> Answer:
         """Returns the best passage of each document that is like some and unlike others."""
         options = replace(options, mode=SearchMode.DENSE, max_per_document=1, group_size=0)
-        given = (*likeness.positive_ids, *likeness.negative_ids)
+        past, known = likeness.history, likeness.known_ids
 
         def run(applied: Applied, is_strong: bool) -> list[Answer]:
             query = self._store.reader.run_here(
                 lambda c: truth.mean_query(c, applied.collection, reach, likeness)
             )
             where = _where(applied.collection, reach, options)
-            if given:
-                where = expressions.every(where, f"not ({expressions.documents(given)})")
-            return self._answers(_Round(applied, reach, options, where, is_strong, []), [query])
+            if known:
+                where = expressions.every(where, f"not ({expressions.documents(known)})")
+            this = _Round(applied, reach, options, where, is_strong, [])
+            if past is None:
+                return self._answers(this, [query])
+            this = replace(
+                this, options=replace(as_candidates(options, past), include_vectors=True)
+            )
+            found = choosing.choose(self._near(this, [query])[0], [], this.options)
+            tastes = self._store.reader.run_here(
+                partial(truth.past_vectors, collection=applied.collection, reach=reach, past=past)
+            )
+            hits = choosing.by_history(found[0], *tastes, past.weight, options)
+            return self._proven(replace(this, options=options), [(hits, found[1])])
 
         return (await self._repeat(reach, name, options, check, run))[0]
 
@@ -201,6 +214,12 @@ class MilvusSearcher:
             choosing.choose(dense, keyword, this.options)
             for dense, keyword in zip(near, by_words, strict=True)
         ]
+        return self._proven(this, ranked)
+
+    def _proven(
+        self, this: _Round, ranked: Sequence[tuple[list[Hit], dict[str, int]]]
+    ) -> list[Answer]:
+        """Returns the answers of what is the truth, and counts what is not."""
         asked = list(dict.fromkeys(wanted(hit.found) for hits, _ in ranked for hit in hits))
         proof = truth.Proof({}, {})
         if asked:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from services.retrieval.history import VECTORS_COMPARED
 from services.retrieval.milvus.matching import Candidate, matches
 from services.retrieval.queries import Passage, Query, SearchOptions
 from services.retrieval.store import contents
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Document
+    from services.retrieval.history import History
     from services.retrieval.search import Likeness, Reach
 
 
@@ -92,6 +94,20 @@ def mean_query(
     return Query(vector=(vector / length if length > 0 else vector).astype(np.float32))
 
 
+def past_vectors(
+    connection: Connection, collection: Collection, reach: Reach, past: History
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Returns unit vectors of each document liked, and disliked, that may be read."""
+    given = (*past.liked_ids, *past.disliked_ids)
+    found = _documents(connection, collection, reach, given, with_vectors=True)
+    known = {each.document_id: _some(_unit_rows(each)) for each in found if each.chunks}
+    liked, disliked = (
+        [known[each] for each in ids if each in known]
+        for ids in (past.liked_ids, past.disliked_ids)
+    )
+    return liked, disliked
+
+
 def _documents(
     connection: Connection,
     collection: Collection,
@@ -115,7 +131,15 @@ def _documents(
 
 def _mean(document: Document) -> NDArray[np.float32]:
     """Returns the mean of a document's unit vectors."""
+    return _unit_rows(document).mean(axis=0).astype(np.float32)
+
+
+def _some(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns rows spread evenly, few enough to be compared."""
+    return rows[:: -(-len(rows) // VECTORS_COMPARED)].astype(np.float32)
+
+
+def _unit_rows(document: Document) -> NDArray[np.float64]:
     flat = np.frombuffer(b"".join(chunk.vector for chunk in document.chunks), "<f4")
     wide = flat.reshape(len(document.chunks), -1).astype(np.float64)
-    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide.mean(axis=0).astype(np.float32)
+    return wide / np.linalg.norm(wide, axis=1, keepdims=True)

@@ -143,7 +143,8 @@ async def test_recommendations_by_history_reach_retrieval(gw: RunningGateway) ->
         reply = await client.post("/v1/recommend", json=body)
     assert reply.status_code == 200, reply.text
     (sent,) = gw.down.retrieval.search.requests("Recommend")[-1:]
-    assert sent.options.top_k == 52
-    assert sent.options.include_vectors
+    assert sent.options.top_k == 10
+    assert sent.history.liked_ids == ["rocks/granite.md"]
+    assert sent.history.disliked_ids == ["b"]
     assert sent.options.HasField("filter")
-    assert set(reply.json()["timings_ms"]) == {"cache", "retrieve", "history", "total"}
+    assert set(reply.json()["timings_ms"]) == {"cache", "retrieve", "total"}

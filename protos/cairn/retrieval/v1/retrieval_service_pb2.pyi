@@ -882,7 +882,7 @@ class BatchSearchResponse(_message.Message):
     def __init__(self, responses: _Optional[_Iterable[_Union[SearchResponse, _Mapping]]] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("scope", "collection", "positive_ids", "negative_ids", "positive_vectors", "options", "negative_vectors", "history_ids")
+    __slots__ = ("scope", "collection", "positive_ids", "negative_ids", "positive_vectors", "options", "negative_vectors", "history")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -890,7 +890,7 @@ class RecommendRequest(_message.Message):
     POSITIVE_VECTORS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     NEGATIVE_VECTORS_FIELD_NUMBER: _ClassVar[int]
-    HISTORY_IDS_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     collection: str
     positive_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -898,36 +898,36 @@ class RecommendRequest(_message.Message):
     positive_vectors: _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]
     options: SearchOptions
     negative_vectors: _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]
-    history_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., positive_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ..., negative_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., history_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    history: History
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., collection: _Optional[str] = ..., positive_ids: _Optional[_Iterable[str]] = ..., negative_ids: _Optional[_Iterable[str]] = ..., positive_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., options: _Optional[_Union[SearchOptions, _Mapping]] = ..., negative_vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ..., history: _Optional[_Union[History, _Mapping]] = ...) -> None: ...
 
-class DocumentVectors(_message.Message):
-    __slots__ = ("document_id", "vectors")
-    DOCUMENT_ID_FIELD_NUMBER: _ClassVar[int]
-    VECTORS_FIELD_NUMBER: _ClassVar[int]
-    document_id: str
-    vectors: _containers.RepeatedCompositeFieldContainer[_vector_pb2.Vector]
-    def __init__(self, document_id: _Optional[str] = ..., vectors: _Optional[_Iterable[_Union[_vector_pb2.Vector, _Mapping]]] = ...) -> None: ...
+class History(_message.Message):
+    __slots__ = ("liked_ids", "disliked_ids", "weight", "candidates")
+    LIKED_IDS_FIELD_NUMBER: _ClassVar[int]
+    DISLIKED_IDS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    liked_ids: _containers.RepeatedScalarFieldContainer[str]
+    disliked_ids: _containers.RepeatedScalarFieldContainer[str]
+    weight: float
+    candidates: int
+    def __init__(self, liked_ids: _Optional[_Iterable[str]] = ..., disliked_ids: _Optional[_Iterable[str]] = ..., weight: _Optional[float] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("passages", "explanation", "usage", "generation", "is_current", "valid_until", "history", "has_history")
+    __slots__ = ("passages", "explanation", "usage", "generation", "is_current", "valid_until")
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     IS_CURRENT_FIELD_NUMBER: _ClassVar[int]
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
-    HISTORY_FIELD_NUMBER: _ClassVar[int]
-    HAS_HISTORY_FIELD_NUMBER: _ClassVar[int]
     passages: _containers.RepeatedCompositeFieldContainer[_passage_pb2.ScoredPassage]
     explanation: SearchExplanation
     usage: _usage_pb2.Usage
     generation: int
     is_current: bool
     valid_until: _timestamp_pb2.Timestamp
-    history: _containers.RepeatedCompositeFieldContainer[DocumentVectors]
-    has_history: bool
-    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., is_current: bool = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Iterable[_Union[DocumentVectors, _Mapping]]] = ..., has_history: bool = ...) -> None: ...
+    def __init__(self, passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., explanation: _Optional[_Union[SearchExplanation, _Mapping]] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ..., generation: _Optional[int] = ..., is_current: bool = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("snapshot_id", "collection", "seq", "created_at", "size_bytes", "checksum", "retention")
