@@ -54,7 +54,7 @@ async def both_ways(
     async with gw.client() as client:
         for is_direct in (True, False):
             if not is_direct:
-                monkeypatch.setattr(DirectApi, "_route_of", lambda *_: None)
+                monkeypatch.setattr(DirectApi, "_direct_for", lambda *_: None)
             headers = {"x-cairn-cache": "off", **({"content-type": media} if media else {})}
             response = await client.post(path, content=body, headers=headers)
             kind = response.headers["content-type"]
