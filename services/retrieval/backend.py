@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from services.retrieval.administration import Administration
     from services.retrieval.collections import Collection
     from services.retrieval.library import Library
+    from services.retrieval.likeness import Likeness
     from services.retrieval.queries import Answer, Query, SearchOptions
-    from services.retrieval.search import Likeness, Reach
+    from services.retrieval.search import Reach
     from services.retrieval.snapshots.archive import Archive
     from services.retrieval.transfer import Exporter
 

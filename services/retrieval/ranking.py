@@ -51,10 +51,17 @@ class Field:
 
 def rank(field: Field, queries: Sequence[Query]) -> list[Ranking]:
     """Returns a ranking for each query; each query has what the mode needs."""
-    options = field.options
-    if options.mode is SearchMode.DENSE and not options.per_document:
+    if field.options.mode is SearchMode.DENSE and not _may_crowd(field):
         return _rank_dense(field, queries)
     return [_rank_one(field, query) for query in queries]
+
+
+def _may_crowd(field: Field) -> bool:
+    """Whether a document could take more places than its share: not where none has more chunks."""
+    options = field.options
+    if options.group_size:
+        return True
+    return 0 < options.max_per_document < field.snapshot.most_chunks
 
 
 def _rank_dense(field: Field, queries: Sequence[Query]) -> list[Ranking]:

@@ -20,8 +20,9 @@ from services.rpc.logs import exception_fields, get_logger
 if TYPE_CHECKING:
     from services.retrieval.backend import CollectionSearcher
     from services.retrieval.collections import Collection
+    from services.retrieval.likeness import Likeness
     from services.retrieval.queries import Answer, Query
-    from services.retrieval.search import Likeness, Reach
+    from services.retrieval.search import Reach
 
 TOP_K = 10
 INTERVAL_SECONDS = 10.0

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from services.retrieval import history
 from services.retrieval.collections import Tier
 from services.retrieval.completion import Completion, Ranked
+from services.retrieval.likeness import (
+    Likeness,
+    NamedDocuments,
+    as_candidates,
+    by_history,
+    mean_query,
+)
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.queries import (
     Answer,
-    Hits,
     Query,
     RecallClass,
     SearchMode,
@@ -41,7 +46,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.retrieval.collections import Collection
-    from services.retrieval.history import History
     from services.retrieval.store.store import Store
     from services.retrieval.view.keeper import Keeper
     from services.retrieval.view.rows import Snapshot
@@ -64,28 +68,6 @@ class Reach:
 
     tenant: str
     principals: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Likeness:
-    """What recommended documents should be like."""
-
-    positive_ids: tuple[str, ...]
-    negative_ids: tuple[str, ...]
-    positive_vectors: tuple[NDArray[np.float32], ...]
-    """Unit vectors."""
-    negative_vectors: tuple[NDArray[np.float32], ...] = ()
-    """Unit vectors."""
-    history: History | None = None
-    """What a person liked before; None: the likeness decides."""
-
-    @property
-    def known_ids(self) -> tuple[str, ...]:
-        """Documents that are not to be found."""
-        given = (*self.positive_ids, *self.negative_ids)
-        if self.history is None:
-            return given
-        return (*given, *self.history.liked_ids, *self.history.disliked_ids)
 
 
 class Searcher:
@@ -160,18 +142,13 @@ class Searcher:
         def run(published: Published) -> tuple[list[Ranking], Allowed]:
             snapshot = published.snapshot
             readable = masks.readable(snapshot, reach.principals, _now_micros())
-            query = _mean_query(snapshot, likeness, readable)
-            mask = _allowed(published, reach, options).mask.copy()
-            for each in likeness.known_ids:
-                row = snapshot.row_of(each)
-                if row is not None:
-                    chunks = snapshot.chunks_of(row)
-                    mask[chunks.start : chunks.stop] = False
-            allowed = Allowed(mask)
+            named = NamedDocuments(snapshot, likeness.known_ids, readable)
+            query = mean_query(likeness, named)
+            allowed = named.left_out_of(_allowed(published, reach, options))
             rankings = rank(self._field(snapshot, allowed, candidates), [query])
             if past is not None:
                 for each in rankings:
-                    each.hits = _by_history(snapshot, each.hits, past, readable, options)
+                    each.hits = by_history(snapshot, each.hits, past, named, options)
             return rankings, allowed
 
         return (await self._repeat(reach, name, options, check, run, is_single=False))[0]
@@ -309,11 +286,6 @@ class Searcher:
         return await loop.run_in_executor(self._pool, lambda: context.run(fn))
 
 
-def as_candidates(options: SearchOptions, past: History) -> SearchOptions:
-    """Returns how documents are looked for that are then ordered by a history."""
-    return replace(options, top_k=max(past.candidates, options.top_k), diversity=0.0)
-
-
 def check_query(
     collection: Collection,
     vectors: Sequence[NDArray[np.float32]],
@@ -357,75 +329,6 @@ def _allowed(published: Published, reach: Reach, options: SearchOptions) -> Allo
         published.collection.settings.fields,
         _now_micros(),
     )
-
-
-def _mean_query(snapshot: Snapshot, likeness: Likeness, readable: NDArray[np.bool_]) -> Query:
-    """Returns the mean of what is liked less the mean of what is not."""
-    liked = [
-        *likeness.positive_vectors,
-        *_document_vectors(snapshot, likeness.positive_ids, readable),
-    ]
-    disliked = [
-        *likeness.negative_vectors,
-        *_document_vectors(snapshot, likeness.negative_ids, readable),
-    ]
-    if not liked:
-        raise NotFoundError(
-            Reason.DOCUMENT_NOT_FOUND, "none of the positive documents exists with a vector"
-        )
-    vector = np.mean(liked, axis=0)
-    if disliked:
-        vector = vector - np.mean(disliked, axis=0)
-    length = float(np.linalg.norm(vector))
-    vector = vector / length if length > 0 else vector
-    return Query(vector=vector.astype(np.float32))
-
-
-def _document_vectors(
-    snapshot: Snapshot, ids: Sequence[str], readable: NDArray[np.bool_]
-) -> list[NDArray[np.float32]]:
-    """Returns the mean vectors of the documents that may be read; others do not exist here."""
-    found = []
-    for each in ids:
-        row = snapshot.row_of(each)
-        if row is not None and readable[row] and len(snapshot.chunks_of(row)):
-            found.append(snapshot.vectors_of(snapshot.chunks_of(row)).mean(axis=0))
-    return found
-
-
-def _by_history(
-    snapshot: Snapshot,
-    hits: Hits,
-    past: History,
-    readable: NDArray[np.bool_],
-    options: SearchOptions,
-) -> Hits:
-    """Returns the best hits in the order of a history, as far as it may be read."""
-    places, scores = history.ordered(
-        hits.final,
-        snapshot.vectors_of(hits.rows),
-        _past_vectors(snapshot, past.liked_ids, readable),
-        _past_vectors(snapshot, past.disliked_ids, readable),
-        weight=past.weight,
-        diversity=options.diversity,
-        count=options.top_k,
-    )
-    found = hits.take(np.array(places, np.int64))
-    found.final = np.array(scores, np.float64)
-    return found
-
-
-def _past_vectors(
-    snapshot: Snapshot, ids: Sequence[str], readable: NDArray[np.bool_]
-) -> list[NDArray[np.float32]]:
-    """Returns the vectors of each document that may be read, of long ones some of them."""
-    found: list[NDArray[np.float32]] = []
-    for each in ids:
-        row = snapshot.row_of(each)
-        if row is not None and readable[row] and len(chunks := snapshot.chunks_of(row)):
-            step = -(-len(chunks) // history.VECTORS_COMPARED)
-            found.append(snapshot.vectors_of(np.arange(chunks.start, chunks.stop, step)))
-    return found
 
 
 def _as_cold(answer: Answer, loading_ms: float) -> Answer:

@@ -22,9 +22,10 @@ from services.retrieval import (
     wire,
 )
 from services.retrieval.collection_calls import CollectionCalls
+from services.retrieval.likeness import Likeness
 from services.retrieval.metrics import QUERIES_EMPTY, QUERIES_FOUND
 from services.retrieval.queries import SearchMode
-from services.retrieval.search import Likeness, Reach, check_query
+from services.retrieval.search import Reach, check_query
 from services.retrieval.transfer_calls import TransferCalls
 from services.retrieval.vectors import unit
 from services.retrieval.write_stream import Write, in_order

@@ -66,9 +66,7 @@ def find(
         count: Rows wanted.
         limit: Rows of one document at most.
     """
-    # With a chunk a document, nothing is left out.
-    is_flat = snapshot.chunk_count <= snapshot.document_count
-    depth = count if is_flat else max(count, _LEAST_DEPTH)
+    depth = max(count, _LEAST_DEPTH)
     rows = np.empty(0, np.int64)
     scores = np.empty(0, np.float64)
     for _ in range(_MAX_ROUNDS):

@@ -26,9 +26,10 @@ from services.filters.values import FieldType, Timestamp
 from services.retrieval.collections import Alias, CollectionSettings, IndexType
 from services.retrieval.documents import Chunk, Document
 from services.retrieval.history import History
+from services.retrieval.likeness import Likeness
 from services.retrieval.milvus.matching import Candidate, matches
 from services.retrieval.queries import FusionMethod, Query, RecallClass, SearchMode, SearchOptions
-from services.retrieval.search import Likeness, Reach
+from services.retrieval.search import Reach
 from services.rpc.errors import InvalidArgumentError, NotFoundError, ServiceError
 from tests.kit.milvus import local_backend, milvus_backend
 from tests.kit.milvus import milvus_lite as milvus_lite  # noqa: PLC0414 - a fixture

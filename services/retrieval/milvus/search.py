@@ -15,6 +15,7 @@ import numpy as np
 
 from services.retrieval.collections import IndexType
 from services.retrieval.keyword.analysis import analyzer
+from services.retrieval.likeness import as_candidates
 from services.retrieval.metrics import SEARCHES_REPEATED
 from services.retrieval.milvus import choosing, expressions, truth
 from services.retrieval.milvus.choosing import Hit, wanted
@@ -28,7 +29,6 @@ from services.retrieval.queries import (
     SearchMode,
     SearchOptions,
 )
-from services.retrieval.search import as_candidates
 from services.retrieval.store.store import now_micros
 from services.rpc.errors import FailedPreconditionError, NotFoundError, Reason
 
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from services.retrieval.collections import Collection
+    from services.retrieval.likeness import Likeness
     from services.retrieval.milvus.follower import Applied, Follower
     from services.retrieval.milvus.server import Server
     from services.retrieval.milvus.truth import Proof
-    from services.retrieval.search import Likeness, Reach
+    from services.retrieval.search import Reach
     from services.retrieval.store.store import Store
 
 T = TypeVar("T")

@@ -14,7 +14,6 @@ from services.retrieval.queries import Passage, Query, SearchOptions
 from services.retrieval.store import contents
 from services.retrieval.store.passages import Wanted, fetch, token_codes
 from services.retrieval.store.store import now_micros
-from services.rpc.errors import NotFoundError, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Document
     from services.retrieval.history import History
-    from services.retrieval.search import Likeness, Reach
+    from services.retrieval.likeness import Likeness
+    from services.retrieval.search import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,11 @@ def mean_query(
     given = (*likeness.positive_ids, *likeness.negative_ids)
     found = _documents(connection, collection, reach, given, with_vectors=True)
     means = {each.document_id: _mean(each) for each in found if each.chunks}
-    liked = [*likeness.positive_vectors]
-    liked += [means[each] for each in likeness.positive_ids if each in means]
-    if not liked:
-        raise NotFoundError(
-            Reason.DOCUMENT_NOT_FOUND, "none of the positive documents exists with a vector"
-        )
-    disliked = [*likeness.negative_vectors]
-    disliked += [means[each] for each in likeness.negative_ids if each in means]
-    vector = np.mean(liked, axis=0)
-    if disliked:
-        vector = vector - np.mean(disliked, axis=0)
-    length = float(np.linalg.norm(vector))
-    return Query(vector=(vector / length if length > 0 else vector).astype(np.float32))
+    positive, negative = (
+        [means[each] for each in ids if each in means]
+        for ids in (likeness.positive_ids, likeness.negative_ids)
+    )
+    return likeness.mean(positive, negative)
 
 
 def past_vectors(

@@ -127,6 +127,11 @@ class Snapshot:
         return self.rows.chunk_counts.rows(self.document_count)
 
     @property
+    def most_chunks(self) -> int:
+        """Chunks of the document that has most."""
+        return self.masks.get("most chunks", lambda: int(self.chunks_per_document.max(initial=0)))
+
+    @property
     def dead_chunks(self) -> int:
         """Chunk rows of replaced and deleted documents."""
         return self.chunk_count - self.live_chunks
@@ -137,6 +142,19 @@ class Snapshot:
         while row >= self.document_count:
             row = self.rows.previous.get(row, -1)
         return row if row >= 0 and self.live[row] else None
+
+    def rows_of(self, document_ids: Sequence[str]) -> dict[str, int]:
+        """Returns the live rows of documents, looked up at once; others are left out."""
+        newest = self.rows.newest_rows(document_ids).tolist()
+        found: dict[str, int] = {}
+        for each, row in zip(document_ids, newest, strict=True):
+            if row >= self.document_count:  # written after this state
+                live = self.row_of(each)
+            else:
+                live = row if row >= 0 and self.live[row] else None
+            if live is not None:
+                found[each] = live
+        return found
 
     def chunks_of(self, row: int) -> range:
         """Returns the chunk rows of a document row."""
