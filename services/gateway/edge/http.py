@@ -57,7 +57,7 @@ def http_app(
     openai: OpenAiOperations,
     mcp: McpEndpoint,
     overview: OverviewDesk,
-) -> FastAPI:
+) -> DirectApi:
     """Returns the application, to be wrapped in an `Exchange`."""
     app = DirectApi(
         title="Cairn",
