@@ -151,7 +151,12 @@ class Searcher:
                     each.hits = by_history(snapshot, each.hits, past, named, options)
             return rankings, allowed
 
-        return (await self._repeat(reach, name, options, check, run, is_single=False))[0]
+        # A view that is behind may show whom a named document was for before.
+        return (
+            await self._repeat(
+                reach, name, options, check, run, is_single=False, may_be_behind=False
+            )
+        )[0]
 
     def _field(self, snapshot: Snapshot, allowed: Allowed, options: SearchOptions) -> Field:
         return Field(snapshot, allowed, options, self._helpers)
@@ -165,8 +170,12 @@ class Searcher:
         run: Callable[[Published], tuple[list[Ranking], Allowed]],
         *,
         is_single: bool,
+        may_be_behind: bool = True,
     ) -> list[Answer]:
-        """Runs a search on the newest view; again when what it found was replaced meanwhile."""
+        """Runs a search on the newest view; again when what it found was replaced meanwhile.
+
+        With `may_be_behind` unset also when the view has not all that was acknowledged.
+        """
         answers: list[Answer] | None = None
         for attempt in range(_ATTEMPTS):
             collection = await self._store.resolve(reach.tenant, name)
@@ -181,9 +190,12 @@ class Searcher:
             if view is None:
                 continue
             is_last = attempt + 1 == _ATTEMPTS
+            allows_behind = may_be_behind or is_last
             with span("retrieval.rank"):
                 if is_single and self._is_quick(view, options):
-                    ranked = self._ranked(view, run, version, is_last=is_last)
+                    ranked = self._ranked(
+                        view, run, version, is_last=is_last, may_be_behind=allows_behind
+                    )
                     answers = None if ranked is None else self._completion.known(ranked, options)
                     if ranked is not None and answers is None:
                         answers = await self._in_thread(
@@ -191,7 +203,15 @@ class Searcher:
                         )
                 else:
                     answers = await self._in_thread(
-                        partial(self._answer, view, run, options, version, is_last=is_last)
+                        partial(
+                            self._answer,
+                            view,
+                            run,
+                            options,
+                            version,
+                            is_last=is_last,
+                            may_be_behind=allows_behind,
+                        )
                     )
             if answers is not None and loading_ms:
                 answers = [_as_cold(each, loading_ms) for each in answers]
@@ -243,9 +263,10 @@ class Searcher:
         version: int,
         *,
         is_last: bool,
+        may_be_behind: bool,
     ) -> list[Answer] | None:
-        """Answers in this thread; None when the name may stand for another collection."""
-        ranked = self._ranked(view, run, version, is_last=is_last)
+        """Answers in this thread; None as of `_ranked`."""
+        ranked = self._ranked(view, run, version, is_last=is_last, may_be_behind=may_be_behind)
         return None if ranked is None else self._completion.complete(ranked, options)
 
     def _ranked(
@@ -255,9 +276,11 @@ class Searcher:
         version: int,
         *,
         is_last: bool,
+        may_be_behind: bool,
     ) -> Ranked | None:
-        """Ranks on the view's newest state; None when the name may stand for another collection.
+        """Ranks on the view's newest state; None when that may not be answered from.
 
+        The name may stand for another collection by now, or the view is behind and must not be.
         The log is asked after the search was, and before anything is looked at: what was
         acknowledged before the search began is in a state that is found to be current.
         """
@@ -273,6 +296,8 @@ class Searcher:
         is_current = newest is not None and self._keeper.is_current(
             published.collection.id, published.snapshot.seq, newest.seq
         )
+        if not (is_current or may_be_behind):
+            return None
         rankings, allowed = run(published)
         # Whatever an index did: nothing leaves that scope and filter do not allow.
         rows = [ranking.hits.rows for ranking in rankings]

@@ -75,6 +75,31 @@ async def test_deletes_and_lost_rights_bite_on_every_replica_once_acknowledged(r
         assert count.document_count == 11 - number
 
 
+async def test_a_history_whose_rights_are_lost_orders_nothing_on_any_replica(replicas):
+    one, two = replicas
+    reader = scope("user:a")
+    await upsert(
+        one, *(document(f"d{n}", vectors=[direction(n)], acl=["user:a"]) for n in range(6))
+    )
+
+    async def found(history: pb.History | None) -> list[str]:
+        request = pb.RecommendRequest(
+            scope=reader, collection="docs", positive_ids=["d0"], history=history
+        )
+        return [each.passage.document_id for each in (await two.stub.Recommend(request)).passages]
+
+    plain = await found(None)
+    for number in range(20):
+        past = f"past {number}"
+        liked = pb.History(liked_ids=[past], weight=1.0)
+        near = direction(1 + number % 5)
+        written = await upsert(one, document(past, vectors=[near], acl=["user:a"]))
+        await search(two, "words", min_seq=written.seq)
+        assert (await found(liked))[0] == f"d{1 + number % 5}"
+        await upsert(one, document(past, vectors=[near], acl=["user:b"]))
+        assert await found(liked) == plain
+
+
 async def test_collections_and_aliases_made_on_one_replica_work_on_the_other(replicas):
     one, two = replicas
     await create(one, "fresh")
