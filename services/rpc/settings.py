@@ -58,6 +58,9 @@ class ServiceSettings(BaseSettings):
     trace_slow_seconds: Annotated[float, Field(gt=0)] = 5.0
     """A request that takes longer is recorded whatever the share; stages with a goal of their own
     (150 ms for a search) go by that."""
+    trace_detail_per_second: Annotated[float, Field(gt=0)] = 50.0
+    """Requests a second that a process records with all their stages, besides those in the share.
+    Beyond it, a trace that is kept has what was served and called, and the stages with a goal."""
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the successful calls that are logged above debug, by trace: every service logs the
     same requests. Failed ones always are."""

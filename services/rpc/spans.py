@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     INVALID_SPAN,
+    INVALID_SPAN_CONTEXT,
+    NonRecordingSpan,
     Span,
     SpanContext,
     SpanKind,
@@ -64,6 +66,8 @@ class LocalTrace:
     ended: Callable[[LocalTrace, RecordedSpan], None]
     """Told each span that ends."""
     trace_state: TraceState | None = None
+    is_whole: bool = True
+    """Whether stages are recorded; else only what is served and called (`services.rpc.detail`)."""
     root: RecordedSpan | None = None
     spans: list[RecordedSpan] = field(default_factory=list)
     """Those that ended, in that order; children before parents."""
@@ -216,6 +220,23 @@ class RecordedSpan(Span):
             end_time=self.end_ns,
             instrumentation_scope=_SCOPE,
         )
+
+
+class OutlinedStage(NonRecordingSpan):
+    """Stands for a stage of a request that is recorded in outline: only failures are noted."""
+
+    def __init__(self, above: RecordedSpan) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)
+        self._above = above
+
+    def get_span_context(self) -> SpanContext:
+        """Returns the ids of the span above it, which what is called from here belongs to."""
+        return self._above.get_span_context()
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Marks the trace, if it failed."""
+        if (status if isinstance(status, StatusCode) else status.status_code) is StatusCode.ERROR:
+            self._above.local.is_faulty = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,10 @@ _HELD = _DECIDED["held"]
 
 
 class RecentTraces:
-    """The last traces of this process, but for reads that went well: who looks at them polls."""
+    """The last traces of this process, but for reads that went well: who looks at them polls.
+
+    Of those in outline only the faulty and the slow: there are enough others then.
+    """
 
     def __init__(self) -> None:
         self._traces: deque[LocalTrace] = deque(maxlen=_RECENT)
@@ -65,7 +68,8 @@ class RecentTraces:
             _is_read(root.name) and not local.is_faulty and root.seconds < _LONG_READ_SECONDS
         ):
             return
-        self._traces.append(local)
+        if local.is_whole or local.is_faulty or local.verdict:
+            self._traces.append(local)
 
     def list(self) -> tuple[RecentTrace, ...]:
         """Returns them, newest first."""

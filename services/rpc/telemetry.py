@@ -38,6 +38,7 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
 
+from services.rpc.detail import Detail
 from services.rpc.errors import Code, ServiceError
 from services.rpc.logs import get_logger, qualified_name, sample_successes
 from services.rpc.semconv import (
@@ -50,7 +51,13 @@ from services.rpc.semconv import (
     SERVICE_VERSION,
 )
 from services.rpc.settings import ServiceSettings
-from services.rpc.spans import CURRENT, SERVER_FAULTS, LocalTrace, RecordedSpan
+from services.rpc.spans import (
+    CURRENT,
+    SERVER_FAULTS,
+    LocalTrace,
+    OutlinedStage,
+    RecordedSpan,
+)
 from services.rpc.tail import RecentTraces, Tail
 
 EXPORT_TIMEOUT_SECONDS = 2.0
@@ -73,6 +80,7 @@ class Telemetry:
         exporter: Where spans go; None: nowhere.
         sample_ratio: Share of the traces begun here that are recorded in any case.
         slow_seconds: A request that took longer is recorded, too.
+        detail_per_second: Requests a second that are recorded with all their stages.
         keeps_recent: Whether the last traces can be looked at in `recent`.
     """
 
@@ -83,6 +91,7 @@ class Telemetry:
         sample_ratio: float,
         *,
         slow_seconds: float = 5.0,
+        detail_per_second: float = 50.0,
         keeps_recent: bool = False,
     ) -> None:
         self.service = service
@@ -91,6 +100,7 @@ class Telemetry:
         self.is_recording = exporter is not None or keeps_recent
         """Whether spans go anywhere; ids are made and handed on in any case."""
         self._sample_bound = round(sample_ratio * (1 << 64))
+        self._detail = Detail(detail_per_second)
         self._resource = _resource(service)
         self._processor: BatchSpanProcessor | None = None
         if exporter is not None:
@@ -120,6 +130,8 @@ class Telemetry:
             attributes: See `services.rpc.semconv`.
         """
         if isinstance(parent, RecordedSpan):
+            if kind is SpanKind.INTERNAL and not parent.local.is_whole:
+                return OutlinedStage(parent)
             return RecordedSpan(name, parent.local, parent.span_id, kind, attributes)
         above = remote if parent is None else parent.get_span_context()
         trace_id, is_sampled = self._identity(above)
@@ -130,9 +142,9 @@ class Telemetry:
             return NonRecordingSpan(
                 SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags)
             )
-        local = LocalTrace(trace_id, is_sampled, self.tail.ended, above.trace_state or None)
-        local.root = RecordedSpan(name, local, above.span_id, kind, attributes)
-        return local.root
+        return self._root(
+            trace_id, above.span_id, is_sampled, above.trace_state or None, name, kind, attributes
+        )
 
     def serving(
         self,
@@ -155,9 +167,8 @@ class Telemetry:
         # As `start` does, without the SDK's objects: every call between services comes here.
         trace_id, parent_id, flags, state = sender
         is_sampled = bool(flags & TraceFlags.SAMPLED)
-        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state)
-        local.root = RecordedSpan(name, local, parent_id, kind, attributes)
-        return Serving(self, local.root)
+        root = self._root(trace_id, parent_id, is_sampled, state, name, kind, attributes)
+        return Serving(self, root)
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
@@ -173,6 +184,22 @@ class Telemetry:
         if self._processor is None:
             return True
         return _bounded(self._processor.shutdown, timeout_seconds)
+
+    def _root(
+        self,
+        trace_id: int,
+        parent_id: int,
+        is_sampled: bool,
+        state: TraceState | None,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue] | None,
+    ) -> RecordedSpan:
+        """Begins what this process records of a request."""
+        is_whole = self._detail.includes(trace_id) or is_sampled
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state, is_whole)
+        local.root = RecordedSpan(name, local, parent_id, kind, attributes)
+        return local.root
 
     def _identity(self, above: SpanContext) -> tuple[int, bool]:
         """Returns the trace's id and whether it is in the share: the caller's word goes first."""
@@ -260,6 +287,7 @@ def start_telemetry(
         exporter,
         settings.trace_sample_ratio,
         slow_seconds=settings.trace_slow_seconds,
+        detail_per_second=settings.trace_detail_per_second,
         keeps_recent=keeps_recent,
     )
     return _active
@@ -330,9 +358,16 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
     def __enter__(self) -> Span:
         current = CURRENT.get()
         if type(current) is RecordedSpan:  # a stage of a request: nearly always
-            started = RecordedSpan(
-                self._name, current.local, current.span_id, self._kind, self._attributes
-            )
+            local = current.local
+            if not (
+                local.is_whole
+                or self._kind is not SpanKind.INTERNAL
+                or self._slow_seconds is not None
+            ):
+                self._token = None
+                self._span = OutlinedStage(current)
+                return self._span
+            started = RecordedSpan(self._name, local, current.span_id, self._kind, self._attributes)
         elif current is INVALID_SPAN and not self._begins_trace:
             self._span = self._token = None
             return INVALID_SPAN
@@ -351,7 +386,11 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         traceback: TracebackType | None,
     ) -> None:
         started = self._span
-        if self._token is None or started is None:
+        if started is None:
+            return
+        if self._token is None:
+            if exc is not None:
+                mark_failed(started, exc)
             return
         CURRENT.reset(self._token)
         if exc is not None:
