@@ -45,4 +45,4 @@ class Detail:
             self._bound = round(share * (_MASK + 1))
             self._count, self._began = 0, now
         self._count += 1
-        return (trace_id * _SPREAD & _MASK) < self._bound
+        return ((trace_id & _MASK) * _SPREAD & _MASK) < self._bound

@@ -7,8 +7,9 @@ notes are booked when somebody reads, or when there are many.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any
 
 import prometheus_client
@@ -18,6 +19,7 @@ _MOST_NOTES = 512
 
 _notes: deque[tuple[Counter | Histogram, float]] = deque()
 """Of all instruments; any thread adds and takes."""
+_booking = RLock()
 
 
 class Counter(prometheus_client.Counter):
@@ -38,9 +40,9 @@ class Counter(prometheus_client.Counter):
         if len(_notes) >= _MOST_NOTES:
             _book()
 
-    def book(self, amount: float) -> None:
+    def book(self, amounts: list[float]) -> None:
         """Counts at once."""
-        super().inc(amount)
+        super().inc(sum(amounts))
 
     def _child_samples(self) -> Iterable[Sample]:
         _book()
@@ -59,9 +61,10 @@ class Histogram(prometheus_client.Histogram):
         if len(_notes) >= _MOST_NOTES:
             _book()
 
-    def book(self, amount: float) -> None:
-        """Takes it at once."""
-        super().observe(amount)
+    def book(self, amounts: list[float]) -> None:
+        """Takes them at once."""
+        for amount in amounts:
+            super().observe(amount)
 
     def _child_samples(self) -> Iterable[Sample]:
         _book()
@@ -83,9 +86,14 @@ class InFlight:
 
 
 def _book() -> None:
-    while True:
-        try:
-            instrument, amount = _notes.popleft()
-        except IndexError:
-            return
-        instrument.book(amount)
+    noted: defaultdict[Counter | Histogram, list[float]] = defaultdict(list)
+    # Whoever reads waits for what another thread has taken and not booked yet.
+    with _booking:
+        while True:
+            try:
+                instrument, amount = _notes.popleft()
+            except IndexError:
+                break
+            noted[instrument].append(amount)
+        for instrument, amounts in noted.items():
+            instrument.book(amounts)

@@ -130,9 +130,7 @@ class Telemetry:
             attributes: See `services.rpc.semconv`.
         """
         if isinstance(parent, RecordedSpan):
-            if kind is SpanKind.INTERNAL and not parent.local.is_whole:
-                return OutlinedStage(parent)
-            return RecordedSpan(name, parent.local, parent.span_id, kind, attributes)
+            return _below(parent, name, kind, attributes)
         above = remote if parent is None else parent.get_span_context()
         trace_id, is_sampled = self._identity(above)
         if not self.is_recording:
@@ -293,6 +291,18 @@ def start_telemetry(
     return _active
 
 
+def _below(
+    parent: RecordedSpan,
+    name: str,
+    kind: SpanKind,
+    attributes: Mapping[str, AttributeValue] | None,
+) -> Span:
+    local = parent.local
+    if kind is SpanKind.INTERNAL and not local.is_whole:
+        return OutlinedStage(parent)
+    return RecordedSpan(name, local, parent.span_id, kind, attributes)
+
+
 def active_telemetry() -> Telemetry | None:
     """Returns the telemetry of the running request, else of the process."""
     return _request_telemetry.get() or _active
@@ -306,6 +316,8 @@ def start_span(
 ) -> Span:
     """Returns a child of the current span, not yet current; the current one if none is recorded."""
     current = CURRENT.get()
+    if type(current) is RecordedSpan:
+        return _below(current, name, kind, attributes)
     telemetry = _request_telemetry.get() or _active
     if telemetry is None or not (telemetry.is_recording or current is INVALID_SPAN):
         return _Unended(current)
@@ -359,11 +371,8 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         current = CURRENT.get()
         if type(current) is RecordedSpan:  # a stage of a request: nearly always
             local = current.local
-            if not (
-                local.is_whole
-                or self._kind is not SpanKind.INTERNAL
-                or self._slow_seconds is not None
-            ):
+            has_goal = self._slow_seconds is not None
+            if self._kind is SpanKind.INTERNAL and not (local.is_whole or has_goal):
                 self._token = None
                 self._span = OutlinedStage(current)
                 return self._span

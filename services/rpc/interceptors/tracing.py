@@ -15,6 +15,8 @@ from services.rpc.status import CODE_NAMES
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
 from services.rpc.telemetry import Telemetry
 
+_TRACE_HEADERS = ("traceparent", "tracestate")
+
 
 class TracingLayer:
     """Opens the server span.
@@ -32,10 +34,10 @@ class TracingLayer:
         """Serves the call within its span."""
         carrier: dict[str, str] = {}
         for key, value in call.context.invocation_metadata() or ():
-            if key == KEPT_HEADER:
-                self._telemetry.tail.keep(value if isinstance(value, bytes) else b"")
-            elif isinstance(value, str):
+            if key in _TRACE_HEADERS and isinstance(value, str):
                 carrier[key] = value
+            elif key == KEPT_HEADER and isinstance(value, bytes):
+                self._telemetry.tail.keep(value)
         attributes = {**self._attributes, semconv.RPC_METHOD: call.method}
         with self._telemetry.serving(call.method, carrier, attributes) as span:
             try:

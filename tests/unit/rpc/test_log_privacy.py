@@ -30,6 +30,9 @@ CANARY = "ada.lovelace@example.org"
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
+    # A process that some other test ran here may have left warnings captured, and then a further
+    # capture does nothing.
+    logging.captureWarnings(capture=False)
     handlers = list(logging.getLogger().handlers)
     hooks = threading.excepthook, sys.unraisablehook, warnings.showwarning
     captured = io.StringIO()
