@@ -1,9 +1,14 @@
-"""Parser processes: started ahead, used again, killed and replaced when they fail or grow."""
+"""Parser processes: started ahead, used again, killed and replaced when they fail or grow.
+
+Short texts that come together make the trip to a process and back together: for each alone, waking
+it and being woken by it takes longer than its work.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -18,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from services.ingestion.failures import FailureReason, StageFailedError
 from services.ingestion.parsers.options import OUT_OF_MEMORY_STATUS, OcrHook
 from services.ingestion.parsers.parsed import ParsedDocument, from_plain
+from services.ingestion.sharing import SharedCalls
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,6 +32,10 @@ _MAX_HEADER_BYTES = 256 * 1024 * 1024
 _MAX_DOCUMENTS = 500
 """Documents after which a process is replaced, whatever its size."""
 _INLINE_BYTES = 64 * 1024
+_SHORT_BYTES = 16 * 1024
+_TOGETHER = 8
+_TOGETHER_SECONDS = 10.0
+"""Short texts that take longer together, in processor time or in all, are tried one by one."""
 _NO_OCR = OcrHook()
 _KEEP_BELOW_BYTES = 120 * 1024 * 1024
 """A process whose memory ever passed this is replaced: libraries seldom give memory back."""
@@ -43,11 +53,28 @@ class ParserLimits:
     """Characters of text that may come out."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What a process is asked to parse."""
+
+    pieces: Sequence[bytes]
+    content_type: str
+    size_bytes: int
+
+    @property
+    def is_short_text(self) -> bool:
+        """Whether it is parsed in no time, as far as anybody can tell."""
+        return self.size_bytes <= _SHORT_BYTES and self.content_type.startswith("text/")
+
+
+_Outcome = ParsedDocument | StageFailedError
+
+
 class ParserPool:
     """Parses documents in processes of its own.
 
     Args:
-        size: Documents parsed at once.
+        size: Processes that parse at once.
         limits: What each may cost.
         ocr: Reads pages that are images.
     """
@@ -57,10 +84,14 @@ class ParserPool:
         self._ocr = ocr
         self._turns = asyncio.Semaphore(size)
         self._idle: list[_ParserProcess] = []
+        self._busy: set[_ParserProcess] = set()
         self._closed = False
+        self._together = SharedCalls[None, _Document, ParsedDocument](
+            self._parse_together, most=_TOGETHER, calls_at_once=size
+        )
 
     async def __aenter__(self) -> Self:
-        self._idle.append(await _ParserProcess.start(self._limits))
+        self._idle.append(await _ParserProcess.start(self._limits.memory_bytes))
         return self
 
     async def __aexit__(
@@ -70,7 +101,8 @@ class ParserPool:
         traceback: TracebackType | None,
     ) -> None:
         self._closed = True
-        for process in self._idle:
+        # Busy ones, too: who shares a trip leaves it to the others when it is cancelled.
+        for process in (*self._idle, *self._busy):
             await process.end()
         self._idle.clear()
 
@@ -87,45 +119,87 @@ class ParserPool:
         Raises:
             StageFailedError: it cannot be parsed within the limits.
         """
+        document = _Document(pieces, content_type, sum(map(len, pieces)))
+        if document.is_short_text:
+            return await self._together.ask(None, document)
+        (outcome,) = await self._ask([document], self._limits)
+        if isinstance(outcome, StageFailedError):
+            raise outcome
+        return outcome
+
+    async def _parse_together(self, _: None, documents: Sequence[_Document]) -> list[_Outcome]:
+        if len(documents) == 1:
+            return await self._ask(documents, self._limits)
+        limits = dataclasses.replace(
+            self._limits,
+            cpu_seconds=min(self._limits.cpu_seconds, _TOGETHER_SECONDS),
+            wall_seconds=min(self._limits.wall_seconds, _TOGETHER_SECONDS),
+        )
+        try:
+            return await self._ask(documents, limits)
+        except StageFailedError:
+            # The process did not survive one of them. Which one shows when each goes alone.
+            return [await self._alone(each) for each in documents]
+
+    async def _alone(self, document: _Document) -> _Outcome:
+        try:
+            (outcome,) = await self._ask([document], self._limits)
+        except StageFailedError as error:
+            return error
+        return outcome
+
+    async def _ask(self, documents: Sequence[_Document], limits: ParserLimits) -> list[_Outcome]:
+        """Has documents parsed by one process.
+
+        Returns:
+            For each, what it says or why it cannot be read.
+
+        Raises:
+            StageFailedError: the process died of them, or ran out of time.
+        """
         async with self._turns:
             process = await self._take()
+            self._busy.add(process)
             try:
-                return await process.ask(pieces, content_type, self._ocr)
+                return await process.ask(documents, limits, self._ocr)
             finally:
+                self._busy.discard(process)
                 if process.is_fresh and not self._closed:
                     self._idle.append(process)
                 else:
                     await process.end()
 
     async def _take(self) -> _ParserProcess:
+        if self._closed:
+            raise StageFailedError(
+                FailureReason.PARSER_CRASHED, "the service is stopping", is_retryable=True
+            )
         while self._idle:
             process = self._idle.pop()
             if process.is_alive:
                 return process
             await process.end()
-        return await _ParserProcess.start(self._limits)
+        return await _ParserProcess.start(self._limits.memory_bytes)
 
 
 class _ParserProcess:
-    """One process; serves one document at a time."""
+    """One process; serves one trip at a time."""
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        limits: ParserLimits,
     ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._limits = limits
         self._documents = 0
         self._is_busy = False
         self._peak_rss_bytes = 0
 
     @classmethod
-    async def start(cls, limits: ParserLimits) -> Self:
+    async def start(cls, memory_bytes: int) -> Self:
         """Starts a process with nothing of our environment but what Python needs to find us."""
         environment = {
             name: os.environ[name]
@@ -142,7 +216,7 @@ class _ParserProcess:
                     sys.executable,
                     "-m",
                     "services.ingestion.parsers.worker",
-                    str(limits.memory_bytes),
+                    str(memory_bytes),
                 ],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
@@ -152,7 +226,7 @@ class _ParserProcess:
                 env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "1"},
             )
         reader, writer = await asyncio.open_connection(sock=ours)
-        return cls(process, reader, writer, limits)
+        return cls(process, reader, writer)
 
     @property
     def is_alive(self) -> bool:
@@ -168,14 +242,16 @@ class _ParserProcess:
             and self._peak_rss_bytes < _KEEP_BELOW_BYTES
         )
 
-    async def ask(self, pieces: Sequence[bytes], content_type: str, ocr: OcrHook) -> ParsedDocument:
-        """Sends a document and returns what came out of it."""
-        self._documents += 1
+    async def ask(
+        self, documents: Sequence[_Document], limits: ParserLimits, ocr: OcrHook
+    ) -> list[_Outcome]:
+        """Sends documents and returns what came out of each."""
+        self._documents += len(documents)
         self._is_busy = True
         try:
-            async with asyncio.timeout(self._limits.wall_seconds):
+            async with asyncio.timeout(limits.wall_seconds):
                 try:
-                    return await self._converse(pieces, content_type, ocr)
+                    return await self._converse(documents, limits, ocr)
                 except (asyncio.IncompleteReadError, OSError, RuntimeError):
                     # uvloop answers a write to a closed stream with a RuntimeError.
                     code = await asyncio.to_thread(self._process.wait)
@@ -183,24 +259,23 @@ class _ParserProcess:
         except TimeoutError:
             raise StageFailedError(
                 FailureReason.PARSE_TIMEOUT,
-                f"parsing took longer than {self._limits.wall_seconds:g} s",
+                f"parsing took longer than {limits.wall_seconds:g} s",
             ) from None
 
     async def _converse(
-        self, pieces: Sequence[bytes], content_type: str, ocr: OcrHook
-    ) -> ParsedDocument:
-        size_bytes = sum(map(len, pieces))
+        self, documents: Sequence[_Document], limits: ParserLimits, ocr: OcrHook
+    ) -> list[_Outcome]:
         header = {
-            "content_type": content_type,
-            "size_bytes": size_bytes,
-            "cpu_seconds": self._limits.cpu_seconds,
-            "max_characters": self._limits.max_characters,
+            "documents": [(each.content_type, each.size_bytes) for each in documents],
+            "cpu_seconds": limits.cpu_seconds,
+            "max_characters": limits.max_characters,
             "ocr_command": ocr.command,
             "ocr_entry_point": ocr.entry_point,
         }
         encoded = json.dumps(header).encode()
         head = struct.pack(">I", len(encoded)) + encoded
-        if size_bytes < _INLINE_BYTES:
+        pieces = [piece for each in documents for piece in each.pieces]
+        if sum(each.size_bytes for each in documents) < 2 * _INLINE_BYTES:
             # In one write: each wakes the process.
             self._writer.write(b"".join((head, *pieces)))
         else:
@@ -208,25 +283,23 @@ class _ParserProcess:
             for piece in pieces:
                 self._writer.write(piece)
                 await self._writer.drain()
-        answer, text = await self._receive()
+        answer, text = await self._receive(len(documents), limits)
         self._peak_rss_bytes = answer["peak_rss_bytes"]
         self._is_busy = False
-        if "reason" in answer:
-            raise _failure(answer["reason"], answer["message"])
-        if len(text) < _INLINE_BYTES:
+        if len(text) < 2 * _INLINE_BYTES:
             # A thread takes longer than the work.
-            return from_plain(text.decode(), answer["parsed"])
-        return await asyncio.to_thread(from_plain, text.decode(), answer["parsed"])
+            return _outcomes(answer["documents"], text)
+        return await asyncio.to_thread(_outcomes, answer["documents"], text)
 
-    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+    async def _receive(self, count: int, limits: ParserLimits) -> tuple[dict[str, Any], bytes]:
         (size,) = struct.unpack(">I", await self._reader.readexactly(4))
         if size > _MAX_HEADER_BYTES:
             raise _failure("TOO_LARGE", "the parser's answer is over its limit")
         answer = json.loads(await self._reader.readexactly(size))
-        text_bytes = answer.get("text_bytes", 0)
-        if text_bytes > self._limits.max_characters * 4:
+        sizes = [each.get("text_bytes", 0) for each in answer["documents"]]
+        if len(sizes) != count or max(sizes) > limits.max_characters * 4:
             raise _failure("TOO_LARGE", "the parser's answer is over its limit")
-        return answer, await self._reader.readexactly(text_bytes)
+        return answer, await self._reader.readexactly(sum(sizes))
 
     async def end(self) -> None:
         """Kills the process and waits until it is gone."""
@@ -240,6 +313,20 @@ class _ParserProcess:
             # Not waited for yet: its number is still its own.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def _outcomes(answers: Sequence[dict[str, Any]], text: bytes) -> list[_Outcome]:
+    """Reads what a process says of documents; their texts stand one after the other."""
+    outcomes: list[_Outcome] = []
+    start = 0
+    for answer in answers:
+        if "reason" in answer:
+            outcomes.append(_failure(answer["reason"], answer["message"]))
+            continue
+        end = start + answer["text_bytes"]
+        outcomes.append(from_plain(text[start:end].decode(), answer["parsed"]))
+        start = end
+    return outcomes
 
 
 def _failure(reason: str, message: str) -> StageFailedError:

@@ -1,7 +1,8 @@
 """The process that parses: one document after the other, under limits it cannot raise again.
 
 It reads frames from standard input and answers on standard output: a length, a JSON header, and
-the bytes the header announces. It is started by `sandbox.py` and knows no secrets.
+the bytes of the documents that the header announces. It is started by `sandbox.py` and knows no
+secrets.
 """
 
 from __future__ import annotations
@@ -54,17 +55,23 @@ def _serve() -> int:
         if len(size) < 4:
             return 0
         header = json.loads(requests.read(struct.unpack(">I", size)[0]))
-        data = requests.read(header["size_bytes"])
-        if len(data) < header["size_bytes"]:
-            return 0
         _limit_cpu(header["cpu_seconds"])
-        answer, text = _answer(header, data)
-        del data
+        outcomes: list[dict[str, Any]] = []
+        texts: list[bytes] = []
+        for content_type, size_bytes in header["documents"]:
+            data = requests.read(size_bytes)
+            if len(data) < size_bytes:
+                return 0
+            outcome, text = _outcome(header, content_type, data)
+            del data
+            outcomes.append(outcome)
+            texts.append(text)
+        answer: dict[str, Any] = {"documents": outcomes}
         if time.process_time() - measured_at > _MEASURED_SECONDS:
             # Not after each: reading the figure takes longer than parsing a short document.
             measured_at, peak_rss_bytes = time.process_time(), _peak_rss_bytes()
         answer["peak_rss_bytes"] = peak_rss_bytes
-        _send(answers, answer, text)
+        _send(answers, answer, texts)
 
 
 def _limit_cpu(seconds: float) -> None:
@@ -74,9 +81,11 @@ def _limit_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 
-def _answer(header: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _outcome(
+    header: dict[str, Any], content_type: str, data: bytes
+) -> tuple[dict[str, Any], bytes]:
     try:
-        parsed = parse(data, header["content_type"], _options(header))
+        parsed = parse(data, content_type, _options(header))
         text = _checked(parsed, header["max_characters"]).encode()
     except UnparsableError as error:
         return {"reason": error.reason, "message": error.message}, b""
@@ -127,11 +136,11 @@ def _is_visible(char: str) -> bool:
     return unicodedata.category(char)[0] not in "ZC"
 
 
-def _send(answers: BinaryIO, header: dict[str, Any], text: bytes) -> None:
+def _send(answers: BinaryIO, header: dict[str, Any], texts: list[bytes]) -> None:
     encoded = json.dumps(header).encode()
     answers.write(struct.pack(">I", len(encoded)))
     answers.write(encoded)
-    answers.write(text)
+    answers.writelines(texts)
     answers.flush()
 
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from services.ingestion.failures import FailureReason, StageFailedError
+from services.ingestion.parsers import sandbox
 from services.ingestion.parsers.options import OcrHook
 from services.ingestion.parsers.sandbox import ParserLimits, ParserPool
 from tests.kit.pdf_files import pdf
@@ -100,6 +101,79 @@ async def test_json_that_unpacks_to_more_than_its_memory_is_stopped():
             await pool.parse([b"[" + b'{"a":1},' * 1_000_000 + b"1]"], "application/json", "")
         assert caught.value.reason is FailureReason.PARSE_OUT_OF_MEMORY
         assert (await pool.parse([b"next"], "text/plain", "")).text == "next"
+
+
+CRASHING = """
+import os
+from services.ingestion.parsers import dispatch
+
+parse = dispatch.parse
+
+def crash(data, *more):
+    if b"crash" in data:
+        os.abort()
+    return parse(data, *more)
+
+dispatch.parse = crash
+"""
+
+
+def texts(*said: str) -> list[list[bytes]]:
+    return [[each.encode()] for each in said]
+
+
+async def parse_all(pool: ParserPool, documents: list[list[bytes]]) -> list[str]:
+    """Returns the text of each, or the reason against it."""
+
+    async def parse(document: list[bytes]) -> str:
+        try:
+            return (await pool.parse(document, "text/plain", "")).text
+        except StageFailedError as error:
+            return error.reason.value
+
+    return list(await asyncio.gather(*map(parse, documents)))
+
+
+async def test_short_texts_that_come_together_make_one_trip(pool, monkeypatch):
+    trips = []
+    ask = sandbox._ParserProcess.ask
+
+    async def counted(process, documents, *more):
+        trips.append(len(documents))
+        return await ask(process, documents, *more)
+
+    monkeypatch.setattr(sandbox._ParserProcess, "ask", counted)
+    said = texts("one", "two", " ", "four", "x" * 20_000)
+    wanted = ["one", "two", "EMPTY_TEXT", "four", "x" * 20_000]
+    assert await parse_all(pool, said) == wanted
+    # The last is too long to go with others.
+    assert sorted(trips) == [1, 4]
+
+
+async def test_only_the_text_that_kills_the_process_is_blamed(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(CRASHING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with ParserPool(1, ParserLimits()) as pool:
+        found = await parse_all(pool, texts("one", "crash", "three"))
+    assert found == ["one", "PARSER_CRASHED", "three"]
+
+
+async def test_a_trip_that_nobody_waits_for_ends_with_the_pool():
+    async with ParserPool(1, ParserLimits()) as pool:
+        (process,) = pool._idle
+        os.kill(process._process.pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(pool.parse([b"text"], "text/plain", "")) for _ in "ab"]
+        while not pool._busy:
+            await asyncio.sleep(0.01)
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert not psutil.pid_exists(process._process.pid)
+
+
+async def test_texts_that_take_too_long_together_go_one_by_one(pool, monkeypatch):
+    monkeypatch.setattr(sandbox, "_TOGETHER_SECONDS", 0.0)
+    assert await parse_all(pool, texts("one", "two")) == ["one", "two"]
 
 
 SCAN = pdf([[]]).replace(
