@@ -188,7 +188,7 @@ class Meter:
         self._checkpoint = checkpoint
         self._progress = progress
         self._holders = 0
-        self._close: Callable[[], None] | None = None
+        self._close: Callable[[Meter], None] | None = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -199,14 +199,19 @@ class Meter:
         finally:
             self._holders -= 1
             if not self._holders and self._close is not None:
-                self._close()
+                self._close(self)
 
-    def end(self, close: Callable[[], None]) -> None:
-        """Closes the meter, or has it closed once nobody holds it."""
+    def end(self, close: Callable[[Meter], None]) -> None:
+        """Closes the meter, or has it closed once nobody holds it.
+
+        Args:
+            close: Is given the meter. It must not hold it: two objects that refer to each other
+                are only found by the collector, and it holds all requests up.
+        """
         if self._holders:
             self._close = close
         else:
-            close()
+            close(self)
 
     @property
     def total(self) -> Usage:

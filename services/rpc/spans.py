@@ -81,6 +81,22 @@ class LocalTrace:
     """Why the trace is kept, once that is known; empty until then."""
     is_asked_for: bool = False
     """Whether another process of the same trace said that it is worth keeping."""
+    span_count: int = 0
+    """Spans that ended, those included that were let go."""
+    keepers: int = 0
+    """Who may still ask for the spans of a trace whose root has ended."""
+    is_let_go: bool = False
+    """Whether nobody asks for its spans any more: they are not gathered."""
+
+    def let_go(self) -> None:
+        """Lets the spans go.
+
+        They and the trace refer to each other: garbage of that kind is found by walks over all
+        objects only, which hold everything up for tens of milliseconds.
+        """
+        self.is_let_go = True
+        self.spans.clear()
+        self.root = None
 
 
 class RecordedSpan(Span):

@@ -61,19 +61,23 @@ class RecentTraces:
     def __init__(self) -> None:
         self._traces: deque[LocalTrace] = deque(maxlen=_RECENT)
 
-    def add(self, local: LocalTrace) -> None:
-        """Keeps a trace whose root has ended."""
+    def add(self, local: LocalTrace) -> LocalTrace | None:
+        """Keeps a trace whose root has ended; returns one that is not kept for it any more."""
         root = local.root
         if root is None or (
             _is_read(root.name) and not local.is_faulty and root.seconds < _LONG_READ_SECONDS
         ):
-            return
-        if local.is_whole or local.is_faulty or local.verdict:
-            self._traces.append(local)
+            return None
+        if not (local.is_whole or local.is_faulty or local.verdict):
+            return None
+        oldest = self._traces.popleft() if len(self._traces) == _RECENT else None
+        self._traces.append(local)
+        local.keepers += 1
+        return oldest
 
     def list(self) -> tuple[RecentTrace, ...]:
         """Returns them, newest first."""
-        return tuple(recent(each) for each in reversed(self._traces))
+        return tuple(recent(each) for each in reversed(tuple(self._traces)) if not each.is_let_go)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -116,8 +120,10 @@ class Tail:
 
     def ended(self, local: LocalTrace, span: RecordedSpan) -> None:
         """Takes a span that has ended; with the local root, decides."""
-        if len(local.spans) < MAX_SPANS:
-            local.spans.append(span)
+        local.span_count += 1
+        if local.span_count <= MAX_SPANS:
+            if not local.is_let_go:
+                local.spans.append(span)
             if local.is_sampled or local.verdict:
                 self._export(span)
         if span is not local.root:
@@ -127,8 +133,11 @@ class Tail:
             _DECIDED["sampled"].inc()
         else:
             self._decide(local, span)
-        if self._recent is not None:
-            self._recent.add(local)
+        with self._lock:
+            if self._recent is not None:
+                _keep_less(self._recent.add(local))
+            if not local.keepers:
+                local.let_go()
 
     def will_keep(self, local: LocalTrace) -> bool:
         """Whether a part that is about to end well hides something worth keeping."""
@@ -147,8 +156,7 @@ class Tail:
                     continue
                 self._learn(trace_id)
                 parts = self._held.pop(trace_id, [])
-            for local in parts:
-                self._release(local, "asked")
+            self._release_held(parts)
 
     def news(self) -> bytes:
         """Returns the ids to send with a call: those kept in the last seconds, 16 bytes each."""
@@ -183,11 +191,11 @@ class Tail:
                 self._learn(local.trace_id)
             parts = self._held.pop(local.trace_id, [])
         self._release(local, why)
-        for part in parts:
-            self._release(part, "asked")
+        self._release_held(parts)
 
     def _hold(self, local: LocalTrace, now: float) -> None:
         trace_id, count = local.trace_id, len(local.spans)
+        local.keepers += 1
         parts = self._held.get(trace_id)
         if parts is None:
             self._held[trace_id] = [local]
@@ -205,7 +213,7 @@ class Tail:
             self._held_spans -= count
             parts = self._held.get(trace_id)
             if parts:
-                parts.pop(0)
+                _keep_less(parts.pop(0))
                 if not parts:
                     del self._held[trace_id]
         while self._known and (
@@ -232,3 +240,18 @@ class Tail:
         _DECIDED[why].inc()
         for span in local.spans:
             self._export(span)
+
+    def _release_held(self, parts: list[LocalTrace]) -> None:
+        for each in parts:
+            self._release(each, "asked")
+        with self._lock:
+            for each in parts:
+                _keep_less(each)
+
+
+def _keep_less(local: LocalTrace | None) -> None:
+    """Counts one who does not ask for a trace's spans any more; the last lets them go."""
+    if local is not None:
+        local.keepers -= 1
+        if not local.keepers:
+            local.let_go()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import Gauge
 
 from services.gateway.ledger import sums
+from services.gateway.ledger.account import Account, Metered
 from services.gateway.ledger.events import (
     MOVED,
     Outcome,
@@ -23,15 +25,14 @@ from services.gateway.ledger.events import (
     new_event_id,
 )
 from services.gateway.ledger.journal import Journal, orphan, read_events
-from services.gateway.usage import RUNNING, Meter, Usage
+from services.gateway.usage import Usage
 from services.rpc.errors import ServiceError
 from services.rpc.instruments import Counter
 from services.rpc.logs import get_logger
 from services.rpc.metrics import TENANTS, series
-from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
-    from services.gateway.usage import PriceTable
+    from services.gateway.usage import Meter, PriceTable
     from services.sql.reader import Reader
     from services.sql.writer import GroupWriter
 
@@ -106,9 +107,8 @@ class Ledger:
         self.prices = prices
         self.watcher: Watcher | None = None
 
-    @contextlib.contextmanager
-    def metered(self, payer: Payer, operation: str, collection: str = "") -> Iterator[Meter]:
-        """Meters the block as one request.
+    def metered(self, payer: Payer, operation: str, collection: str = "") -> Metered:
+        """Meters the block as one request; the block gets its meter.
 
         A block that ends with an error counts when it consumed something.
 
@@ -117,53 +117,24 @@ class Ledger:
             operation: What it is.
             collection: What it is about; empty: no collection.
         """
-        event_id = new_event_id(self._now())
+        return Metered(Account(self, new_event_id(self._now()), payer, operation, collection))
 
-        def event(outcome: Outcome) -> UsageEvent:
-            usage = meter.total
-            return UsageEvent(
-                event_id=event_id,
-                payer=payer,
-                collection=collection,
-                operation=operation,
-                outcome=outcome,
-                model=meter.model,
-                trace_id=current_trace_id(),
-                usage=usage,
-                document_count=meter.document_count,
-                byte_count=meter.byte_count,
-                vector_count=meter.vector_count,
-                is_estimated=meter.is_estimated,
-                cost=self.prices.parts(usage, meter.model),
-            )
+    def checkpoint(self, account: Account, meter: Meter) -> None:
+        """Keeps what is known of a request so far, in case the process dies."""
+        if self._journal is not None:
+            self._open[account.event_id] = functools.partial(account.event, meter)
+            self._journal.append(encode_event(account.event(meter)))
 
-        def checkpoint(_: Meter) -> None:
-            if self._journal is not None:
-                self._open[event_id] = lambda: event(Outcome.INTERRUPTED)
-                self._journal.append(encode_event(event(Outcome.INTERRUPTED)))
+    def progress(self, account: Account, meter: Meter) -> None:
+        """Keeps that more was written."""
+        if self._journal is not None:
+            self._journal.append(encode_progress(account.event_id, meter.writing.completion_tokens))
 
-        def progress(meter: Meter) -> None:
-            if self._journal is not None:
-                self._journal.append(encode_progress(event_id, meter.writing.completion_tokens))
-
-        def close() -> None:
-            self._open.pop(event_id, None)
-            if outcome is Outcome.OK or meter.total != Usage():
-                self._add(event(outcome))
-
-        meter = Meter(checkpoint, progress)
-        outcome = Outcome.CANCELLED
-        token = RUNNING.set(meter)
-        try:
-            yield meter
-            outcome = Outcome.OK
-        except Exception:
-            outcome = Outcome.FAILED
-            raise
-        finally:
-            with contextlib.suppress(ValueError):  # a stream may be closed by another task
-                RUNNING.reset(token)
-            meter.end(close)
+    def close(self, account: Account, meter: Meter, outcome: Outcome) -> None:
+        """Adds a request that has ended."""
+        self._open.pop(account.event_id, None)
+        if outcome is Outcome.OK or meter.total != Usage():
+            self._add(account.event(meter, outcome))
 
     def record(
         self, payer: Payer, operation: str, usage: Usage | None = None, collection: str = ""

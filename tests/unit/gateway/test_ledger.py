@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from services.gateway.ledger.journal import Journal
 from services.gateway.ledger.ledger import Ledger
 from services.gateway.ledger.schema import ensure_ledger
 from services.gateway.ledger.sums import UsageFilter
-from services.gateway.usage import PICOS, ModelPrices, PriceTable, Usage, current_meter
+from services.gateway.usage import PICOS, Meter, ModelPrices, PriceTable, Usage, current_meter
 from services.rpc.errors import InvalidArgumentError, Reason, UnavailableError
 from services.sql.engine import open_engine
 from services.sql.reader import Reader
@@ -353,3 +354,24 @@ def test_a_full_disk_is_not_tried_for_each_line(tmp_path, monkeypatch: pytest.Mo
     journal.append(b"a line\n")
     assert journal.size_bytes == 7
     journal.remove()
+
+
+async def test_requests_leave_nothing_for_the_collector(kit: Kit) -> None:
+    ledger = await kit.ledger()
+    gc.disable()
+    try:
+        before = _live_meters()
+        for number in range(50):
+            with ledger.metered(ANN, "query") as meter:
+                meter.begin_writing("mock", Usage(prompt_tokens=10), 40)
+                meter.wrote("granite", 1)
+                with contextlib.nullcontext() if number % 2 else meter.held():
+                    meter.keep_written()
+            del meter
+        assert _live_meters() == before
+    finally:
+        gc.enable()
+
+
+def _live_meters() -> int:
+    return sum(isinstance(each, Meter) for each in gc.get_objects())

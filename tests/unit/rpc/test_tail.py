@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from services.rpc import tail as tail_module
 from services.rpc.spans import MAX_SPANS, LocalTrace, RecordedSpan
-from services.rpc.tail import HOLD_SECONDS, Tail
+from services.rpc.tail import HOLD_SECONDS, RecentTraces, Tail
 from services.rpc.telemetry import Telemetry, headers_of, received, span
 
 
@@ -233,3 +235,26 @@ def test_work_in_the_background_has_no_span_where_none_is_wanted() -> None:
     telemetry.flush()
     assert [each.name for each in exporter.get_finished_spans()] == ["read sqlite", "root"]
     telemetry.shutdown()
+
+
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_traces_that_nobody_keeps_leave_nothing_for_the_collector(
+    clock: Clock, *, is_sampled: bool
+) -> None:
+    process = Process(clock)
+    process.tail = Tail(lambda _: None, 5.0, RecentTraces(), clock=clock)
+    gc.disable()
+    try:
+        before = _live_traces()
+        for trace_id in range(1, 1001):
+            process.serve(trace_id, is_sampled=is_sampled)
+        clock.now += HOLD_SECONDS + 1
+        process.serve(2001, is_sampled=is_sampled)
+        # Some hundred are kept for the page that shows them, and no more.
+        assert _live_traces() - before <= tail_module._RECENT
+    finally:
+        gc.enable()
+
+
+def _live_traces() -> int:
+    return sum(isinstance(each, LocalTrace) for each in gc.get_objects())
