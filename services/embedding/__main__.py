@@ -27,6 +27,7 @@ from services.embedding.intake import BatcherLimits
 from services.embedding.limits import RequestLimits
 from services.embedding.models import Models, open_models
 from services.embedding.models_file import ModelEntry, RemoteEntry, read_models_file
+from services.embedding.recent_queries import RecentQueries
 from services.embedding.reranker import Reranker
 from services.embedding.servicer import EmbeddingServicer
 from services.embedding.settings import EmbeddingSettings
@@ -80,8 +81,9 @@ async def _serve(settings: EmbeddingSettings, threads: int) -> None:
             _open_cache(settings) as cache,
         ):
             with contextlib.closing(Splitter()) as splitter:
-                embedder = Embedder(models, splitter, cache, request_limits)
-                reranker = Reranker(models, splitter, request_limits)
+                recent = RecentQueries()
+                embedder = Embedder(models, splitter, cache, request_limits, recent)
+                reranker = Reranker(models, splitter, request_limits, recent)
                 rpc.add_EmbeddingServiceServicer_to_server(
                     EmbeddingServicer(embedder, reranker, limits), server.grpc
                 )

@@ -181,7 +181,7 @@ class EmbedJob:
             limits.check_text(f"texts[{index}]", text)
             if not text.strip():
                 raise _empty(f"texts[{index}]")
-            return b"t" + text.encode("utf-8")
+            return text_content(text)
         if not self.encoder.info.reads_ids:
             raise InvalidArgumentError.for_field(
                 f"token_ids[{index}]", "this model runs elsewhere and reads texts only"
@@ -200,6 +200,11 @@ class EmbedJob:
                 f"token_ids[{index}]", f"has {len(text)} ids", Reason.TOO_LARGE
             )
         return b"i" + array.array("I", text).tobytes()
+
+
+def text_content(text: str) -> bytes:
+    """Returns what identifies a text beside texts that come as ids."""
+    return b"t" + text.encode("utf-8")
 
 
 def refused(field_path: str, encoder: AnyEncoder) -> InvalidArgumentError:

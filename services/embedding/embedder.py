@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from services.embedding.cache import CachedVector, VectorCache
 from services.embedding.embed_job import Clock, EmbedJob, TextReport, Texts, Timings, refused
-from services.embedding.encoder import Output, Tokens, VectorArray
+from services.embedding.encoder import LocatedTokens, Output, Tokens, VectorArray
 from services.embedding.intake import Outcome, Runner, Work
 from services.embedding.limits import RequestLimits
 from services.embedding.metrics import FAILED, TRUNCATED
 from services.embedding.models import LoadedModel, Models
-from services.embedding.options import Caller, EmbedOptions, Lane, Truncation
+from services.embedding.options import Caller, EmbedOptions, InputKind, Lane, Truncation
+from services.embedding.recent_queries import RecentQueries
 from services.embedding.splitting import CHUNK_TEXTS, Splitter
 from services.embedding.token_codes import MAX_CODE_BYTES, encode, model_mark
 from services.embedding.token_pooling import MAX_FACTOR
@@ -33,6 +34,9 @@ from services.rpc.telemetry import span
 
 _MATRIX_BYTES = 32 * 1024 * 1024
 """Token vectors of one request in memory at once: 85 texts of 256 tokens, at 384 dimensions."""
+_MOST_READINGS = 4
+_LONGEST_QUESTION = 400
+"""Characters of a text whose token vectors are kept: some 150 kB at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,13 +65,20 @@ class Embedder:
         splitter: Tokenising threads.
         cache: Vectors seen before.
         limits: Bounds of a request.
+        recent: Told the token vectors of questions; None: nobody wants them.
     """
 
     def __init__(
-        self, models: Models, splitter: Splitter, cache: VectorCache, limits: RequestLimits
+        self,
+        models: Models,
+        splitter: Splitter,
+        cache: VectorCache,
+        limits: RequestLimits,
+        recent: RecentQueries | None = None,
     ) -> None:
         self.models = models
         self.limits = limits
+        self._recent = recent or RecentQueries()
         self._splitter = splitter
         self._cache = cache
 
@@ -138,6 +149,9 @@ class Embedder:
         if job.with_codes:
             await self._run_coded(job, runner, missing)
             return
+        if _is_question(job, missing):
+            await self._run_question(job, runner, missing)
+            return
         tokens = await self._split(job, missing)
         running = [index for index in missing if job.accept(index, tokens[index])]
         outcomes = await _run(job, runner, Output.POOLED, running, tokens)
@@ -147,11 +161,7 @@ class Embedder:
         """Runs texts whose token codes are wanted, so many that their matrices stay small."""
         model, mark = job.encoder, model_mark(job.encoder.info.revision)
         lane = job.options.lane
-        texts = [text for index in indexes if isinstance(text := job.texts[index], str)]
-        split = await locate(self._splitter, model, texts, job.options.kind, lane, job.clock)
-        located = dict(zip(indexes, split, strict=True))
-        tokens = {index: each.tokens for index, each in located.items()}
-        running = [index for index in indexes if job.accept(index, tokens[index])]
+        located, tokens, running = await self._locate(job, indexes)
         for part in _windows(running, tokens, 4 * model.info.dimensions):
             outcomes = await _run(job, runner, Output.POOLED_AND_TOKENS, part, tokens)
             rows = {
@@ -165,6 +175,35 @@ class Embedder:
             for index, code in coded.items():
                 job.codes[index] = code
             self._keep(job, part, outcomes)
+
+    async def _run_question(self, job: EmbedJob, runner: Runner, indexes: Sequence[int]) -> None:
+        """Runs a question, and keeps the vectors of its tokens: candidates are scored by them next.
+
+        They come from the same pass, and cost a hundredth of another one.
+        """
+        located, tokens, running = await self._locate(job, indexes)
+        outcomes = await _run(job, runner, Output.POOLED_AND_TOKENS, running, tokens)
+        pooled: list[Outcome] = []
+        for index, outcome in zip(running, outcomes, strict=True):
+            result, key = outcome.result, job.keys[index]
+            if result is not None and key is not None:
+                self._recent.put(key, result[1:][located[index].rows])
+                outcome = replace(outcome, result=result[0])  # noqa: PLW2901 - what is kept of it
+            pooled.append(outcome)
+        self._keep(job, running, pooled)
+
+    async def _locate(
+        self, job: EmbedJob, indexes: Sequence[int]
+    ) -> tuple[dict[int, LocatedTokens], dict[int, Tokens], list[int]]:
+        """Splits texts; returns what became of each, and which go on to the model."""
+        options = job.options
+        texts = [text for index in indexes if isinstance(text := job.texts[index], str)]
+        split = await locate(
+            self._splitter, job.encoder, texts, options.kind, options.lane, job.clock
+        )
+        located = dict(zip(indexes, split, strict=True))
+        tokens = {index: each.tokens for index, each in located.items()}
+        return located, tokens, [index for index in indexes if job.accept(index, tokens[index])]
 
     def _keep(self, job: EmbedJob, indexes: Sequence[int], outcomes: Sequence[Outcome]) -> None:
         """Takes what the model returned, and remembers it."""
@@ -295,6 +334,20 @@ def _windows(
         size += needed
     if group:
         yield group
+
+
+def _is_question(job: EmbedJob, indexes: Sequence[int]) -> bool:
+    """Whether these are readings of a question that somebody waits for."""
+    options, info = job.options, job.encoder.info
+    texts = [job.texts[index] for index in indexes]
+    return (
+        options.kind is InputKind.QUERY
+        and options.lane is Lane.INTERACTIVE
+        and 0 < len(texts) <= _MOST_READINGS
+        and Output.POOLED_AND_TOKENS in info.outputs
+        and info.joins_outputs
+        and all(isinstance(text, str) and len(text) <= _LONGEST_QUESTION for text in texts)
+    )
 
 
 def _dimensions(model: LoadedModel, wanted: int) -> int:

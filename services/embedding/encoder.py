@@ -85,6 +85,8 @@ class ModelInfo:
     """Put before the text, by its use."""
     outputs: frozenset[Output] = frozenset({Output.POOLED, Output.TOKENS, Output.POOLED_AND_TOKENS})
     """What it can return."""
+    joins_outputs: bool = True
+    """Whether POOLED_AND_TOKENS takes one pass, not two."""
     reads_ids: bool = True
     """Whether callers may send ids of its vocabulary instead of texts."""
 

@@ -1,4 +1,4 @@
-"""Token vectors of the queries scored last: one is asked of candidates, then of sentences."""
+"""Token vectors of the newest queries: one is embedded, asked of candidates, then of sentences."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.embedding.cache import cache_key
-from services.embedding.embed_job import Clock, Timings
+from services.embedding.embed_job import Clock, Timings, text_content
 from services.embedding.encoder import LocatedTokens, Output, PairModel, Tokens, VectorArray
 from services.embedding.intake import Work
 from services.embedding.late_interaction import late_interaction_score, token_weights
@@ -117,13 +117,20 @@ class Reranker:
         models: The loaded models.
         splitter: Tokenising threads.
         limits: Bounds of a request.
+        recent: Token vectors of the queries embedded or scored last; None: its own.
     """
 
-    def __init__(self, models: Models, splitter: Splitter, limits: RequestLimits) -> None:
+    def __init__(
+        self,
+        models: Models,
+        splitter: Splitter,
+        limits: RequestLimits,
+        recent: RecentQueries | None = None,
+    ) -> None:
         self._models = models
         self._splitter = splitter
         self._limits = limits
-        self._recent = RecentQueries()
+        self._recent = recent or RecentQueries()
 
     async def rerank(
         self,
@@ -244,13 +251,13 @@ class Reranker:
     async def _query_rows(
         self, reading: _Reading, query: str, located: LocatedTokens
     ) -> VectorArray:
-        """Returns the token vectors of the query: it was scored a moment ago, or is read now."""
+        """Returns the token vectors of the query; it may have been embedded or scored just now."""
         info = reading.model.encoder.info
         key = cache_key(
             tenant=reading.caller.tenant,
             revision=info.revision,
             prompt=info.prompts.get(InputKind.QUERY, ""),
-            content=query.encode(),
+            content=text_content(query),
         )
         known = self._recent.get(key)
         if known is not None:

@@ -16,6 +16,7 @@ from services.embedding.engines.opening import EngineSettings, LocalEngines
 from services.embedding.intake import BatcherLimits, Runner
 from services.embedding.limits import RequestLimits
 from services.embedding.models import Models, open_models
+from services.embedding.recent_queries import RecentQueries
 from services.embedding.reranker import Reranker
 from services.embedding.splitting import Splitter
 
@@ -76,9 +77,10 @@ async def embedding_parts(
             with contextlib.closing(Splitter()) as splitter:
                 bounds = request_limits or RequestLimits()
                 cache = cache or VectorCache(LocalCache(1_000_000))
+                recent = RecentQueries()
                 yield Parts(
                     models,
-                    Embedder(models, splitter, cache, bounds),
-                    Reranker(models, splitter, bounds),
+                    Embedder(models, splitter, cache, bounds, recent),
+                    Reranker(models, splitter, bounds, recent),
                     limits,
                 )

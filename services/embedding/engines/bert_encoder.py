@@ -6,7 +6,8 @@ docs/decisions/0004 tells why, with measurements.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,11 @@ from services.embedding.model_folder import BertConfig, ModelFolder, read_model_
 from services.embedding.options import InputKind
 from services.embedding.text_tokenizer import TextTokenizer
 from services.rpc.errors import FailedPreconditionError, InvalidArgumentError, Reason
+
+_ROWS_PER_THREAD = 128
+"""Tokens that a thread must have for another one to be worth it. Threads meet after each product: a
+query of 14 tokens takes 5.8 ms of two cores on two threads and 3.3 of one core on one, one text of
+128 takes 12.6 and 9.5, one of 256 takes 18.6 and 20.9. The vectors are the same, bit for bit."""
 
 _PRECISIONS = {
     "float32": torch.float32,
@@ -81,6 +87,7 @@ class BertEncoder:
             raise InvalidArgumentError.for_field("source", str(error)) from error
         self._weights: _Weights | None = _load(described, self._device, dtype, may_pack=may_pack)
         self._dtype = dtype
+        self._threads = torch.get_num_threads()
         head_size = described.config.hidden_size // described.config.heads
         self._packs_attention = packed_attention_works(self._device, dtype, head_size)
         self._recorded = (
@@ -124,7 +131,8 @@ class BertEncoder:
         """See `Encoder`."""
         order = sorted(range(len(batch)), key=lambda index: len(batch[index]))
         lengths = [len(batch[index]) for index in order]
-        rows = self._forward([batch[index] for index in order], lengths, checkpoint)
+        with self._threads_for(sum(lengths)):
+            rows = self._forward([batch[index] for index in order], lengths, checkpoint)
         parts: list[VectorArray]
         if output is Output.POOLED:
             parts = list(self._pool(rows, lengths).cpu().numpy())
@@ -138,6 +146,20 @@ class BertEncoder:
         for place, index in enumerate(order):
             result[index] = parts[place]
         return result
+
+    @contextlib.contextmanager
+    def _threads_for(self, rows: int) -> Iterator[None]:
+        """Runs a pass on as many threads as it is worth; one may run within another one."""
+        former = torch.get_num_threads()
+        threads = max(1, min(self._threads, rows // _ROWS_PER_THREAD))
+        if self._device.type != "cpu" or threads == former:
+            yield
+            return
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(former)
 
     def close(self) -> None:
         """See `Encoder`."""

@@ -77,6 +77,7 @@ class VllmEncoder:
             precision=str(config.dtype).removeprefix("torch."),
             supports_dimensions=is_matryoshka(folder),
             prompts=prompts_in(folder),
+            joins_outputs=False,
         )
 
     def tokenize(self, texts: Sequence[str], kind: InputKind) -> list[Tokens]:

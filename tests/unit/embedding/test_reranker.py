@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
 from services.embedding.engines.hash_encoder import HashEncoder
-from services.embedding.options import Caller, EmbedOptions
+from services.embedding.options import Caller, EmbedOptions, InputKind, Lane
 from services.embedding.recent_queries import RecentQueries
 from services.embedding.reranker import PassageSpan, RerankMethod, RerankOptions
 from services.rpc.errors import InvalidArgumentError, NotFoundError, Reason
@@ -81,6 +83,29 @@ async def test_codes_give_what_reading_the_passages_gives_and_nothing_is_read():
     assert coded.read_tokens == 5
     np.testing.assert_allclose(coded.scores, read.scores, atol=0.12)
     assert np.argmax(coded.scores) == np.argmax(read.scores) == 6
+
+
+@pytest.mark.parametrize("joins_outputs", [True, False])
+async def test_a_question_that_was_just_embedded_is_not_read_again(joins_outputs: bool):
+    encoded = []
+    encoder = HashEncoder(dimensions=384, max_tokens=256, before_encode=encoded.extend)
+    encoder.info = replace(encoder.info, joins_outputs=joins_outputs)
+    async with embedding_parts(encoder) as parts:
+        codes = await codes_of(parts, PASSAGES)
+        unasked = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), BOB, codes)
+        plain = await parts.embedder.embed(["hard rock 7"], EmbedOptions(), BOB)
+        question = EmbedOptions(kind=InputKind.QUERY, lane=Lane.INTERACTIVE)
+        embedded = await parts.embedder.embed(["hard rock 7", "rock 9"], question, ALICE)
+        before = len(encoded)
+        scored = await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), ALICE, codes)
+        assert len(encoded) == before + (not joins_outputs)
+        await parts.reranker.rerank("hard rock 7", PASSAGES, RerankOptions(), Caller("eve"), codes)
+        assert len(encoded) == before + (not joins_outputs) + 1  # another tenant's is its own
+    assert scored.scores == unasked.scores
+    assert scored.read_tokens == (0 if joins_outputs else unasked.read_tokens)
+    np.testing.assert_array_equal(embedded.vectors[0], plain.vectors[0])
+    assert [each.token_count for each in embedded.reports] == [5, 4]
+    assert embedded.encoded_tokens == 9
 
 
 async def test_passages_without_codes_of_use_are_read_and_score_as_if_they_had_them():
