@@ -30,6 +30,7 @@ _STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905 - words read best as text
 )
 _SUFFIXES = ("ing", "edly", "ed", "ies", "es", "s", "ly")
+_REMEMBERED_CHARACTERS = 32
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 # Combining marks belong to words: Indic vowel signs are not in \w.
 _WORD = re.compile(rf"[{_WIDE}]+|[^\W{_WIDE}][\w\u0300-\u036f\u0900-\u0963\u0966-\u0dff'’]*")
@@ -42,8 +43,11 @@ _WIDE_FUNCTION = re.compile(
 
 def terms(text: str) -> list[str]:
     """Splits into comparable words: lower case, endings cut, pairs for scripts without spaces."""
+    words = _WORD.findall(text.lower())
+    if text.isascii():
+        return [_stem(word) for word in words]
     found: list[str] = []
-    for word in _WORD.findall(text.lower()):
+    for word in words:
         if _IS_WIDE.match(word):
             found.extend(word[i : i + 2] for i in range(max(1, len(word) - 1)))
         else:
@@ -52,6 +56,16 @@ def terms(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
+    """Returns a word without its ending; a text has few words that others did not have before."""
+    return _remembered_stem(word) if len(word) <= _REMEMBERED_CHARACTERS else _cut(word)
+
+
+@functools.lru_cache(maxsize=16_384)
+def _remembered_stem(word: str) -> str:
+    return _cut(word)
+
+
+def _cut(word: str) -> str:
     word = word.removesuffix("'s").removesuffix("’s")
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
@@ -79,8 +93,11 @@ class TermWeights:
         self._stop_terms = _stop_terms(language_of_question(question))
         self._document_frequency: Counter[str] = Counter()
         self._sentences = 0
+        self._terms: dict[str, set[str]] = {}
+        """Of the sentences, most of which are compared by themselves later."""
         for sentence in sentences:
-            self._document_frequency.update(set(terms(sentence)))
+            found = self._terms[sentence] = set(terms(sentence))
+            self._document_frequency.update(found)
             self._sentences += 1
 
     def weight(self, term: str) -> float:
@@ -106,6 +123,10 @@ class TermWeights:
         if not total:
             return [0.0] * len(texts)
         return [
-            sum(weights[term] for term in weights.keys() & set(terms(text))) / total
+            sum(weights[term] for term in weights.keys() & self._terms_of(text)) / total
             for text in texts
         ]
+
+    def _terms_of(self, text: str) -> set[str]:
+        known = self._terms.get(text)
+        return set(terms(text)) if known is None else known

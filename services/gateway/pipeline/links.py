@@ -80,6 +80,7 @@ class LinkGuard:
         self._known = frozenset(
             _bare(match.group())
             for text in texts
+            if ":" in text
             for match in re.finditer(_URL, text, re.IGNORECASE)
         )
         self._hosts = frozenset(host for uri in uris if (host := _host(uri)))

