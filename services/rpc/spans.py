@@ -69,6 +69,7 @@ class LocalTrace:
     is_whole: bool = True
     """Whether stages are recorded; else only what is served and called (`services.rpc.detail`)."""
     root: RecordedSpan | None = None
+    """None once it has ended."""
     spans: list[RecordedSpan] = field(default_factory=list)
     """Those that ended, in that order; children before parents."""
     is_faulty: bool = False
@@ -81,22 +82,26 @@ class LocalTrace:
     """Why the trace is kept, once that is known; empty until then."""
     is_asked_for: bool = False
     """Whether another process of the same trace said that it is worth keeping."""
-    span_count: int = 0
-    """Spans that ended, those included that were let go."""
-    keepers: int = 0
-    """Who may still ask for the spans of a trace whose root has ended."""
-    is_let_go: bool = False
-    """Whether nobody asks for its spans any more: they are not gathered."""
 
-    def let_go(self) -> None:
-        """Lets the spans go.
+    def end(self, root: RecordedSpan) -> EndedPart:
+        """Returns what was recorded, as the root ends; what ends later is not gathered.
 
-        They and the trace refer to each other: garbage of that kind is found by walks over all
-        objects only, which hold everything up for tens of milliseconds.
+        Spans refer to the trace, and from here on it does not to them: a circle is garbage that
+        only a walk over all objects finds, in which every request waits.
         """
-        self.is_let_go = True
-        self.spans.clear()
-        self.root = None
+        part = EndedPart(self, root, self.spans)
+        self.root, self.spans = None, []
+        return part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndedPart:
+    """What one process recorded of one request that has ended there."""
+
+    local: LocalTrace
+    root: RecordedSpan
+    spans: Sequence[RecordedSpan]
+    """In the order they ended; the root is the last."""
 
 
 class RecordedSpan(Span):
@@ -288,11 +293,10 @@ class RecentTrace:
     """By the time they began."""
 
 
-def recent(local: LocalTrace) -> RecentTrace:
-    """Returns a trace whose root has ended, for a page that shows it."""
-    root = local.root
-    assert root is not None
-    spans: Sequence[RecordedSpan] = sorted(local.spans, key=lambda each: each.start_ns)
+def recent(part: EndedPart) -> RecentTrace:
+    """Returns a part for a page that shows it."""
+    local, root = part.local, part.root
+    spans = sorted(part.spans, key=lambda each: each.start_ns)
     return RecentTrace(
         trace_id=f"{local.trace_id:032x}",
         name=root.name,

@@ -7,7 +7,8 @@ the parts of one trace agree, whichever process sees first that it is worth keep
 - up: the trailing metadata `cairn-trace-keep` of an answer that hides a failure (an engine that
   another stood in for, say); failures that are not hidden need no words;
 - down, late: the metadata `cairn-trace-kept-bin` of every later call, health checks included, with
-  the ids kept in the last seconds. A part that ended well is held back that long for them.
+  the ids kept in the last seconds. A part that ended well is held back that long for them, unless
+  it is an outline (`services.rpc.detail`).
 
 A part that is asked for goes on asking, so the news passes through a process that is in between.
 """
@@ -21,7 +22,14 @@ from collections.abc import Callable
 from threading import Lock
 
 from services.rpc.instruments import Counter
-from services.rpc.spans import MAX_SPANS, LocalTrace, RecentTrace, RecordedSpan, recent
+from services.rpc.spans import (
+    MAX_SPANS,
+    EndedPart,
+    LocalTrace,
+    RecentTrace,
+    RecordedSpan,
+    recent,
+)
 
 KEEP_HEADER = "cairn-trace-keep"
 KEPT_HEADER = "cairn-trace-kept-bin"
@@ -43,13 +51,15 @@ _LONG_READ_SECONDS = 1.0
 _TRACES = Counter(
     "cairn_telemetry_traces_total",
     "Parts of traces by what became of them: sampled, error, slow, asked (for by another process), "
-    "held (and then kept or forgotten), limited (too many were kept).",
+    "held (and then kept or forgotten), outlined (recorded without stages and forgotten at once), "
+    "limited (too many were kept).",
     ["decision"],
 )
 _DECIDED = {
-    name: _TRACES.labels(name) for name in ("sampled", "error", "slow", "asked", "held", "limited")
+    name: _TRACES.labels(name)
+    for name in ("sampled", "error", "slow", "asked", "held", "outlined", "limited")
 }
-_HELD = _DECIDED["held"]
+_HELD, _OUTLINED = _DECIDED["held"], _DECIDED["outlined"]
 
 
 class RecentTraces:
@@ -59,25 +69,19 @@ class RecentTraces:
     """
 
     def __init__(self) -> None:
-        self._traces: deque[LocalTrace] = deque(maxlen=_RECENT)
+        self._parts: deque[EndedPart] = deque(maxlen=_RECENT)
 
-    def add(self, local: LocalTrace) -> LocalTrace | None:
-        """Keeps a trace whose root has ended; returns one that is not kept for it any more."""
-        root = local.root
-        if root is None or (
-            _is_read(root.name) and not local.is_faulty and root.seconds < _LONG_READ_SECONDS
-        ):
-            return None
-        if not (local.is_whole or local.is_faulty or local.verdict):
-            return None
-        oldest = self._traces.popleft() if len(self._traces) == _RECENT else None
-        self._traces.append(local)
-        local.keepers += 1
-        return oldest
+    def add(self, part: EndedPart) -> None:
+        """Keeps a trace whose root has ended."""
+        local, root = part.local, part.root
+        if _is_read(root.name) and not local.is_faulty and root.seconds < _LONG_READ_SECONDS:
+            return
+        if local.is_whole or local.is_faulty or local.verdict:
+            self._parts.append(part)
 
     def list(self) -> tuple[RecentTrace, ...]:
         """Returns them, newest first."""
-        return tuple(recent(each) for each in reversed(tuple(self._traces)) if not each.is_let_go)
+        return tuple(recent(each) for each in reversed(tuple(self._parts)))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -108,7 +112,7 @@ class Tail:
         self._recent = recent_traces
         self._clock = clock
         self._lock = Lock()
-        self._held: dict[int, list[LocalTrace]] = {}
+        self._held: dict[int, list[EndedPart]] = {}
         self._held_until: deque[tuple[float, int, int]] = deque()
         """When a part was held until, its trace, its spans."""
         self._held_spans = 0
@@ -120,24 +124,25 @@ class Tail:
 
     def ended(self, local: LocalTrace, span: RecordedSpan) -> None:
         """Takes a span that has ended; with the local root, decides."""
-        local.span_count += 1
-        if local.span_count <= MAX_SPANS:
-            if not local.is_let_go:
-                local.spans.append(span)
-            if local.is_sampled or local.verdict:
+        root = local.root
+        if root is None:  # work that went on behind the answer
+            if local.verdict:
                 self._export(span)
-        if span is not local.root:
             return
+        if len(local.spans) < MAX_SPANS or span is root:
+            local.spans.append(span)
+            if local.is_sampled:
+                self._export(span)
+        if span is not root:
+            return
+        part = local.end(root)
         if local.is_sampled:
             local.verdict = "sampled"
             _DECIDED["sampled"].inc()
         else:
-            self._decide(local, span)
-        with self._lock:
-            if self._recent is not None:
-                _keep_less(self._recent.add(local))
-            if not local.keepers:
-                local.let_go()
+            self._decide(part)
+        if self._recent is not None:
+            self._recent.add(part)
 
     def will_keep(self, local: LocalTrace) -> bool:
         """Whether a part that is about to end well hides something worth keeping."""
@@ -156,7 +161,8 @@ class Tail:
                     continue
                 self._learn(trace_id)
                 parts = self._held.pop(trace_id, [])
-            self._release_held(parts)
+            for each in parts:
+                self._release(each, "asked")
 
     def news(self) -> bytes:
         """Returns the ids to send with a call: those kept in the last seconds, 16 bytes each."""
@@ -168,20 +174,24 @@ class Tail:
                 self._news.popleft()
             return b"".join(each for _, each in self._news)
 
-    def _decide(self, local: LocalTrace, root: RecordedSpan) -> None:
-        why = ""
+    def _decide(self, part: EndedPart) -> None:
+        local, why = part.local, ""
         slow_seconds = self._slow_seconds if local.slow_seconds is None else local.slow_seconds
         if local.is_faulty:
             why = "error"
-        elif local.is_slow or root.seconds > slow_seconds:
+        elif local.is_slow or part.root.seconds > slow_seconds:
             why = "slow"
+        elif not (local.is_whole or local.is_asked_for or local.trace_id in self._known):
+            # An outline says little that its caller's span does not: it is not waited with.
+            _OUTLINED.inc()
+            return
         with self._lock:
             now = self._clock()
             self._forget(now)
             if local.trace_id in self._known or local.is_asked_for:
                 why = why or "asked"
             if not why:
-                self._hold(local, now)
+                self._hold(part, now)
                 _HELD.inc()
                 return
             if local.trace_id not in self._known:
@@ -189,18 +199,18 @@ class Tail:
                     _DECIDED["limited"].inc()
                     return
                 self._learn(local.trace_id)
-            parts = self._held.pop(local.trace_id, [])
-        self._release(local, why)
-        self._release_held(parts)
+            held = self._held.pop(local.trace_id, [])
+        self._release(part, why)
+        for each in held:
+            self._release(each, "asked")
 
-    def _hold(self, local: LocalTrace, now: float) -> None:
-        trace_id, count = local.trace_id, len(local.spans)
-        local.keepers += 1
+    def _hold(self, part: EndedPart, now: float) -> None:
+        trace_id, count = part.local.trace_id, len(part.spans)
         parts = self._held.get(trace_id)
         if parts is None:
-            self._held[trace_id] = [local]
+            self._held[trace_id] = [part]
         else:
-            parts.append(local)
+            parts.append(part)
         self._held_until.append((now + HOLD_SECONDS, trace_id, count))
         self._held_spans += count
 
@@ -213,7 +223,7 @@ class Tail:
             self._held_spans -= count
             parts = self._held.get(trace_id)
             if parts:
-                _keep_less(parts.pop(0))
+                parts.pop(0)
                 if not parts:
                     del self._held[trace_id]
         while self._known and (
@@ -235,23 +245,8 @@ class Tail:
         self._tokens -= 1
         return True
 
-    def _release(self, local: LocalTrace, why: str) -> None:
-        local.verdict = why
+    def _release(self, part: EndedPart, why: str) -> None:
+        part.local.verdict = why
         _DECIDED[why].inc()
-        for span in local.spans:
+        for span in part.spans:
             self._export(span)
-
-    def _release_held(self, parts: list[LocalTrace]) -> None:
-        for each in parts:
-            self._release(each, "asked")
-        with self._lock:
-            for each in parts:
-                _keep_less(each)
-
-
-def _keep_less(local: LocalTrace | None) -> None:
-    """Counts one who does not ask for a trace's spans any more; the last lets them go."""
-    if local is not None:
-        local.keepers -= 1
-        if not local.keepers:
-            local.let_go()

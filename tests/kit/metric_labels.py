@@ -209,7 +209,7 @@ _BOUNDS: Mapping[str, Mapping[str, Bound]] = {
         "code": _CODES,
     },
     "cairn_telemetry_traces": {
-        "decision": {"sampled", "error", "slow", "asked", "held", "limited"}
+        "decision": {"sampled", "error", "slow", "asked", "held", "outlined", "limited"}
     },
 }
 _LIKE = {

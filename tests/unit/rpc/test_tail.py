@@ -41,8 +41,11 @@ class Process:
         fails: bool = False,
         seconds: float = 0.01,
         slow_seconds: float | None = None,
+        is_whole: bool = True,
     ) -> LocalTrace:
-        local = LocalTrace(trace_id, is_sampled, self.tail.ended, slow_seconds=slow_seconds)
+        local = LocalTrace(
+            trace_id, is_sampled, self.tail.ended, is_whole=is_whole, slow_seconds=slow_seconds
+        )
         root = local.root = RecordedSpan("root", local, 0, SpanKind.SERVER, None)
         stage = RecordedSpan("stage", local, root.span_id, SpanKind.INTERNAL, None)
         if fails:
@@ -89,6 +92,32 @@ def test_a_part_that_ended_well_is_kept_when_another_process_asks(clock: Clock) 
     assert len(callee.exported) == 4, "a later part of the same trace is kept at once"
 
 
+def test_an_outline_that_ended_well_is_kept_only_when_it_was_asked_for_before(
+    clock: Clock,
+) -> None:
+    process = Process(clock)
+    process.serve(1, is_whole=False)
+    process.tail.keep((1).to_bytes(16, "big") + (2).to_bytes(16, "big"))
+    assert process.kept == set()
+    process.serve(2, is_whole=False)
+    process.serve(3, is_whole=False, fails=True)
+    process.serve(4, is_whole=False, seconds=6.0)
+    assert process.kept == {2, 3, 4}
+
+
+def test_work_that_goes_on_behind_the_answer_belongs_to_what_is_kept(clock: Clock) -> None:
+    process = Process(clock)
+    for trace_id, fails in ((1, True), (2, False)):
+        local = LocalTrace(trace_id, False, process.tail.ended)
+        root = local.root = RecordedSpan("root", local, 0, SpanKind.SERVER, None)
+        late = RecordedSpan("late", local, root.span_id, SpanKind.INTERNAL, None)
+        if fails:
+            root.set_status(Status(StatusCode.ERROR, "INTERNAL"))
+        root.end()
+        late.end()
+    assert [each.name for each in process.exported] == ["root", "late"]
+
+
 def test_the_news_passes_through_a_process_in_between_once(clock: Clock) -> None:
     caller, between, last = Process(clock), Process(clock), Process(clock)
     between.serve(7)
@@ -128,9 +157,12 @@ def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_one_request_cannot_record_without_end(clock: Clock) -> None:
     process = Process(clock)
     local = LocalTrace(1, True, process.tail.ended)
+    root = local.root = RecordedSpan("root", local, 0, SpanKind.SERVER, None)
     for _ in range(MAX_SPANS + 50):
         RecordedSpan("stage", local, 0, SpanKind.INTERNAL, None).end()
     assert len(process.exported) == MAX_SPANS
+    root.end()
+    assert process.exported[-1] is root, "without it the others hang in the air"
 
 
 def test_an_outage_is_no_flood_of_spans(clock: Clock) -> None:
