@@ -10,7 +10,7 @@ import numpy as np
 
 from services.retrieval.found_passages import FoundPassages
 from services.retrieval.queries import Answer, Group, Passage, SearchOptions
-from services.retrieval.store.passages import Wanted, fetch, token_codes
+from services.retrieval.store.passages import Wanted, fetch, fetch_few, token_codes
 from services.retrieval.store.store import now_micros
 from services.retrieval.view import masks
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from services.retrieval.ranking import Ranking
+    from services.retrieval.store.store import Store
     from services.retrieval.vectors import Allowed
     from services.retrieval.view.rows import Rows, Snapshot
     from services.retrieval.view.view import Published
-    from services.sql.reader import Reader
 
 
 @dataclass(slots=True)
@@ -40,12 +40,13 @@ class Completion:
     """Completes what was ranked.
 
     Args:
-        reader: Of the store.
+        store: The truth.
         passage_bytes: About the bytes of passages kept because they were found lately.
     """
 
-    def __init__(self, reader: Reader, passage_bytes: int) -> None:
-        self._reader = reader
+    def __init__(self, store: Store, passage_bytes: int) -> None:
+        self._reader = store.reader
+        self._direct = store.direct if store.is_sqlite else None
         self._passages = FoundPassages(passage_bytes)
 
     def carry_over(self, old: Rows, new: Rows) -> None:
@@ -134,13 +135,8 @@ class Completion:
             missing = [row for row in missing if found[row] is None]
         if missing:
             wanted = _wanted(snapshot, np.array(missing, np.int64))
-
-            def read(connection: Connection) -> list[Passage | None]:
-                return fetch(
-                    connection, published.collection.id, wanted, with_metadata=with_metadata
-                )
-
-            fresh = dict(zip(missing, self._reader.run_here(read), strict=True))
+            read = self._read(published.collection.id, wanted, with_metadata=with_metadata)
+            fresh = dict(zip(missing, read, strict=True))
             found.update(fresh)
             self._passages.keep(
                 snapshot.rows,
@@ -148,6 +144,18 @@ class Completion:
                 with_metadata=with_metadata,
             )
         return found
+
+    def _read(
+        self, collection_id: int, wanted: list[Wanted], *, with_metadata: bool
+    ) -> list[Passage | None]:
+        """Reads passages from the store; None for what is not the truth any more."""
+        if self._direct is not None:
+            found = fetch_few(self._direct, collection_id, wanted, with_metadata=with_metadata)
+            if found is not None:
+                return found
+        return self._reader.run_here(
+            lambda connection: fetch(connection, collection_id, wanted, with_metadata=with_metadata)
+        )
 
     def _add_token_codes(self, published: Published, answers: Sequence[Answer], count: int) -> None:
         """Reads the token codes of the best passages of each answer, all at once."""

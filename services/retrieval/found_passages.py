@@ -32,8 +32,8 @@ class FoundPassages:
             with_metadata: weakref.WeakKeyDictionary() for with_metadata in (False, True)
         }
         self._lock = threading.Lock()
-        self._added = 0
-        """Bytes added since the sizes were last counted."""
+        self._held = 0
+        """Bytes that were kept when they were last counted, and what was added since."""
 
     def of(self, rows: Rows, *, with_metadata: bool) -> dict[int, Passage]:
         """Returns the passages of a view's rows: look them up, do not change them."""
@@ -47,10 +47,9 @@ class FoundPassages:
             kept = self._kept[with_metadata].setdefault(rows, {})
             for row, passage in found:
                 kept[row] = passage
-                self._added += _size(passage)
-            if self._added > self._max_bytes // 8:
-                self._added = 0
-                self._shrink()
+                self._held += _size(passage)
+            if self._held > self._max_bytes:
+                self._held = self._shrink()
 
     def carry_over(self, old: Rows, new: Rows) -> None:
         """Keeps the passages of a view's rows for those that are about to take their place.
@@ -79,12 +78,13 @@ class FoundPassages:
             ]
             self.keep(new, same, with_metadata=with_metadata)
 
-    def _shrink(self) -> None:
-        """Counts what is kept; drops the older half of each view's where it is too much."""
+    def _shrink(self) -> int:
+        """Drops the older half of each view's until a quarter is free; returns what is kept."""
         views = [each for group in self._kept.values() for each in group.values()]
-        while sum(_size(each) for kept in views for each in list(kept.values())) > (
-            self._max_bytes * 7 // 8
-        ):
+        while True:
+            held = sum(_size(each) for kept in views for each in list(kept.values()))
+            if held <= self._max_bytes * 3 // 4:
+                return held
             for kept in views:
                 for row in list(kept)[: -(-len(kept) // 2)]:
                     del kept[row]

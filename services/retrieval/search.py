@@ -90,7 +90,7 @@ class Searcher:
     ) -> None:
         self._store = store
         self._keeper = keeper
-        self._completion = Completion(store.reader, passage_bytes)
+        self._completion = Completion(store, passage_bytes)
         keeper.before_replacing(self._completion.carry_over)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
         # A pool of its own: searches waiting for helpers in their own pool could wait for ever.

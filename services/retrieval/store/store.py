@@ -16,6 +16,7 @@ from services.retrieval.store.position import GONE, Positions
 from services.retrieval.store.upgrades import UPGRADES
 from services.rpc.errors import Reason, UnavailableError
 from services.sql.ballast import Ballast
+from services.sql.direct import DirectReads
 from services.sql.engine import is_sqlite, open_engine
 from services.sql.notices import Notices
 from services.sql.reader import Reader
@@ -64,7 +65,9 @@ class Store:
         self.writer = GroupWriter(engine, ballast=ballast)
         self._notices = Notices(engine, _CHANNEL)
         self.reader = Reader(engine, readers)
-        self.positions = Positions(engine)
+        self.direct = DirectReads(engine)
+        self.is_sqlite = is_sqlite(engine)
+        self.positions = Positions(self.direct, is_instant=self.is_sqlite)
         self._asking = ThreadPoolExecutor(_ASKING_THREADS, thread_name_prefix="position")
         self._known: dict[tuple[str, str], _Known] = {}
         self.catalog_version = 0
@@ -86,7 +89,7 @@ class Store:
         await self.writer.close()
         await self.reader.close()
         await asyncio.to_thread(self._asking.shutdown, wait=True, cancel_futures=True)
-        self.positions.close()
+        self.direct.close()
         self._engine.dispose()
 
     async def __aenter__(self) -> Self:
