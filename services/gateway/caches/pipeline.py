@@ -13,6 +13,7 @@ from services.gateway.caches import keys, sizes
 from services.gateway.caches.answers import AnswerStore, Asked
 from services.gateway.caches.flights import Flight, Flights, Publish
 from services.gateway.caches.policy import CachePolicy, current_policy
+from services.gateway.caches.positions import SeenPositions
 from services.gateway.caches.store import BoundedStore, Kept
 from services.gateway.usage import Cost, Usage
 from services.rpc.deadline import deadline_in, remaining_seconds
@@ -61,9 +62,10 @@ class _Provenance:
 class CachedPipeline:
     """Answers from caches where that cannot be told from answering afresh, except by the clock.
 
-    Every look into a cache begins with a question to retrieval, where the collection's log stands
+    What is kept is shown after a question to retrieval alone, where the collection's log stands
     now; values are kept under that position, so what was written on whichever replica before a
-    request came is never hidden from it.
+    request came is never hidden from it. Where nothing is kept that could be shown, nothing is
+    asked: `SeenPositions`.
 
     Args:
         pipeline: Computes.
@@ -87,7 +89,6 @@ class CachedPipeline:
         currency: str,
     ) -> None:
         self._pipeline = pipeline
-        self._positions = positions
         self._identity = identity
         self._answers = answers
         self._results = results
@@ -96,6 +97,7 @@ class CachedPipeline:
         self._answer_flights: Flights[Answer] = Flights()
         self._result_flights: Flights[SearchResult] = Flights()
         self._counts: dict[str, dict[str, int]] = {}
+        self._seen = SeenPositions(positions)
 
     def figures(self) -> dict[str, dict[str, int]]:
         """Returns hits, misses, entries and bytes of each cache of this replica since its start."""
@@ -168,8 +170,13 @@ class CachedPipeline:
         )
 
     async def _asked(self, scope: Scope, question: Question) -> Asked:
-        position = await self._positions.read(scope, question.collection)
         identity = await self._identity.read(scope)
+
+        def is_new(position: Position) -> bool:
+            key = Asked.of(scope, question, position, identity).key
+            return self._answers.store.find(key) is None and self._answer_flights.find(key) is None
+
+        position = await self._seen.read(scope, question.collection, is_new)
         self._answers.store.advance(keys.place_of(scope, position))
         return Asked.of(scope, question, position, identity)
 
@@ -199,9 +206,10 @@ class CachedPipeline:
 
         answer = await self._pipeline.answer(scope, question, publish, recall)
         found = provenance.found
-        if (
+        if not provenance.is_of(asked.position):
+            self._seen.forget(scope, question.collection)
+        elif (
             found is not None
-            and provenance.is_of(asked.position)
             and not answer.cached
             and not answer.degraded
             and answer.finish_reason in _KEPT_REASONS
@@ -221,10 +229,15 @@ class CachedPipeline:
         if policy is CachePolicy.OFF:
             self._count("retrieval", "bypass")
             return await compute(provenance.note)
+
+        def is_new(position: Position) -> bool:
+            key = key_at(position)
+            return self._results.find(key) is None and self._result_flights.find(key) is None
+
         began = time.perf_counter()
         with span("cache"):
             try:
-                position = await self._within(self._positions.read(scope, collection))
+                position = await self._within(self._seen.read(scope, collection, is_new))
             except (ServiceError, TimeoutError):
                 self._count("retrieval", "error")
                 position = None
@@ -241,7 +254,9 @@ class CachedPipeline:
         async def work(_: Publish) -> SearchResult:
             result = await compute(provenance.note)
             found = provenance.found
-            if found is not None and provenance.is_of(position) and not result.degraded:
+            if not provenance.is_of(position):
+                self._seen.forget(scope, collection)
+            elif found is not None and not result.degraded:
                 size = sizes.result_bytes(result)
                 self._results.keep(key, result, place, size, found.valid_until)
             return result

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from services.rpc.deadline import fresh_deadline_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from services.rpc.scope import Scope
 
+_MOST_SEEN = 4_096
+"""Collections, all of which are forgotten when there are more."""
 ASK_SECONDS = 1.0
 """A position that takes longer is not worth having: the request goes on without caches."""
 
@@ -88,6 +92,48 @@ class Positions:
         finally:
             if name not in self._next:
                 del self._running[name]
+
+
+class SeenPositions:
+    """Remembers where collections stood last, for requests that nothing is kept for.
+
+    Whoever finds nothing under the position seen last computes afresh, and needs no newer one: what
+    is computed sees every write before it, and is kept only if it is of that very position. Whoever
+    could be shown something that is kept, or join who computes it, has the position asked for.
+
+    Args:
+        positions: Asks.
+    """
+
+    def __init__(self, positions: Positions) -> None:
+        self._positions = positions
+        self._seen: dict[tuple[str, str], Position] = {}
+
+    async def read(
+        self, scope: Scope, collection: str, is_new: Callable[[Position], bool]
+    ) -> Position:
+        """Returns where the collection stands, or where it was seen last.
+
+        Args:
+            scope: On whose behalf.
+            collection: Its name, or an alias.
+            is_new: Whether nothing is kept or computed for the request under a position.
+
+        Raises:
+            ServiceError: as of `Positions.read`.
+        """
+        name = (scope.tenant, collection)
+        seen = self._seen.get(name)
+        if seen is not None and is_new(seen):
+            return seen
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        position = self._seen[name] = await self._positions.read(scope, collection)
+        return position
+
+    def forget(self, scope: Scope, collection: str) -> None:
+        """Forgets a position that is not that of what was computed."""
+        self._seen.pop((scope.tenant, collection), None)
 
 
 def _seen(task: asyncio.Task[Position]) -> None:

@@ -347,6 +347,51 @@ async def test_the_store_stays_within_its_bytes():
     assert (await pipeline.answer(SCOPE, ask("What is granite number 0?"))).cached == ""
 
 
+async def test_what_nothing_is_kept_for_asks_for_no_position():
+    fake = services()
+    pipeline = cached(fake)
+    for number in range(5):
+        await pipeline.search(SCOPE, SearchAsk.checked(f"granite {number}"))
+        await pipeline.answer(SCOPE, ask(f"What is granite {number}?"))
+    assert count(fake, "position") == 1
+    assert (await pipeline.search(SCOPE, SearchAsk.checked("granite 4"))).cached == "exact"
+    assert (await pipeline.answer(SCOPE, ask("What is granite 4?"))).cached == "exact"
+    assert count(fake, "position") == 3  # nothing is shown without one
+
+
+async def test_what_was_computed_after_an_unseen_write_is_not_kept_as_of_before_it():
+    fake = services()
+    pipeline = cached(fake)
+    old = SearchAsk.checked("granite")
+    await pipeline.search(SCOPE, old)
+    fake.generation = 2  # written by another replica, a reader's right taken away, say
+    fake.passages = fake.passages[:1]
+    new = await pipeline.search(SCOPE, SearchAsk.checked("sand"))
+    assert len(new.passages) == 1
+    again = await pipeline.search(SCOPE, old)
+    assert (again.cached, len(again.passages)) == ("", 1)
+    fake.generation = 3
+    fake.passages = []
+    assert not (await pipeline.search(SCOPE, old)).passages
+    assert not (await pipeline.search(SCOPE, SearchAsk.checked("sand"))).passages
+
+
+async def test_who_joins_a_computation_asks_whether_it_is_of_the_newest_state():
+    fake = services(delays={"search": 0.05})
+    pipeline = cached(fake)
+    await pipeline.search(SCOPE, SearchAsk.checked("sand"))
+    first = asyncio.create_task(pipeline.search(SCOPE, SearchAsk.checked("granite")))
+    await asyncio.sleep(0.01)
+    fake.generation = 2
+    later = [
+        asyncio.create_task(pipeline.search(SCOPE, SearchAsk.checked("granite"))) for _ in range(5)
+    ]
+    await first
+    found = [await each for each in later]
+    assert [each.cached for each in found].count("") == 1  # it joined the old one by no means
+    assert count(fake, "search") == 3
+
+
 async def test_positions_are_asked_anew_for_who_comes_later():
     """A request is never told a position from before it came."""
     fake = services(delays={"position": 0.05})
