@@ -116,6 +116,26 @@ async def test_past_the_bounds_nothing_is_taken(store):
         await store.check_room("u")
 
 
+async def test_those_who_submit_all_they_can_leave_room_for_who_comes_late(database_url, clock):
+    bounds = QueueBounds(100, 20, retry_after_seconds=3.0)
+
+    async def fill(tenant: str) -> int:
+        """Submits until there is no more room; returns how many fitted."""
+        for count in range(100):
+            # Opened anew: what is known of the room is good for a moment.
+            async with await JobStore.open(database_url, bounds, clock=clock) as store:
+                try:
+                    await store.check_room(tenant)
+                except ResourceExhaustedError:
+                    return count
+                await submit(store, f"d{count}", tenant=tenant)
+        return 100
+
+    held = [await fill(tenant) for tenant in ("first", "second", "third", "fourth", "fifth")]
+    assert held == [14, 4, 2, 0, 0]
+    assert sum(held) == 20
+
+
 async def test_a_tenant_whose_oldest_job_waits_too_long_may_submit_no_more(database_url, clock):
     bounds = QueueBounds(6, 8, retry_after_seconds=3.0, max_age_seconds=60.0)
     async with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.kit.suite import ROOT, Suite, environment
@@ -67,6 +69,17 @@ def test_watch_follows_files_until_it_is_stopped(suite: Suite, tmp_path: Path) -
         page = client.get("/v1/documents", params={"collection": collection}).json()
         ready = [each for each in page["documents"] if each["state"] == "ready"]
         assert [Path(each["uri"]).name for each in ready] == ["a.md"]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="only Linux has such turns")
+def test_ingestion_and_its_parsers_wait_for_their_turns(suite: Suite) -> None:
+    ingestion = psutil.Process(suite.state().of_service("ingestion")[0].pid)
+    members = [ingestion, *ingestion.children(recursive=True)]
+    assert len(members) > 1
+    assert {os.sched_getscheduler(each.pid) for each in members} == {os.SCHED_BATCH}
+    # What somebody waits for does not.
+    gateway = suite.state().of_service("gateway")[0].pid
+    assert os.sched_getscheduler(gateway) == os.SCHED_OTHER
 
 
 def _acl_collection(client: Any) -> str:

@@ -15,6 +15,9 @@ from services.rpc.errors import Reason, ResourceExhaustedError
 _KNOWN_SECONDS = 0.25
 """What is known of the queue's depth is good for so long; our own submissions are counted."""
 _MAX_KNOWN = 10_000
+_GREED = 2
+"""A tenant with jobs waiting may have this many times what the queue has left: six that submit all
+they can leave a thirteenth of it to those who come after them."""
 
 # Made once: to make a statement takes longer than SQLite takes to run it.
 _WAITING = select(jobs.c.number).where(jobs.c.state.in_(UNENDED))
@@ -56,22 +59,42 @@ def measure_room(
         ResourceExhaustedError: fewer than `count`.
     """
     _check_age(connection, tenant, bounds, now_us)
-    room = bounds.max_jobs
-    for query, of, limit, whose in (
-        (_DEPTH_OF_TENANT, {"tenant": tenant}, bounds.max_jobs_per_tenant, "of the tenant"),
-        (_DEPTH, {}, bounds.max_jobs, "in all"),
-    ):
-        depth = connection.scalar(query, {"limit": limit, **of})
-        room = min(room, limit - (depth or 0))
-        if room < count:
-            raise ResourceExhaustedError(
-                Reason.OVERLOADED,
-                f"the ingestion queue is full: {depth} documents {whose} are waiting, {limit} may; "
-                "submit again later, or fewer at once",
-                metadata={"limit": str(limit), "scope": whose},
-                retry_after_seconds=bounds.retry_after_seconds,
-            )
-    return room
+    of_tenant = {"tenant": tenant, "limit": bounds.max_jobs_per_tenant}
+    own = connection.scalar(_DEPTH_OF_TENANT, of_tenant) or 0
+    depth = connection.scalar(_DEPTH, {"limit": bounds.max_jobs}) or 0
+    left = bounds.max_jobs - depth
+    rooms = [
+        _Room(own, "of the tenant", bounds.max_jobs_per_tenant, bounds.max_jobs_per_tenant - own),
+        _Room(depth, "in all", bounds.max_jobs, left),
+    ]
+    if own:
+        # Whoever waits for nothing gets in while there is room.
+        share = _GREED * left
+        rooms.append(_Room(own, "of the tenant", share, share - own, ": the rest is for others"))
+    for room in rooms:
+        if room.left < count:
+            raise room.refusal(bounds.retry_after_seconds)
+    return min(room.left for room in rooms)
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """How many jobs wait, and how many more may."""
+
+    depth: int
+    whose: str
+    limit: int
+    left: int
+    why: str = ""
+
+    def refusal(self, retry_after_seconds: float) -> ResourceExhaustedError:
+        return ResourceExhaustedError(
+            Reason.OVERLOADED,
+            f"the ingestion queue is full: {self.depth} documents {self.whose} are waiting, "
+            f"{self.limit} may{self.why}; submit again later, or fewer at once",
+            metadata={"limit": str(self.limit), "scope": self.whose},
+            retry_after_seconds=retry_after_seconds,
+        )
 
 
 def _check_age(connection: Connection, tenant: str, bounds: QueueBounds, now_us: int) -> None:

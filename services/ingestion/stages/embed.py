@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from services.ingestion.stages.work import ChunkPlan, Work
     from services.rpc.scope import Scope
 
-BATCH_TEXTS = 64
+BATCH_TEXTS = 128
 """Texts of several documents that a process has embedded at a time: so much a crash costs. They go
 in four requests, so that the service has work while it answers one of them; the vectors of one are
-stored before another takes its place."""
+stored before another takes its place. Of more texts the service finds those of like lengths for a
+pass, and requests, transactions and writes are shared by more documents."""
 _REQUESTS_AT_ONCE = 4
 _REQUEST_TEXTS = BATCH_TEXTS // _REQUESTS_AT_ONCE
 EXPRESS_TEXTS = 8
