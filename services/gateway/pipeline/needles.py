@@ -60,7 +60,7 @@ def _needed(items: Iterable[tuple[Any, Any]]) -> list[frozenset[str]]:
         if len(run) >= _SHORTEST:
             groups.append(frozenset((run,)))
         run = ""
-        if code is codes.SUBPATTERN:
+        if code is codes.SUBPATTERN and not value[1]:  # flags of its own could ignore case
             groups += _needed(value[-1])
         elif code is codes.BRANCH:
             groups += _of_any([_needed(each) for each in value[1]])

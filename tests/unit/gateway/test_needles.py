@@ -23,6 +23,7 @@ from tests.kit.injections import ATTACKS
         (r"ab|c", ()),
         (r"a[bc]d", ()),
         (r"(?:ab|c\w)d", ()),
+        (r"(?i:ab)cd", (("cd",),)),
         (r"(?!no)yes(?<=es)", (("yes",),)),
     ],
 )
