@@ -133,19 +133,24 @@ class BertEncoder:
         lengths = [len(batch[index]) for index in order]
         with self._threads_for(sum(lengths)):
             rows = self._forward([batch[index] for index in order], lengths, checkpoint)
-        parts: list[VectorArray]
-        if output is Output.POOLED:
-            parts = list(self._pool(rows, lengths).cpu().numpy())
-        else:
-            units = F.normalize(rows.float(), dim=1).cpu()
-            parts = [part.numpy() for part in torch.split(units, lengths)]
-            if output is Output.POOLED_AND_TOKENS:
-                pooled = self._pool(rows, lengths).cpu().numpy()
-                parts = [np.vstack(pair) for pair in zip(pooled, parts, strict=True)]
+            parts = self._parts(rows, lengths, output)
         result: list[VectorArray] = [parts[0]] * len(batch)
         for place, index in enumerate(order):
             result[index] = parts[place]
         return result
+
+    def _parts(
+        self, rows: torch.Tensor, lengths: Sequence[int], output: Output
+    ) -> list[VectorArray]:
+        """Returns what is wanted of each text, from the last layer's rows of all."""
+        if output is Output.POOLED:
+            return list(self._pool(rows, lengths).cpu().numpy())
+        units = F.normalize(rows.float(), dim=1).cpu()
+        parts: list[VectorArray] = [part.numpy() for part in torch.split(units, lengths)]
+        if output is Output.POOLED_AND_TOKENS:
+            pooled = self._pool(rows, lengths).cpu().numpy()
+            parts = [np.vstack(pair) for pair in zip(pooled, parts, strict=True)]
+        return parts
 
     @contextlib.contextmanager
     def _threads_for(self, rows: int) -> Iterator[None]:
