@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ from services.retrieval.store import contents
 from services.retrieval.store.store import now_micros
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from services.filters.ast import Filter
     from services.retrieval.collections import Collection
     from services.retrieval.documents import Document
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from services.retrieval.view.view import Published
 
 _BATCH_BYTES = 4 << 20
-"""Bytes from which a batch is closed before it is full."""
+"""A batch has about so many at most, or a single document."""
+_BATCH_CHUNKS = 512
+"""Chunks of the documents that are read together: with token codes about as many bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +87,67 @@ class Exporter:
     ) -> AsyncIterator[Batch]:
         may_read = _anything if export.is_everything else _reader(export.reach.principals)
         at = 0
-        size = export.batch_size
         while at < len(ids):
-            part = ids[at : at + size]
-            found = await self._store.read(
+            part, found = await self._store.read(
                 partial(
-                    contents.read,
+                    _read,
                     collection_id=collection.id,
-                    ids=part,
+                    ids=ids[at : at + export.batch_size],
                     may_read=may_read,
-                    now_micros=now_micros(),
-                    with_text=True,
-                    with_chunks=True,
-                    with_vectors=True,
                 )
             )
             at += len(part)
-            nbytes = sum(map(_nbytes, found))
-            # The next batch takes about as many documents as fit.
-            size = min(export.batch_size, max(1, len(part) * _BATCH_BYTES // max(nbytes, 1)))
-            yield Batch(found, browse.encode_token(Place(part[-1]), key), is_last=at == len(ids))
+            pieces = list(_by_size(found)) or [[]]
+            for number, piece in enumerate(pieces, start=1):
+                is_end = number == len(pieces)
+                last = part[-1] if is_end else piece[-1].document_id
+                token = browse.encode_token(Place(last), key)
+                yield Batch(piece, token, is_last=is_end and at == len(ids))
         if not ids:
             yield Batch([], export.token, is_last=True)
+
+
+def _read(
+    connection: Connection,
+    collection_id: int,
+    ids: Sequence[str],
+    may_read: Callable[[tuple[str, ...]], bool],
+) -> tuple[Sequence[str], list[Document]]:
+    """Reads the first of some documents, so many as may be held at once, but at least one.
+
+    Returns:
+        Their ids, and those of them that there are.
+    """
+    chunks = contents.chunk_counts(connection, collection_id, ids)
+    sums = accumulate(chunks.get(each, 0) for each in ids)
+    fitting = sum(1 for _ in takewhile(lambda total: total <= _BATCH_CHUNKS, sums))
+    part = ids[: max(1, fitting)]
+    found = contents.read(
+        connection,
+        collection_id,
+        part,
+        may_read=may_read,
+        now_micros=now_micros(),
+        with_text=True,
+        with_chunks=True,
+        with_vectors=True,
+    )
+    return part, found
+
+
+def _by_size(documents: Sequence[Document]) -> Iterator[list[Document]]:
+    """Yields the documents in their order, as many together as make a message of usual size."""
+    piece: list[Document] = []
+    size_bytes = 0
+    for each in documents:
+        nbytes = _nbytes(each)
+        if piece and size_bytes + nbytes > _BATCH_BYTES:
+            yield piece
+            piece, size_bytes = [], 0
+        piece.append(each)
+        size_bytes += nbytes
+    if piece:
+        yield piece
 
 
 def _ids(published: Published, export: Export, after: Place | None) -> list[str]:

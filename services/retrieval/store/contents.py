@@ -59,6 +59,13 @@ def read(
     return [found[each] for each in ids if each in found]
 
 
+def chunk_counts(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, int]:
+    """Returns how many chunks each of the documents has, without reading them."""
+    statement = "SELECT document_id, chunk_count FROM retrieval_documents"
+    rows = counts.execute_for(connection, statement, collection_id, ids)
+    return {row[0]: row[1] for row in rows}
+
+
 def _document(row: Any, acl: tuple[str, ...]) -> Document:
     return Document(
         document_id=row[0],

@@ -415,6 +415,27 @@ async def test_collection_goes_out_and_in_again_whole(service):
     assert [e.document_id for m in filtered for e in m.documents] == ["d01", "d02", "d04"]
 
 
+async def test_large_documents_go_out_a_few_at_a_time(service):
+    await create(service)
+    for n in range(6):
+        # Much text, or many chunks with token codes: none of them small, all of them 28 MB.
+        long = document(f"d{n}a", ["word " * 250_000])
+        coded = document(f"d{n}b", ["word"] * 400)
+        for chunk in coded.chunks:
+            chunk.token_codes = b"c" * 8000
+        await upsert(service, long, coded, document(f"d{n}c"))
+    messages = await exported(service)
+    assert [e.document_id for m in messages for e in m.documents] == [
+        f"d{n}{kind}" for n in range(6) for kind in "abc"
+    ]
+    assert max(each.ByteSize() for each in messages) < 6 << 20
+    rest = await exported(service, resume_token=messages[3].resume_token)
+    assert [e.document_id for m in rest for e in m.documents] == [
+        e.document_id for m in messages[4:] for e in m.documents
+    ]
+    assert [each.is_last for each in messages] == [False] * (len(messages) - 1) + [True]
+
+
 async def test_optimization_tells_how_far_it_is_and_figures_follow(service):
     await fill(service)
     progress = [
