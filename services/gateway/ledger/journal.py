@@ -30,6 +30,9 @@ _STEP_BYTES = 1_000_000
 _RETRY_SECONDS = 5.0
 """A disk that had no room is not asked again for so long: each try writes until it is full."""
 _CLOSED = -1
+_LINES_AT_ONCE = 50
+_BREATH_SECONDS = 0.002
+"""Requests need the interpreter between some lines of an orphan: each holds it for 10 µs."""
 _FAILED = Counter(
     "cairn_gateway_journal_errors_total",
     "Lines of usage that the disk did not take; they are lost if the process dies at once.",
@@ -51,15 +54,16 @@ class Journal:
         self._full_until = 0.0
         self.size_bytes = 0
 
-    def append(self, line: bytes) -> None:
-        """Writes a line where it outlives the process."""
+    def append(self, line: bytes) -> bool:
+        """Writes a line where it outlives the process; False when the disk has no room for it."""
         end = self.size_bytes + len(line)
         if end > self._capacity and not self._grow(end):
             _FAILED.inc()
-            return
+            return False
         assert self._mapped is not None
         self._mapped[self.size_bytes : end] = line
         self.size_bytes = end
+        return True
 
     def remove(self) -> None:
         """Deletes the file: its events are in the store."""
@@ -138,6 +142,8 @@ def orphan(path: Path) -> Iterator[int | None]:
 def read_events(file: int, cost_of: Callable[[Usage, str], CostParts]) -> list[UsageEvent]:
     """Returns the events of an orphan; what was under way is interrupted, and costs what it used.
 
+    Takes its time, in a thread, so that requests have theirs.
+
     Args:
         file: Open for reading, from its beginning.
         cost_of: Price of a usage by a model.
@@ -145,7 +151,9 @@ def read_events(file: int, cost_of: Callable[[Usage, str], CostParts]) -> list[U
     ended: dict[str, UsageEvent] = {}
     under_way: dict[str, UsageEvent] = {}
     with os.fdopen(os.dup(file), "rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines):
+            if number % _LINES_AT_ONCE == _LINES_AT_ONCE - 1:
+                time.sleep(_BREATH_SECONDS)
             if line.startswith(b"\0"):
                 break  # room that was not used
             found = decode_line(line)

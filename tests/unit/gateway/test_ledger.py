@@ -221,6 +221,37 @@ async def test_a_journal_that_grew_begins_anew(kit: Kit, monkeypatch: pytest.Mon
     assert (await heir.total(ALL)).usage == Usage(prompt_tokens=5)
 
 
+async def test_what_comes_while_others_are_written_moves_to_the_next_journal(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.ledger.ledger._ROTATE_BYTES", 1_000)
+    ledger = await kit.ledger()
+    watcher = _LateRequests(ledger)
+    ledger.watcher = watcher
+    for _ in range(10):
+        ledger.record(ANN, "search")
+    await ledger.flush()
+    assert len(ledger._pending) == 3
+    assert ledger._journal is not None
+    # Nothing is left behind to be read again.
+    assert list(kit.folder.glob("*.journal")) == [ledger._journal.path]
+    kill(ledger)
+    heir = await kit.ledger()
+    assert await heir.adopt() == 3
+    assert (await heir.total(ALL)).request_count == 13
+
+
+@dataclass
+class _LateRequests:
+    """Three requests that end while the ones before them are being written."""
+
+    ledger: Ledger
+
+    async def added(self, _: object) -> None:
+        for _ in range(3):
+            self.ledger.record(BOB, "query", Usage(prompt_tokens=7))
+
+
 async def test_what_failed_counts_when_it_used_something(kit: Kit) -> None:
     ledger = await kit.ledger(is_mortal=False)
     with contextlib.suppress(InvalidArgumentError), ledger.metered(ANN, "query"):
