@@ -61,6 +61,8 @@ _FIRST_WORD = re.compile(r"\]\(\s*(\S+)\s")
 _LETTER = "a"
 """Stands for the letter before what comes next: no scheme begins with it."""
 _URL_TAIL = ".,;:!?…"
+_LONGEST_BEGINNING = 32
+"""Characters of what may become a scheme, an image or a link, at most."""
 
 
 def without_invisible(text: str) -> str:
@@ -107,7 +109,8 @@ class LinkGuard:
 
     def _safe(self, text: str) -> str:
         """Returns a text that begins with the lead as it can be shown, without it."""
-        safe = _OPEN_TAG.sub(r"‹\1", _UNSAFE.sub(self._replaced, text))[len(self._lead) :]
+        safe = _UNSAFE.sub(self._replaced, text) if _may_be_unsafe(text) else text
+        safe = _OPEN_TAG.sub(r"‹\1", safe)[len(self._lead) :]
         if text:
             # No scheme begins inside a word: "metadata:" holds no address.
             self._lead = _LETTER if text[-1].isascii() and text[-1].isalpha() else ""
@@ -144,8 +147,8 @@ class LinkGuard:
 
 def _safe_cut(text: str) -> int:
     """Returns where what may become unsafe begins; never inside of what is unsafe already."""
-    unsafe = [match.span() for match in _UNSAFE.finditer(text)]
-    place = 0
+    unsafe = [match.span() for match in _UNSAFE.finditer(text)] if _may_be_unsafe(text) else []
+    place = _first_unfinished(text)
     while found := _UNFINISHED.search(text, place):
         inside = [end for start, end in unsafe if start < found.start() < end]
         if not inside and _is_prose(found.group()):
@@ -156,6 +159,23 @@ def _safe_cut(text: str) -> int:
         else:
             place = inside[0]
     return len(text)
+
+
+def _may_be_unsafe(text: str) -> bool:
+    """Whether a text has what each unsafe form has: looking for that takes no time."""
+    return ":" in text or "<" in text or "](" in text or "![" in text
+
+
+def _first_unfinished(text: str) -> int:
+    """Returns a place before which nothing begins that may become unsafe.
+
+    Only links, tags and runs of "!" may be long and hold spaces; an address has none, and the
+    beginnings of all others are short.
+    """
+    if "](" in text or "<" in text or "!" in text:
+        return 0
+    word = 1 + max(text.rfind(" "), text.rfind("\n"))
+    return max(0, min(word, len(text) - _LONGEST_BEGINNING))
 
 
 def _is_prose(begun: str) -> bool:
