@@ -8,12 +8,17 @@ second for each stream, and nobody sees the difference.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from services.gateway.pipeline.ports import Finished, Started, Wrote
 
 WINDOW_SECONDS = 0.04
 """25 pieces a second look like a flow of text; two windows of the generation service make one."""
+
+_EARLY = 0.25
+"""Of a window: text that comes so little before its time is shown at once. An engine with a window
+of its own sends a message when ours is nearly over, and each would wake us twice."""
 
 _MAX_CHARACTERS = 65_536
 """Gathered at once; a client that does not read holds its engine back from there on."""
@@ -30,6 +35,9 @@ class Gathering:
         self.taken = asyncio.Event()
         self.is_paused = False
         """Whether text that comes now waits for more."""
+        self.messages = 0
+        """That brought text since the last were taken: with several in a window it pays to sleep
+        through it."""
         self._events: list[Event] = []
         self._texts: list[str] = []
         self._characters = 0
@@ -41,6 +49,11 @@ class Gathering:
         """Whether there is nothing to hand on."""
         return not self._events and not self._texts
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much has gathered that its engine is held back."""
+        return self._characters > _MAX_CHARACTERS
+
     def wrote(self, text: str, completion_tokens: int) -> Awaitable[object] | None:
         """Takes text in; whoever brings more waits for what it returns.
 
@@ -48,6 +61,7 @@ class Gathering:
             text: The next of the answer.
             completion_tokens: Its tokens; 0: its engine does not say.
         """
+        self.messages += 1
         self._texts.append(text)
         self._characters += len(text)
         self._tokens += completion_tokens
@@ -55,7 +69,7 @@ class Gathering:
             self._is_counted = False
         if not self.is_paused:
             self.moved.set()
-        if self._characters <= _MAX_CHARACTERS:
+        if not self.is_full:
             return None
         self.moved.set()
         self.taken.clear()
@@ -72,6 +86,7 @@ class Gathering:
         """Returns what has come, its texts joined."""
         self._join()
         events, self._events = self._events, []
+        self.messages = 0
         self.taken.set()
         return events
 
@@ -97,7 +112,9 @@ async def gathered(
     Raises:
         ServiceError: as `read`, after all that came before.
     """
+    loop = asyncio.get_running_loop()
     found = Gathering()
+    shown_at = -math.inf
     reading = asyncio.ensure_future(read(found))
     reading.add_done_callback(lambda _: found.moved.set())
     try:
@@ -106,9 +123,14 @@ async def gathered(
                 found.moved.clear()
                 await found.moved.wait()
                 continue
+            left = shown_at + window_seconds - loop.time()
+            if left > _EARLY * window_seconds and not (reading.done() or found.is_full):
+                await _pause(found, left)
+            is_dense = found.messages > 1
             for event in found.take():
                 yield event
-            if not reading.done():
+            shown_at = loop.time()
+            if is_dense and not reading.done():
                 await _pause(found, window_seconds)
         await reading
     finally:
