@@ -86,7 +86,10 @@ async def measure(
                     warm_seconds=10,
                     seed=seed,
                 )
+                processes = {"gateway": door.process, **behind.processes}
+                used = {name: each.cpu_seconds() for name, each in processes.items()}
                 seen = await send(plan)
+                used = {name: each.cpu_seconds() - used[name] for name, each in processes.items()}
                 after = door.process.resident_mib()
     case = f"{clients} clients, {items} items"
     count = sum(seen["statuses"].values())
@@ -96,9 +99,13 @@ async def measure(
     }
     return [
         row(case, "requests per second", count / seen["seconds"]),
-        row(case, "errors", errors) | {"statuses": str(seen["statuses"])},
+        row(case, "errors", errors) | {"refused": str(seen["refused"])},
         *latency_rows(case, all_latencies(seen)),
         *(each for rows in kinds.values() for each in rows),
+        *(
+            row(case, f"processors, {name}", each / seen["whole_seconds"])
+            for name, each in used.items()
+        ),
         row(case, "resident MiB before", before),
         row(case, "resident MiB after", after),
     ]

@@ -116,6 +116,7 @@ class Sender:
         self._degraded: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
         self._cached: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
 
     async def run(self) -> dict[str, Any]:
         """Returns what was seen."""
@@ -130,7 +131,9 @@ class Sender:
             "degraded": dict(self._degraded),
             "statuses": dict(self._statuses),
             "cached": dict(self._cached),
+            "refused": dict(self._refused),
             "seconds": time.perf_counter() - self._counted_from,
+            "whole_seconds": time.perf_counter() - began,
         }
 
     async def _one(self) -> None:
@@ -168,6 +171,8 @@ class Sender:
             return
         self._statuses[str(status)] += 1
         self._latencies.setdefault(kind, []).append(took)
+        if status != 200:
+            self._refused[f"{status} {_reason(body)}"] += 1
         if self._plan.keeps_timings and status == 200:
             answer = json.loads(body)
             self._cached[answer.get("cached", "")] += 1
@@ -187,6 +192,14 @@ STAGES = (
 def stages_ms(timings: dict[str, float]) -> float:
     """Returns the time that the stages of an answer took."""
     return sum(timings.get(name, 0.0) for name in STAGES)
+
+
+def _reason(body: bytes) -> str:
+    """Returns why a request was refused; empty when the answer does not say, or there is none."""
+    try:
+        return json.loads(body).get("reason", "")
+    except (ValueError, AttributeError):
+        return ""
 
 
 def _encoded(plan: Plan, path: str, body: dict[str, Any]) -> bytes:

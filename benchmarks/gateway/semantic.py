@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,15 @@ from cairn.retrieval.v1 import retrieval_service_pb2_grpc as retrieval_rpc
 from cairn.types.v1 import scope_pb2, vector_pb2
 
 from benchmarks.gateway.load import Plan, send
-from benchmarks.gateway.processes import Door, free_port, gateway, listening, mock_engine, service
+from benchmarks.gateway.processes import (
+    Door,
+    Measured,
+    free_port,
+    gateway,
+    listening,
+    mock_engine,
+    service,
+)
 from benchmarks.gateway.rows import all_latencies, check, latency_rows, row
 
 _TOPICS = [
@@ -55,6 +63,8 @@ class Services:
     embedding: embedding_rpc.EmbeddingServiceStub
     retrieval: retrieval_rpc.RetrievalServiceStub
     targets: dict[str, str]
+    processes: Mapping[str, Measured]
+    """What they take, by name."""
 
 
 @contextlib.asynccontextmanager
@@ -64,17 +74,19 @@ async def services(folder: Path) -> AsyncIterator[Services]:
         mock = await stack.enter_async_context(mock_engine("services"))
         targets = dict.fromkeys(("generation", "ingestion"), f"127.0.0.1:{mock}")
         channels = {}
+        processes = {}
         for name in ("embedding", "retrieval"):
             port = free_port()
             settings = {"PORT": str(port), "DATA_DIR": str(folder)}
-            await stack.enter_async_context(service(name, settings))
+            processes[name] = await stack.enter_async_context(service(name, settings))
             await listening(port)
             targets[name] = f"127.0.0.1:{port}"
             channel = grpc.aio.insecure_channel(targets[name], options=_OPTIONS)
             channels[name] = await stack.enter_async_context(channel)
         stub = embedding_rpc.EmbeddingServiceStub(channels["embedding"])
         await _loaded(stub)
-        yield Services(stub, retrieval_rpc.RetrievalServiceStub(channels["retrieval"]), targets)
+        found = retrieval_rpc.RetrievalServiceStub(channels["retrieval"])
+        yield Services(stub, found, targets, processes)
 
 
 async def _loaded(stub: embedding_rpc.EmbeddingServiceStub) -> None:
