@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -323,3 +324,11 @@ async def test_what_cannot_be_noted_is_not_done(parts: Parts) -> None:
         log.record(event(0))
     with pytest.raises(UnavailableError, match="audit"):
         log.follow(ACME, "http", "t")
+
+
+def test_links_are_the_hmac_that_others_can_compute() -> None:
+    keys = AuditKeys([PEPPER])
+    key = hmac.digest(PEPPER, b"cairn audit chain", "sha256")
+    for body in ("", "{}", "x" * 5_000):
+        expected = hmac.digest(key, f"0\n{body}".encode(), "sha256").hex()
+        assert keys.link(keys.current_id, "0", body) == expected
