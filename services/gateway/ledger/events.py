@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic_core import to_json
+
 from services.gateway.usage import COST_VALUES, USAGE_VALUES, CostParts, Usage
 
 MOVED = -1
@@ -132,7 +134,4 @@ def decode_line(line: bytes) -> UsageEvent | tuple[str, int] | None:
 
 
 def _line(parts: list[object]) -> bytes:
-    return _ENCODER.encode(parts).encode() + b"\n"
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+    return to_json(parts) + b"\n"
