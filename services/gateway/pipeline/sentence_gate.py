@@ -67,16 +67,21 @@ class SentenceGate:
         if not is_last and units and len(text) - self._settled <= MAX_HELD_CHARACTERS:
             units.pop()
         shown = ""
+
+        def show(piece: str) -> str:
+            """Returns a piece; the white space behind what was left out goes at the beginning."""
+            return piece.lstrip() if is_first and self.removed and not shown else piece
+
         for start, end in units:
             if self._may_stay(text, start, end, judge):
-                shown += text[start:end]
+                shown += show(text[start:end])
             else:
                 self.removed += 1
             self._settled = end
         if is_last:
-            shown += text[self._settled :]
+            shown += show(text[self._settled :])
             self._settled = len(text)
-        return shown.lstrip() if is_first and self.removed else shown
+        return shown
 
     def _units(self, text: str) -> list[tuple[int, int]]:
         """Returns (start, end) of the sentences, each with the markers behind it."""

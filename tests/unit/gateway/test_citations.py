@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.gateway.pipeline.citations import CitationWriter
@@ -217,6 +217,7 @@ TEXTS = st.lists(
 
 
 @given(TEXTS, st.lists(st.integers(1, 5), max_size=60))
+@example(" [1]中文。Granite is hard[12中文。Granite is hard", [3, 5])
 def test_pieces_make_no_difference(text: str, sizes: list[int]) -> None:
     whole = write(text)
     writer = CitationWriter((ONE, TWO), Verification.DROP, "How does granite form?")
