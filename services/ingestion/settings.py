@@ -72,8 +72,8 @@ class IngestionSettings(ServiceSettings):
     max_queued_per_tenant: Annotated[int, Field(ge=1)] = 20_000
     """Documents of one tenant that may wait; more are refused."""
     max_queued: Annotated[int, Field(ge=1)] = 100_000
-    """Documents of all tenants that may wait; more are refused. A tenant may have twice what is left
-    of it, so that who comes late finds room."""
+    """Documents of all tenants that may wait; more are refused. A tenant may have twice what is
+    left of it, so that who comes late finds room."""
     max_queue_age_seconds: Annotated[float, Field(gt=0)] = 3600.0
     """A tenant whose oldest waiting document no worker has begun for so long may submit no more."""
     overload_retry_seconds: Annotated[float, Field(gt=0, le=3600)] = 5.0
