@@ -25,6 +25,8 @@ MAX_FIELD_NAME_CHARACTERS = 128
 MAX_KEYWORD_CHARACTERS = 8192
 MAX_TAGS = 1000
 
+_BUILT_IN_FIELDS = frozenset({"document_id", "uri"})
+"""What filters know each document by: metadata has other names."""
 _COLLECTION = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 
 
@@ -137,6 +139,8 @@ def check_metadata(metadata: Mapping[str, Value | None], field: str) -> None:
         if not name:
             raise InvalidArgumentError.for_field(field, "a field has no name")
         check_text(name, MAX_FIELD_NAME_CHARACTERS, where)
+        if name in _BUILT_IN_FIELDS:
+            raise InvalidArgumentError.for_field(where, "is a built-in field: choose another name")
         if isinstance(value, str):
             _check_keyword(value, where)
         elif isinstance(value, frozenset):

@@ -46,6 +46,11 @@ BAD_DOCUMENTS = {
     "long principal": (document(acl=["x" * 257]), "TOO_LARGE", "header.acl[0]"),
     "many principals": (document(acl=[f"u{n}" for n in range(1001)]), "TOO_LARGE", "header.acl"),
     "not a number": (document(metadata={"a": value(float=float("nan"))}), "INVALID_FIELD", "'a'"),
+    "built-in field": (
+        document(metadata={"document_id": value(keyword="x")}),
+        "INVALID_FIELD",
+        "'document_id'",
+    ),
     "unnamed field": (document(metadata={"": value(bool=True)}), "INVALID_FIELD", "metadata"),
     "long keyword": (document(metadata={"a": value(keyword="x" * 8193)}), "TOO_LARGE", "'a'"),
     "many fields": (
