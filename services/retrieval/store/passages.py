@@ -109,7 +109,8 @@ def fetch_few(
     except (sqlite3.Error, SQLAlchemyError):
         return None  # whoever asks again tells what is wrong
     documents = {
-        row[0]: _Found(*row[1:6], bytes.fromhex(row[6]), row[7]) for row in json.loads(found)
+        name: _Found(version, count, title, uri, metadata, bytes.fromhex(chunks), whole)
+        for name, version, count, title, uri, metadata, chunks, whole in json.loads(found)
     }
     if any(each.text is None for each in documents.values()):
         return None

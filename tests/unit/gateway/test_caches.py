@@ -371,7 +371,7 @@ async def test_what_was_computed_after_an_unseen_write_is_not_kept_as_of_before_
     again = await pipeline.search(SCOPE, old)
     assert (again.cached, len(again.passages)) == ("", 1)
     fake.generation = 3
-    fake.passages = []
+    fake.passages = ()
     assert not (await pipeline.search(SCOPE, old)).passages
     assert not (await pipeline.search(SCOPE, SearchAsk.checked("sand"))).passages
 
