@@ -78,7 +78,7 @@ async def ingest(
             try:
                 outcome = await _ingest_one(client, file, options, uploads, on_stage)
             except CliError as error:
-                outcome = Outcome(file.uri, "failed", str(error))
+                outcome = Outcome(file.uri, "failed", _refusal(error))
             except OSError as error:
                 outcome = Outcome(file.uri, "failed", f"cannot be read: {error.strerror}")
             on_outcome(outcome)
@@ -113,7 +113,7 @@ async def fetch(
                 submission = reply.content["submissions"][0]
                 outcome = await _submitted(client, url, options, submission, on_stage)
             except CliError as error:
-                outcome = Outcome(url, "failed", str(error))
+                outcome = Outcome(url, "failed", _refusal(error))
             on_outcome(outcome)
             return outcome
 
@@ -162,7 +162,8 @@ async def _submitted(
 ) -> Outcome:
     """Returns what became of a submission, once it has ended."""
     if submission["document"] is None:
-        return Outcome(uri, "failed", submission["error_message"])
+        said = [submission.get("error_reason"), submission["error_message"]]
+        return Outcome(uri, "failed", ": ".join(filter(None, said)))
     if submission["is_unchanged"]:
         return Outcome(uri, "unchanged", document=submission["document"])
     return await _follow(client, uri, options, submission["document"], on_stage)
@@ -199,6 +200,12 @@ async def _follow(
     if document["state"] == "ready":
         return Outcome(uri, "ready", document=document)
     return Outcome(uri, "failed", _failure(document), document)
+
+
+def _refusal(error: CliError) -> str:
+    """Returns why a document was not taken in, by its name where it has one, and in words."""
+    reason = error.reason if isinstance(error, GatewayError) else ""
+    return ": ".join(filter(None, [reason, str(error)]))
 
 
 def _failure(document: Mapping[str, Any]) -> str:

@@ -193,7 +193,7 @@ def test_ingest_tells_each_failure_and_exits_with_one(gateway: FakeGateway, tmp_
     outcomes = {outcome["uri"]: outcome for outcome in json.loads(done.stdout)["files"]}
     assert outcomes["good.md"]["state"] == "ready"
     assert outcomes["bad.pdf"]["reason"] == "parse: PARSE_FAILED: the file is damaged"
-    assert outcomes["empty.txt"]["reason"] == "documents[0].content: must not be empty"
+    assert outcomes["empty.txt"]["reason"] == "EMPTY_TEXT: documents[0].content: must not be empty"
     assert "failed: bad.pdf: parse: PARSE_FAILED: the file is damaged" in done.stderr
 
 
