@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan
 
 from services.rpc.spans import CURRENT
-from services.rpc.telemetry import current_span, headers_of, received
+from services.rpc.telemetry import current_span
+from services.rpc.trace_headers import headers_of, received
 
 
 def current_traceparent() -> str:

@@ -30,7 +30,8 @@ from services.rpc.service_identity import ServiceIdentity
 from services.rpc.spans import RecordedSpan
 from services.rpc.status import CODE_NAMES, STATUS_BY_CODE, error_from_rpc
 from services.rpc.tail import KEEP_HEADER, KEPT_HEADER
-from services.rpc.telemetry import active_telemetry, headers_of, start_span
+from services.rpc.telemetry import active_telemetry, start_span
+from services.rpc.trace_headers import headers_of
 
 _OK = grpc.StatusCode.OK
 _CODES: dict[grpc.StatusCode, Code | None] = {

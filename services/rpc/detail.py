@@ -2,8 +2,9 @@
 
 To record a stage costs a few microseconds and some memory that nothing else has touched lately;
 a busy process would spend several percent of its time on spans that are thrown away. Beyond a
-bound, a request is recorded in outline: that it was served, whom it called, and the stages with
-a goal of their own. Failures and slowness are seen in any case, so the same traces are kept.
+bound, the gateway records a request in outline: that it was served, whom it called, and the stages
+with a goal of their own. Other services record nothing of it unless it ends badly. Failures and
+slowness are seen in any case, so the same traces are kept.
 
 The choice is by the trace's id: processes that are about as busy choose the same traces.
 """

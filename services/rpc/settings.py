@@ -60,7 +60,8 @@ class ServiceSettings(BaseSettings):
     (150 ms for a search) go by that."""
     trace_detail_per_second: Annotated[float, Field(gt=0)] = 50.0
     """Requests a second that a process records with all their stages, besides those in the share.
-    Beyond it, a trace that is kept has what was served and called, and the stages with a goal."""
+    Beyond it, a trace that is kept has what the gateway served and called, its stages with a goal,
+    and what failed or was slow in other services."""
     log_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the successful calls that are logged above debug, by trace: every service logs the
     same requests. Failed ones always are."""

@@ -54,6 +54,8 @@ SERVER_FAULTS = frozenset(
 )
 """Codes that are a failure of the one who answers with them; the others are the caller's affair."""
 FAULT_NAMES = frozenset(code.name for code in SERVER_FAULTS) | {"UNKNOWN"}
+_OWN_FAULTS = frozenset(code.name for code in Code) - FAULT_NAMES
+"""Names of codes that tell the caller of a mistake of the caller's."""
 
 
 @dataclass(slots=True, eq=False)
@@ -241,6 +243,40 @@ class RecordedSpan(Span):
             end_time=self.end_ns,
             instrumentation_scope=_SCOPE,
         )
+
+
+class PassingSpan(NonRecordingSpan):
+    """Stands for a request, and all below it, of which nothing is recorded unless it ends badly.
+
+    Args:
+        trace_id: Of its trace.
+        caller_id: The caller's span, which what is called from here is a child of; 0: nobody's.
+        trace_state: Handed on.
+    """
+
+    __slots__ = ("caller_id", "is_faulty", "is_slow", "span_id", "trace_id", "trace_state")
+
+    def __init__(self, trace_id: int, caller_id: int, trace_state: TraceState | None) -> None:
+        # Not the base's: it wants the SDK's object of the ids, which is hardly ever asked for.
+        self.trace_id = trace_id
+        self.caller_id = caller_id
+        self.span_id = caller_id or random.getrandbits(64) or 1
+        self.trace_state = trace_state
+        self.is_faulty = False
+        self.is_slow = False
+
+    def get_span_context(self) -> SpanContext:
+        """Returns the ids."""
+        return SpanContext(
+            self.trace_id, self.span_id, is_remote=False, trace_state=self.trace_state
+        )
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        """Notes a failure, unless it is the caller's own."""
+        if isinstance(status, StatusCode):
+            status = Status(status, description)
+        if status.status_code is StatusCode.ERROR and status.description not in _OWN_FAULTS:
+            self.is_faulty = True
 
 
 class OutlinedStage(NonRecordingSpan):

@@ -108,7 +108,8 @@ class Tail:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._export = export
-        self._slow_seconds = slow_seconds
+        self.slow_seconds = slow_seconds
+        """A local root that took longer is kept."""
         self._recent = recent_traces
         self._clock = clock
         self._lock = Lock()
@@ -148,6 +149,10 @@ class Tail:
         """Whether a part that is about to end well hides something worth keeping."""
         return not local.is_sampled and (local.is_faulty or local.is_slow or local.is_asked_for)
 
+    def asks_for(self, trace_id: int) -> bool:
+        """Whether a trace was kept lately, here or in another process."""
+        return trace_id in self._known
+
     def keep(self, ids: bytes) -> None:
         """Keeps the traces that another process asks for.
 
@@ -176,7 +181,7 @@ class Tail:
 
     def _decide(self, part: EndedPart) -> None:
         local, why = part.local, ""
-        slow_seconds = self._slow_seconds if local.slow_seconds is None else local.slow_seconds
+        slow_seconds = self.slow_seconds if local.slow_seconds is None else local.slow_seconds
         if local.is_faulty:
             why = "error"
         elif local.is_slow or part.root.seconds > slow_seconds:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from importlib import metadata
@@ -33,7 +33,6 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
-    TraceState,
 )
 from opentelemetry.util.types import AttributeValue
 from prometheus_client import Counter
@@ -56,9 +55,11 @@ from services.rpc.spans import (
     SERVER_FAULTS,
     LocalTrace,
     OutlinedStage,
+    PassingSpan,
     RecordedSpan,
 )
 from services.rpc.tail import RecentTraces, Tail
+from services.rpc.trace_headers import NO_PARENT, received, sender_of
 
 EXPORT_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_SECONDS = 2.0
@@ -66,8 +67,7 @@ SHUTDOWN_SECONDS = 2.0
 _EXPORT_DELAY_MILLIS = 1000
 _EXPORT_QUEUE_SPANS = 8192
 _IDS = RandomIdGenerator()
-_TRACEPARENT = re.compile("([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_NO_PARENT = SpanContext(0, 0, is_remote=True)
+_SHARE_MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 _LOST_SPANS = Counter("cairn_telemetry_lost_spans_total", "Spans that the collector did not take.")
 
@@ -95,6 +95,7 @@ class Telemetry:
         keeps_recent: bool = False,
     ) -> None:
         self.service = service
+        self.keeps_recent = keeps_recent
         self.recent = RecentTraces()
         """The last requests, where `keeps_recent` was asked for; else empty."""
         self.is_recording = exporter is not None or keeps_recent
@@ -116,7 +117,7 @@ class Telemetry:
         name: str,
         parent: Span | None = None,
         *,
-        remote: SpanContext = _NO_PARENT,
+        remote: SpanContext = NO_PARENT,
         kind: SpanKind = SpanKind.INTERNAL,
         attributes: Mapping[str, AttributeValue] | None = None,
     ) -> Span:
@@ -140,15 +141,19 @@ class Telemetry:
             return NonRecordingSpan(
                 SpanContext(trace_id, span_id, is_remote=False, trace_flags=flags)
             )
-        return self._root(
-            trace_id, above.span_id, is_sampled, above.trace_state or None, name, kind, attributes
-        )
+        is_whole = self._detail.includes(trace_id) or is_sampled
+        state = above.trace_state or None
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state, is_whole)
+        local.root = RecordedSpan(name, local, above.span_id, kind, attributes)
+        return local.root
 
     def serving(
         self,
         name: str,
         carrier: Mapping[str, str],
         attributes: Mapping[str, AttributeValue],
+        *,
+        may_pass: bool = False,
     ) -> Serving:
         """Serves a request in the block: in a span below the caller's, with this telemetry in use.
 
@@ -156,17 +161,53 @@ class Telemetry:
             name: Of the span, which may be renamed.
             carrier: The request's headers by lower-case name.
             attributes: Of the span.
+            may_pass: Whether a busy process may give the block a `PassingSpan`; whoever says so
+                calls `served_badly` where it has to.
         """
         kind = SpanKind.SERVER
-        sender = _sender(carrier)
+        sender = sender_of(carrier)
         if sender is None or not self.is_recording:
             started = self.start(name, remote=received(carrier), kind=kind, attributes=attributes)
             return Serving(self, started)
         # As `start` does, without the SDK's objects: every call between services comes here.
         trace_id, parent_id, flags, state = sender
         is_sampled = bool(flags & TraceFlags.SAMPLED)
-        root = self._root(trace_id, parent_id, is_sampled, state, name, kind, attributes)
-        return Serving(self, root)
+        is_whole = self._detail.includes(trace_id) or is_sampled
+        if may_pass and not (is_whole or self.tail.asks_for(trace_id)):
+            return Serving(self, PassingSpan(trace_id, parent_id, state))
+        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state, is_whole)
+        local.root = RecordedSpan(name, local, parent_id, kind, attributes)
+        return Serving(self, local.root)
+
+    def is_bad(self, passing: PassingSpan, seconds: float) -> bool:
+        """Whether a request of which nothing was recorded ended so that it is kept."""
+        return (
+            passing.is_faulty
+            or passing.is_slow
+            or seconds > self.tail.slow_seconds
+            or self.tail.asks_for(passing.trace_id)
+        )
+
+    def served_badly(
+        self,
+        passing: PassingSpan,
+        name: str,
+        seconds: float,
+        attributes: Mapping[str, AttributeValue],
+    ) -> RecordedSpan:
+        """Returns a span for a request of which nothing was recorded; whoever calls ends it."""
+        local = LocalTrace(
+            passing.trace_id,
+            is_sampled=False,
+            ended=self.tail.ended,
+            trace_state=passing.trace_state,
+            is_whole=False,
+        )
+        local.is_faulty, local.is_slow = passing.is_faulty, passing.is_slow
+        root = RecordedSpan(name, local, passing.caller_id, SpanKind.SERVER, attributes)
+        root.start_ns -= round(seconds * 1e9)
+        local.root = root
+        return root
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
@@ -183,28 +224,12 @@ class Telemetry:
             return True
         return _bounded(self._processor.shutdown, timeout_seconds)
 
-    def _root(
-        self,
-        trace_id: int,
-        parent_id: int,
-        is_sampled: bool,
-        state: TraceState | None,
-        name: str,
-        kind: SpanKind,
-        attributes: Mapping[str, AttributeValue] | None,
-    ) -> RecordedSpan:
-        """Begins what this process records of a request."""
-        is_whole = self._detail.includes(trace_id) or is_sampled
-        local = LocalTrace(trace_id, is_sampled, self.tail.ended, state, is_whole)
-        local.root = RecordedSpan(name, local, parent_id, kind, attributes)
-        return local.root
-
     def _identity(self, above: SpanContext) -> tuple[int, bool]:
         """Returns the trace's id and whether it is in the share: the caller's word goes first."""
         if above.is_valid:
             return above.trace_id, bool(above.trace_flags & TraceFlags.SAMPLED)
         trace_id = _IDS.generate_trace_id()
-        return trace_id, trace_id & 0xFFFF_FFFF_FFFF_FFFF < self._sample_bound
+        return trace_id, trace_id & _SHARE_MASK < self._sample_bound
 
     def _export(self, ended: RecordedSpan) -> None:
         if self._processor is not None:
@@ -318,6 +343,8 @@ def start_span(
     current = CURRENT.get()
     if type(current) is RecordedSpan:
         return _below(current, name, kind, attributes)
+    if type(current) is PassingSpan:
+        return current
     telemetry = _request_telemetry.get() or _active
     if telemetry is None or not (telemetry.is_recording or current is INVALID_SPAN):
         return _Unended(current)
@@ -344,6 +371,7 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
 
     __slots__ = (
         "_attributes",
+        "_began",
         "_begins_trace",
         "_kind",
         "_name",
@@ -377,6 +405,11 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
                 self._span = OutlinedStage(current)
                 return self._span
             started = RecordedSpan(self._name, local, current.span_id, self._kind, self._attributes)
+        elif type(current) is PassingSpan:
+            self._token = None
+            self._span = current
+            self._began = 0.0 if self._slow_seconds is None else time.monotonic()
+            return current
         elif current is INVALID_SPAN and not self._begins_trace:
             self._span = self._token = None
             return INVALID_SPAN
@@ -400,6 +433,8 @@ class span:  # noqa: N801 - used as a function: `with span("plan"):`
         if self._token is None:
             if exc is not None:
                 mark_failed(started, exc)
+            if self._slow_seconds is not None and type(started) is PassingSpan:
+                started.is_slow |= time.monotonic() - self._began > self._slow_seconds
             return
         CURRENT.reset(self._token)
         if exc is not None:
@@ -453,54 +488,6 @@ def current_trace_id() -> str:
         else current.get_span_context().trace_id
     )
     return f"{trace_id:032x}" if trace_id else ""
-
-
-def received(carrier: Mapping[str, str]) -> SpanContext:
-    """Returns the caller's span that headers name; an invalid one when there is none.
-
-    Read here as W3C Trace Context has it: the SDK's propagator costs more than a span, per call.
-    """
-    sender = _sender(carrier)
-    if sender is None:
-        return _NO_PARENT
-    trace_id, span_id, flags, state = sender
-    return SpanContext(
-        trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags), trace_state=state
-    )
-
-
-def _sender(carrier: Mapping[str, str]) -> tuple[int, int, int, TraceState | None] | None:
-    """Returns the ids of the caller's trace and span, the flags, the state; None: nobody's."""
-    traceparent = carrier.get("traceparent")
-    match = traceparent and _TRACEPARENT.fullmatch(traceparent.strip())
-    if not match:
-        return None
-    version, trace_id, span_id, flags, more = match.groups()
-    if version == "ff" or (version == "00" and more):
-        return None
-    ids = int(trace_id, 16), int(span_id, 16)
-    if not all(ids):
-        return None
-    state = carrier.get("tracestate")
-    return *ids, int(flags, 16), TraceState.from_header([state]) if state else None
-
-
-def headers_of(sender: Span) -> list[tuple[str, str]]:
-    """Returns the headers that make what is called a child of `sender`."""
-    if isinstance(sender, RecordedSpan):  # without the SDK's object of the same
-        local = sender.local
-        trace_id, span_id = local.trace_id, sender.span_id
-        flags, state = int(local.is_sampled), local.trace_state
-    else:
-        context = sender.get_span_context()
-        if not context.is_valid:
-            return []
-        trace_id, span_id = context.trace_id, context.span_id
-        flags, state = context.trace_flags & 1, context.trace_state
-    headers = [("traceparent", f"00-{trace_id:032x}-{span_id:016x}-{flags:02x}")]
-    if state:
-        headers.append(("tracestate", state.to_header()))
-    return headers
 
 
 class _CountingExporter(SpanExporter):

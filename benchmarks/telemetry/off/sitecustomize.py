@@ -40,7 +40,7 @@ def _take_out() -> None:
 
     from opentelemetry.trace import INVALID_SPAN  # noqa: PLC0415
 
-    from services.rpc import telemetry  # noqa: PLC0415
+    from services.rpc import telemetry, trace_headers  # noqa: PLC0415
 
     class NoSpan:
         """Stands for a stage."""
@@ -55,12 +55,12 @@ def _take_out() -> None:
             pass
 
     @contextlib.contextmanager
-    def serving(_self: Any, *_args: Any) -> Iterator[Any]:
+    def serving(_self: Any, *_args: Any, **_more: Any) -> Iterator[Any]:
         yield INVALID_SPAN
 
     telemetry.span = NoSpan
     telemetry.start_span = lambda *_args, **_more: INVALID_SPAN
-    telemetry.headers_of = lambda _span: []
+    trace_headers.headers_of = lambda _span: []
     telemetry.active_telemetry = lambda: None
     setattr(telemetry.Telemetry, "serving", serving)  # noqa: B010 - of another type
 

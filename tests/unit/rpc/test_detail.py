@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from services.rpc.detail import Detail
 from services.rpc.errors import NotFoundError, Reason, UnavailableError
-from services.rpc.telemetry import Telemetry, current_span, headers_of, span, start_span
+from services.rpc.spans import PassingSpan
+from services.rpc.telemetry import Telemetry, current_span, current_trace_id, span, start_span
+from services.rpc.trace_headers import headers_of
 
 SAMPLED = {"traceparent": f"00-{7:032x}-{8:016x}-01"}
 
@@ -119,3 +121,51 @@ def test_what_is_in_the_share_is_whole(busy: Telemetry, exporter: InMemorySpanEx
     with busy.serving("root", SAMPLED, {}), span("plan"):
         pass
     assert names(busy, exporter) == ["plan", "root"]
+
+
+CALL = {"traceparent": f"00-{7:032x}-{8:016x}-00"}
+
+
+def test_of_a_call_that_ends_well_a_busy_process_records_nothing(
+    busy: Telemetry, exporter: InMemorySpanExporter
+) -> None:
+    with busy.serving("call", CALL, {}, may_pass=True) as passing:
+        assert isinstance(passing, PassingSpan)
+        assert current_trace_id() == f"{7:032x}"
+        assert headers_of(current_span()) == [("traceparent", CALL["traceparent"])]
+        with span("plan", slow_seconds=60.0) as plan, span("below") as below:
+            plan.set_attribute("rows", 3)
+            assert below is current_span()
+        with span("call", kind=SpanKind.CLIENT) as client:
+            client.set_status(Status(StatusCode.ERROR, "NOT_FOUND"))
+            assert headers_of(client) == [("traceparent", CALL["traceparent"])]
+    assert not busy.is_bad(passing, seconds=1.0)
+    assert busy.is_bad(passing, seconds=5.1)
+    assert names(busy, exporter) == []
+
+
+@pytest.mark.parametrize("how", ["fails", "slow", "asked", "callee"])
+def test_of_a_call_that_ends_badly_there_is_a_span(
+    busy: Telemetry, exporter: InMemorySpanExporter, how: str
+) -> None:
+    with busy.serving("call", CALL, {}, may_pass=True) as passing:
+        if how == "fails":
+            with pytest.raises(ZeroDivisionError), span("plan"):
+                raise ZeroDivisionError
+        elif how == "slow":
+            with span("plan", slow_seconds=-1.0):
+                pass
+        elif how == "asked":
+            busy.tail.keep((7).to_bytes(16, "big"))
+        else:
+            with span("call", kind=SpanKind.CLIENT) as client:
+                client.set_status(Status(StatusCode.ERROR, "UNAVAILABLE"))
+    assert isinstance(passing, PassingSpan)
+    assert busy.is_bad(passing, seconds=1.0)
+    busy.served_badly(passing, "call", 1.0, {"rows": 3}).end()
+    assert names(busy, exporter) == ["call"]
+    (kept,) = exporter.get_finished_spans()
+    assert kept.parent is not None
+    assert (kept.context.trace_id, kept.parent.span_id) == (7, 8)
+    assert kept.attributes == {"rows": 3}
+    assert kept.end_time - kept.start_time >= 1e9

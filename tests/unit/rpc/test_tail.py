@@ -16,7 +16,8 @@ from prometheus_client import REGISTRY
 from services.rpc import tail as tail_module
 from services.rpc.spans import MAX_SPANS, LocalTrace, RecordedSpan
 from services.rpc.tail import HOLD_SECONDS, RecentTraces, Tail
-from services.rpc.telemetry import Telemetry, headers_of, received, span
+from services.rpc.telemetry import Telemetry, span
+from services.rpc.trace_headers import headers_of, received
 
 
 class Clock:
@@ -289,4 +290,4 @@ def test_traces_that_nobody_keeps_leave_nothing_for_the_collector(
 
 
 def _live_traces() -> int:
-    return sum(isinstance(each, LocalTrace) for each in gc.get_objects())
+    return sum(type(each) is LocalTrace for each in gc.get_objects())
