@@ -40,10 +40,6 @@ _LATE_SHARE = 0.3
 """Of its time: a request that had not found its passages by then is late. Embedding, retrieval and
 reranking may take .7 together before they are given up; how long writing takes says little."""
 _GIVEN_UP_SHARE = 0.7
-_EARLY_SHARE = 0.15
-"""Of its time: who is expected to have found its passages by then need not keep to the limit."""
-_CALM_SECONDS = 30.0
-"""Since the limit last fell: it has found something, and is kept to."""
 _KNOWN_SECONDS = 0.01
 """What is found sooner was in a cache: it says nothing of those that are not."""
 _ALWAYS_AT_ONCE = 16
@@ -184,9 +180,7 @@ class LoadShedder:
         left = remaining_seconds()
         allowed = self._seconds if left is None else min(self._seconds, left)
         share = SHARES[tenant_class]
-        is_full = self._running >= max(1, int(share * self._limit.limit)) and not (
-            is_timed and self._has_time(share, allowed)
-        )
+        is_full = self._running >= max(1, int(share * self._limit.limit))
         if is_full or (is_timed and self._would_be_late(share, allowed)):
             _SHED.labels(tenant_class.name.lower()).inc()
             raise ResourceExhaustedError(
@@ -197,19 +191,6 @@ class LoadShedder:
                 ),
             )
         return Admitted(self, allowed, is_timed)
-
-    def _has_time(self, share: float, allowed: float) -> bool:
-        """Whether more than the limit may come: it is not found yet, and they would be early.
-
-        A limit that never had to fall says only how many there were at once so far. A flock of
-        short requests is more than that, and none of them need be refused.
-        """
-        expected = self.pace.expected_seconds()
-        return (
-            self._running < share * self._limit.most
-            and self._limit.calm_seconds > _CALM_SECONDS
-            and 0 < expected <= _EARLY_SHARE * share * min(self._seconds, allowed)
-        )
 
     def _would_be_late(self, share: float, allowed: float) -> bool:
         if self.pace.finding < _ALWAYS_AT_ONCE:

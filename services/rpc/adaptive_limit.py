@@ -7,7 +7,6 @@ is lateness and refusals, not latency as such: engines that batch get slower wit
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 
@@ -52,22 +51,11 @@ class AdaptiveLimit:
         self._ended = 0
         self._late = 0
         self._highest = 0
-        self._calm_since = -math.inf
-
-    @property
-    def calm_seconds(self) -> float:
-        """How long ago it last became smaller; infinite when it never did."""
-        return self._clock() - self._calm_since
 
     @property
     def limit(self) -> int:
         """How much may be in work at once."""
         return int(self._limit)
-
-    @property
-    def most(self) -> int:
-        """What it never rises above."""
-        return self._most
 
     def began(self, in_flight: int) -> None:
         """Notes that something began; `in_flight` counts it."""
@@ -82,7 +70,6 @@ class AdaptiveLimit:
             return
         if self._late > _LATE_SHARE * self._ended:
             self._limit = max(self._least, self._limit * self._shrink)
-            self._calm_since = now
         elif self._highest >= self._limit / 2:
             # A limit that nobody came near is no finding.
             self._limit = min(self._most, max(self._limit * self._grow, self._limit + 1))

@@ -126,29 +126,3 @@ def test_who_has_its_passages_is_in_nobodys_way() -> None:
             passages_found()
         assert tried.pace.finding == 0
         assert tried.running == 200
-
-
-def test_a_flock_of_short_requests_is_let_in_beyond_a_limit_that_never_fell() -> None:
-    tried, limit = shedder(10)
-    tried.pace.note(0.02, 1)
-    with ExitStack() as stack:
-        for _ in range(60):
-            stack.enter_context(tried.admit(PREMIUM, is_timed=True))
-        assert tried.running == 60 > limit.limit
-        with pytest.raises(ResourceExhaustedError):  # uploads do not tell how long they take
-            stack.enter_context(tried.admit(PREMIUM, is_timed=False))
-
-
-def test_a_limit_that_fell_is_kept_to_however_short_requests_are() -> None:
-    tried, limit = shedder(10)
-    tried.pace.note(0.02, 1)
-    with (
-        pytest.raises(ResourceExhaustedError),
-        tried.admit(PREMIUM, is_timed=True),
-    ):
-        raise ResourceExhaustedError(Reason.OVERLOADED, "full")
-    with ExitStack() as stack:
-        for _ in range(limit.limit):
-            stack.enter_context(tried.admit(PREMIUM, is_timed=True))
-        with pytest.raises(ResourceExhaustedError):
-            stack.enter_context(tried.admit(PREMIUM, is_timed=True))
