@@ -139,9 +139,7 @@ class BertEncoder:
             result[index] = parts[place]
         return result
 
-    def _parts(
-        self, rows: torch.Tensor, lengths: Sequence[int], output: Output
-    ) -> list[VectorArray]:
+    def _parts(self, rows: torch.Tensor, lengths: list[int], output: Output) -> list[VectorArray]:
         """Returns what is wanted of each text, from the last layer's rows of all."""
         if output is Output.POOLED:
             return list(self._pool(rows, lengths).cpu().numpy())
