@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import gc
 
-YOUNG_OBJECTS = 10_000
-"""Objects made, less objects freed, between two looks at the young: 5 to 10 ms, in which everything
-waits. More would be looked at as often, and for longer at a time."""
-_MIDDLE_LOOKS = 40
+YOUNG_OBJECTS = 20_000
+"""Objects made, less objects freed, between two looks at the young: a few requests' worth."""
+_MIDDLE_LOOKS = 20
 _OLD_LOOKS = 50
 
 
