@@ -231,13 +231,15 @@ class Tail:
                 parts.pop(0)
                 if not parts:
                     del self._held[trace_id]
-        while self._known and (
-            len(self._known) > _MAX_KNOWN or next(iter(self._known.values())) < now
-        ):
-            self._known.popitem(last=False)
 
     def _learn(self, trace_id: int) -> None:
-        until = self._clock() + HOLD_SECONDS
+        now = self._clock()
+        # Here, and not when parts end: ids come with health checks to a service that serves nobody.
+        while self._known and (
+            len(self._known) >= _MAX_KNOWN or next(iter(self._known.values())) < now
+        ):
+            self._known.popitem(last=False)
+        until = now + HOLD_SECONDS
         self._known[trace_id] = until
         self._news.append((until, trace_id.to_bytes(_ID_BYTES, "big")))
 

@@ -180,6 +180,20 @@ def test_an_outage_is_no_flood_of_spans(clock: Clock) -> None:
     assert len(process.kept) == 60
 
 
+def test_a_service_that_serves_nobody_remembers_ids_for_a_while_only(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_module, "_MAX_KNOWN", 50)
+    tail = Process(clock).tail
+    for trace_id in range(1, 201):
+        tail.keep(trace_id.to_bytes(16, "big"))
+    assert len(tail._known) == 50
+    assert tail.asks_for(200)
+    clock.now += HOLD_SECONDS + 1
+    tail.keep((300).to_bytes(16, "big"))
+    assert list(tail._known) == [300]
+
+
 def test_ids_that_nobody_sent_in_earnest_do_no_harm(clock: Clock) -> None:
     process = Process(clock)
     process.tail.keep(b"")
