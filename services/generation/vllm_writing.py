@@ -75,8 +75,8 @@ class Writing:
 
     @property
     def usage(self) -> TokenUsage:
-        """Tokens so far."""
-        if self._last is None:
+        """Tokens so far; none before the first is written, also where an end has been told."""
+        if not self._completion_tokens:
             return TokenUsage()
         return TokenUsage(self._prompt_tokens, self._cached_tokens, self._completion_tokens)
 
@@ -124,7 +124,8 @@ class Writing:
             ServiceError: It ended by the engine's fault, or before there was any text.
         """
         last = self._last
-        if last is None and self.is_time_over:
+        if self.is_time_over and not self._completion_tokens:
+            # vLLM makes an output of an abort, too: one without anything in it.
             raise DeadlineExceededError(
                 Reason.DEADLINE_EXCEEDED,
                 "the deadline passed before the engine gave any text",

@@ -16,6 +16,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 30
+_SHOWN_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def generation_process(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.returncode:  # without it a failing test would not say why the service has ended
+            print(f"the service ended with {process.returncode}:{_end_of(log)}")
 
 
 def are_gone(processes: list[psutil.Process], seconds: float = 10) -> bool:
@@ -95,6 +98,10 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
+def _end_of(log: Path) -> str:
+    return "\n".join(["", *log.read_text(errors="replace").splitlines()[-_SHOWN_LINES:]])
+
+
 def _ready(process: subprocess.Popen[bytes], log: Path, ready_seconds: float) -> dict[str, int]:
     """Returns the ports once the service says it is ready."""
     ends_at = time.monotonic() + ready_seconds
@@ -105,6 +112,6 @@ def _ready(process: subprocess.Popen[bytes], log: Path, ready_seconds: float) ->
             names = ("port", "metrics_port")
             return {name: event[name] for event in events for name in names if name in event}
         if process.poll() is not None:
-            raise AssertionError("the service ended:\n" + "\n".join(lines[-20:]))
+            raise AssertionError(f"the service ended:{_end_of(log)}")
         time.sleep(0.1)
     raise AssertionError(f"not ready after {ready_seconds} s:\n" + "\n".join(lines[-20:]))

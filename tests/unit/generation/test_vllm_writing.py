@@ -22,7 +22,7 @@ from services.generation.fair_queue import FairQueue, QueueLimits, Ticket
 from services.generation.token_accounts import TokenAccounts
 from services.generation.vllm_prompts import PreparedPrompt
 from services.generation.vllm_writing import Writing
-from services.rpc.errors import InvalidArgumentError, UnavailableError
+from services.rpc.errors import DeadlineExceededError, InvalidArgumentError, UnavailableError
 from services.rpc.scope import TenantClass
 from tests.kit.generation_requests import ask
 
@@ -110,3 +110,17 @@ async def test_an_empty_text_before_a_stop_string_is_an_answer() -> None:
 async def test_an_end_without_any_output_is_the_engines_fault() -> None:
     with pytest.raises(UnavailableError):
         writing(ask("a")).outcome(VALUES)
+
+
+async def test_a_deadline_before_the_first_token_is_no_empty_answer() -> None:
+    accounts = TokenAccounts()
+    text = writing(ask("a"), accounts)
+    text.is_time_over = True
+    text.take([Output("", 0, finished=True)], VALUES)  # what vLLM makes of the abort
+    with pytest.raises(DeadlineExceededError) as late:
+        text.outcome(VALUES)
+    text.settle(VALUES)
+
+    assert late.value.metadata["stage"] == "generation"
+    assert text.usage == TokenUsage()
+    assert accounts.reserved_tokens == 0
