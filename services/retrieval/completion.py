@@ -10,13 +10,18 @@ import numpy as np
 
 from services.retrieval.found_passages import FoundPassages
 from services.retrieval.queries import Answer, Group, Passage, SearchOptions
-from services.retrieval.store.passages import Wanted, fetch, fetch_few, token_codes
+from services.retrieval.store.passages import (
+    Wanted,
+    fetch,
+    fetch_few,
+    few_token_codes,
+    token_codes,
+)
 from services.retrieval.store.store import now_micros
 from services.retrieval.view import masks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sqlalchemy import Connection
 
     from services.retrieval.ranking import Ranking
     from services.retrieval.store.store import Store
@@ -167,12 +172,19 @@ class Completion:
         if not wanted:
             return
 
-        def read(connection: Connection) -> list[bytes]:
-            return token_codes(connection, published.collection.id, wanted)
-
-        codes = iter(self._reader.run_here(read))
+        codes = iter(self._read_token_codes(published.collection.id, wanted))
         for answer in answers:
             answer.token_codes = [next(codes) for _ in answer.passages[:count]]
+
+    def _read_token_codes(self, collection_id: int, wanted: list[Wanted]) -> list[bytes]:
+        """Reads token codes from the store, empty where there are none."""
+        if self._direct is not None:
+            found = few_token_codes(self._direct, collection_id, wanted)
+            if found is not None:
+                return found
+        return self._reader.run_here(
+            lambda connection: token_codes(connection, collection_id, wanted)
+        )
 
 
 def _wanted(snapshot: Snapshot, rows: NDArray[np.int64]) -> list[Wanted]:

@@ -179,14 +179,19 @@ def bind(connection: Connection, values: Sequence[str] | Sequence[int]) -> str |
 
 def pair_table(connection: Connection, name: str) -> str:
     """Returns a table in SQL of the pairs that `bind_pairs` makes parameters: `first`, `second`."""
-    # Names are the program's own.
     if connection.dialect.name == "sqlite":
-        return (
-            "(SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second "  # noqa: S608 - see above
-            f"FROM json_each(:{name})) AS {name}"
-        )
+        return sqlite_pair_table(name)
     arrays = f"CAST(:{name} AS text[]), CAST(:{name}_second AS int8[])"
     return f"unnest({arrays}) AS {name} (first, second)"
+
+
+def sqlite_pair_table(name: str) -> str:
+    """Returns what `pair_table` does on SQLite: the parameter is a text in JSON."""
+    # Names are the program's own.
+    return (
+        "(SELECT json_extract(value, '$[0]') AS first, json_extract(value, '$[1]') AS second "  # noqa: S608 - see above
+        f"FROM json_each(:{name})) AS {name}"
+    )
 
 
 def bind_pairs(

@@ -25,12 +25,13 @@ class DirectReads:
         self._shared = threading.local()
         self._opened: list[Any] = []
 
-    def row(self, statement: str, parameters: tuple[Any, ...]) -> Any:
+    def row(self, statement: str, parameters: tuple[Any, ...] | dict[str, Any]) -> Any:
         """Returns the first row, a tuple, or None; what was committed before the call is seen.
 
         Args:
-            statement: In SQL, with the driver's marks: `?` on SQLite, `%s` on PostgreSQL.
-            parameters: Its values.
+            statement: In SQL, with the driver's marks: `?` or `:name` on SQLite, `%s` on
+                PostgreSQL.
+            parameters: Its values; by name where the marks are names.
 
         Raises:
             Exception: the driver's, whatever it is; the connection is not used again.

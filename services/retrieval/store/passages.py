@@ -39,6 +39,20 @@ def _few(metadata: str) -> str:
 
 _FEW_WITH_METADATA, _FEW_WITHOUT = _few("metadata"), _few("NULL")
 
+_CODES_FROM = (
+    # SQLite keeps the order of tables in a CROSS JOIN; by its own choice it would go through all
+    # codes of the collection, seconds for some thousand chunks.
+    "CROSS JOIN retrieval_documents d CROSS JOIN retrieval_token_codes c "
+    "WHERE d.collection_id = :collection AND d.document_id = wanted.first "
+    "AND c.collection_id = :collection AND c.document_id = wanted.first "
+    "AND c.ordinal = wanted.second"
+)
+_FEW_CODES = (
+    "SELECT json_group_array(json_array(d.document_id, d.version, c.ordinal, length(c.codes))), "  # noqa: S608 - only what stands here is put into the text
+    "CAST(group_concat(c.codes, '') AS BLOB) "
+    f"FROM {bulk.sqlite_pair_table('wanted')} {_CODES_FROM}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -170,19 +184,40 @@ def token_codes(
         # that is not asked for is 8 kB read for nothing.
         text(
             "SELECT d.document_id, d.version, c.ordinal, c.codes "  # noqa: S608 - see above
-            # SQLite keeps the order of tables in a CROSS JOIN; by its own choice it would go
-            # through all codes of the collection, seconds for some thousand chunks.
-            f"FROM {bulk.pair_table(connection, 'wanted')} "
-            "CROSS JOIN retrieval_documents d CROSS JOIN retrieval_token_codes c "
-            "WHERE d.collection_id = :collection AND d.document_id = wanted.first "
-            "AND c.collection_id = :collection AND c.document_id = wanted.first "
-            "AND c.ordinal = wanted.second"
+            f"FROM {bulk.pair_table(connection, 'wanted')} {_CODES_FROM}"
         ),
         {"collection": collection_id, **bulk.bind_pairs(connection, "wanted", pairs)},
     )
     for document_id, version, ordinal, codes in rows:
         if versions[document_id] == version:
             found[document_id, ordinal] = codes
+    return [found.get((each.document_id, each.ordinal), b"") for each in wanted]
+
+
+def few_token_codes(
+    direct: DirectReads, collection_id: int, wanted: Sequence[Wanted]
+) -> list[bytes] | None:
+    """Returns what `token_codes` does, by one statement that gives one row; only on SQLite.
+
+    Returns:
+        None where `token_codes` is to be asked: there are many, or the database fails.
+    """
+    if len(wanted) > _FEW:
+        return None
+    pairs = json.dumps([(each.document_id, each.ordinal) for each in wanted], ensure_ascii=False)
+    try:
+        heads, joined = direct.row(_FEW_CODES, {"wanted": pairs, "collection": collection_id})
+    except (sqlite3.Error, SQLAlchemyError):
+        return None  # whoever asks again tells what is wrong
+    versions = {each.document_id: each.version for each in wanted}
+    codes = memoryview(joined or b"")
+    found: dict[tuple[str, int], bytes] = {}
+    for document_id, version, ordinal, size in json.loads(heads):
+        if versions[document_id] == version:
+            found[document_id, ordinal] = bytes(codes[:size])
+        codes = codes[size:]
+    if len(codes):
+        return None  # not what was written down: never guess
     return [found.get((each.document_id, each.ordinal), b"") for each in wanted]
 
 

@@ -13,7 +13,13 @@ from services.filters.values import Timestamp
 from services.retrieval.collections import CollectionSettings
 from services.retrieval.documents import Chunk, Document
 from services.retrieval.store import catalog, documents
-from services.retrieval.store.passages import Wanted, fetch, fetch_few
+from services.retrieval.store.passages import (
+    Wanted,
+    fetch,
+    fetch_few,
+    few_token_codes,
+    token_codes,
+)
 from services.retrieval.store.store import Store
 from services.sql.engine import sqlite_url
 
@@ -98,6 +104,41 @@ async def test_they_are_the_same_one_by_one_and_in_one_row(tmp_path: Path, with_
             None,
         ]
         assert not fetch_few(store.direct, collection_id, [], with_metadata=True)
+
+
+async def test_token_codes_are_the_same_row_by_row_and_in_one_row(tmp_path: Path):
+    codes = [b"\x00" * 300, bytes(range(256)) * 32, b"\xff\xfe\xed\xa0\x80", b"[1,2]\x00"]
+
+    def coded(name: str, *codes: bytes) -> Document:
+        chunks = [Chunk(f"c{n}", 0, 1, VECTOR, token_codes=code) for n, code in enumerate(codes)]
+        return Document(name, text="x", chunks=tuple(chunks))
+
+    async with opened(tmp_path) as (store, collection_id):
+        await write(store, coded("a", *codes), coded(ODD, b"odd", b""), coded("twice", b"old"))
+        await write(store, coded("twice", b"new"), coded("none", b""))
+        wanted = [
+            Wanted("a", 1, 3),
+            Wanted("none", 1, 0),
+            Wanted("a", 1, 0),
+            Wanted(ODD, 1, 0),
+            Wanted(ODD, 1, 1),
+            Wanted("a", 1, 2),
+            Wanted("a", 1, 1),
+            Wanted("a", 1, 0),
+            Wanted("gone", 1, 0),
+        ]
+        found = few_token_codes(store.direct, collection_id, wanted)
+        assert found == await store.read(lambda c: token_codes(c, collection_id, wanted))
+        assert found == [codes[3], b"", codes[0], b"odd", b"", codes[2], codes[1], codes[0], b""]
+        for version, code in ((1, b""), (2, b"new")):
+            one = [Wanted("twice", version, 0)]
+            assert few_token_codes(store.direct, collection_id, one) == [code]
+        assert few_token_codes(store.direct, collection_id, []) == []
+        assert few_token_codes(store.direct, collection_id, [Wanted("a", 1, 0)] * 65) is None
+        await store.write(
+            lambda c: c.exec_driver_sql("ALTER TABLE retrieval_token_codes RENAME TO o")
+        )
+        assert few_token_codes(store.direct, collection_id, wanted) is None
 
 
 async def test_many_and_long_ones_are_left_to_the_usual_way(tmp_path: Path):
