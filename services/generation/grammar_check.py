@@ -127,7 +127,7 @@ class GrammarCheck:
             except (TimeoutError, ConnectionError, EOFError):
                 await self._end()
                 return _TOO_MUCH
-            return problem.strip().split("\n", 1)[0][:_MAX_WHY_CHARACTERS]
+            return _in_a_line(problem)[:_MAX_WHY_CHARACTERS]
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._worker is None or self._worker.returncode is not None:
@@ -182,6 +182,18 @@ def grammar_check(llm: Any) -> GrammarCheck | None:
     return GrammarCheck(
         tokenizer.to_str(), llm.model_config.get_vocab_size(), llm.get_tokenizer().eos_token_id
     )
+
+
+def _in_a_line(problem: str) -> str:
+    """Returns what a compiler says of a form, without what it draws."""
+    lines = [each.strip() for each in problem.splitlines() if each.strip()]
+    if not lines:
+        return ""
+    if lines[0].endswith(":"):  # what is wrong is said below a picture of where
+        return f"{lines[0]} {lines[-1]}"
+    if " " not in lines[0]:  # the name of an error, such as "NoExtensionBias" of {"$ref": "#"}
+        return f"nothing can be written under it ({lines[0]})"
+    return lines[0]
 
 
 async def _answer(worker: asyncio.subprocess.Process, line: object) -> str:

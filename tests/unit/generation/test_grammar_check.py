@@ -29,6 +29,9 @@ for line in sys.stdin:
         os._exit(9)
     if text == "hangs":
         time.sleep(600)
+    if text.startswith("says "):
+        print(json.dumps(text[5:]), flush=True)
+        continue
     print(json.dumps("" if text.startswith("fine") else f"bad {os.getpid()}\\nmore"), flush=True)
 """
 
@@ -69,6 +72,24 @@ async def test_what_is_wrong_is_told_in_a_line_and_remembered() -> None:
     assert reason is Reason.INVALID_FIELD
     assert "bad" in message
     assert "more" not in message
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "regex parse error:\n    (\n    ^\nerror: unclosed group",
+            "regex parse error: error: unclosed group",
+        ),
+        ("NoExtensionBias", "nothing can be written under it (NoExtensionBias)"),
+        ("Invalid type: banana", "Invalid type: banana"),
+    ],
+)
+async def test_what_is_wrong_is_not_left_out(said: str, told: str) -> None:
+    async with checking() as check:
+        message, _ = await problem(check, f"says {said}")
+
+    assert message.endswith(told)
 
 
 @pytest.mark.parametrize("way", ["dies", "hangs"])
