@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from services.retrieval.view.view import Published
 
 
+_FEW_HERE = 32
+"""Passages that are read where the search runs: a thread for them costs more than reading does."""
+_QUICK_SECONDS = 0.02
+"""What reading so few takes at most where the store's pages are in memory."""
+_PATIENCE_SECONDS = 1.0
+"""How long threads read after it took longer, while everybody else waited."""
+
+
 @dataclass(slots=True)
 class Ranked:
     """What was found, before its text was read."""
@@ -53,13 +62,17 @@ class Completion:
         self._reader = store.reader
         self._direct = store.direct if store.is_sqlite else None
         self._passages = FoundPassages(passage_bytes)
+        self._quick_from = 0.0
+        """Monotonic seconds from when on the store is taken for quick."""
 
     def carry_over(self, old: Rows, new: Rows) -> None:
         """Keeps what was found in a view's rows for those that are about to take their place."""
         self._passages.carry_over(old, new)
 
-    def known(self, ranked: Ranked, options: SearchOptions) -> list[Answer] | None:
-        """Answers from memory; None when the store has to be read.
+    def at_once(self, ranked: Ranked, options: SearchOptions) -> list[Answer] | None:
+        """Answers from memory and, where few are missing, from a store that is quick.
+
+        None when `complete` is to be asked, in a thread.
 
         Args:
             ranked: What was found.
@@ -70,10 +83,8 @@ class Completion:
         snapshot, with_metadata = ranked.published.snapshot, options.include_metadata
         known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
         wanted = [ranking.hits.rows.tolist() for ranking in ranked.rankings]
-        missing = {row for rows in wanted for row in rows if row not in known}
-        if missing and len(self._recent(snapshot, missing, with_metadata=with_metadata)) < len(
-            missing
-        ):
+        missing = list({row: None for rows in wanted for row in rows if row not in known})
+        if missing and not self._bring(ranked.published, missing, with_metadata=with_metadata):
             return None
         known = self._passages.of(snapshot.rows, with_metadata=with_metadata)
         try:
@@ -84,6 +95,28 @@ class Completion:
             _assemble(ranked, ranking, passages, options)
             for ranking, passages in zip(ranked.rankings, found, strict=True)
         ]
+
+    def _bring(self, published: Published, rows: list[int], *, with_metadata: bool) -> bool:
+        """Brings passages into memory; returns whether all of them could be brought at once."""
+        snapshot = published.snapshot
+        if snapshot.rows.recent.nbytes:
+            recent = self._recent(snapshot, rows, with_metadata=with_metadata)
+            rows = [row for row in rows if row not in recent]
+        if not rows:
+            return True
+        began = time.monotonic()
+        if self._direct is None or len(rows) > _FEW_HERE or began < self._quick_from:
+            return False
+        wanted = _wanted(snapshot, np.array(rows, np.int64))
+        read = fetch_few(self._direct, published.collection.id, wanted, with_metadata=with_metadata)
+        ended = time.monotonic()
+        if ended - began > _QUICK_SECONDS:
+            self._quick_from = ended + _PATIENCE_SECONDS
+        if read is None:
+            return False
+        found = [(row, each) for row, each in zip(rows, read, strict=True) if each is not None]
+        self._passages.keep(snapshot.rows, found, with_metadata=with_metadata)
+        return len(found) == len(rows)
 
     def _recent(
         self, snapshot: Snapshot, rows: Iterable[int], *, with_metadata: bool

@@ -51,17 +51,16 @@ class Field:
 
 def rank(field: Field, queries: Sequence[Query]) -> list[Ranking]:
     """Returns a ranking for each query; each query has what the mode needs."""
-    if field.options.mode is SearchMode.DENSE and not _may_crowd(field):
+    if field.options.mode is SearchMode.DENSE and not may_crowd(field.snapshot, field.options):
         return _rank_dense(field, queries)
     return [_rank_one(field, query) for query in queries]
 
 
-def _may_crowd(field: Field) -> bool:
+def may_crowd(snapshot: Snapshot, options: SearchOptions) -> bool:
     """Whether a document could take more places than its share: not where none has more chunks."""
-    options = field.options
     if options.group_size:
         return True
-    return 0 < options.max_per_document < field.snapshot.most_chunks
+    return 0 < options.max_per_document < snapshot.most_chunks
 
 
 def _rank_dense(field: Field, queries: Sequence[Query]) -> list[Ranking]:

@@ -30,7 +30,7 @@ from services.retrieval.queries import (
     SearchMode,
     SearchOptions,
 )
-from services.retrieval.ranking import Field, Ranking, rank
+from services.retrieval.ranking import Field, Ranking, may_crowd, rank
 from services.retrieval.store.position import GONE
 from services.retrieval.vectors import Allowed
 from services.retrieval.view import masks
@@ -60,6 +60,10 @@ _INLINE_ROWS = 40_000
 costs as much."""
 _GRAPH_ROWS = 400_000
 """The same for searches that may be approximate."""
+
+
+_FEW_NAMED = 16
+"""Documents that a recommendation names up to which it counts as one search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +155,11 @@ class Searcher:
                     each.hits = by_history(snapshot, each.hits, past, named, options)
             return rankings, allowed
 
+        is_single = past is None and len(likeness.known_ids) <= _FEW_NAMED
         # A view that is behind may show whom a named document was for before.
         return (
             await self._repeat(
-                reach, name, options, check, run, is_single=False, may_be_behind=False
+                reach, name, options, check, run, is_single=is_single, may_be_behind=False
             )
         )[0]
 
@@ -196,7 +201,7 @@ class Searcher:
                     ranked = self._ranked(
                         view, run, version, is_last=is_last, may_be_behind=allows_behind
                     )
-                    answers = None if ranked is None else self._completion.known(ranked, options)
+                    answers = None if ranked is None else self._completion.at_once(ranked, options)
                     if ranked is not None and answers is None:
                         answers = await self._in_thread(
                             partial(self._completion.complete, ranked, options)
@@ -250,9 +255,10 @@ class Searcher:
             return None
 
     def _is_quick(self, view: View, options: SearchOptions) -> bool:
-        if not self._store.positions.is_instant or options.per_document:
+        snapshot = view.published.snapshot
+        if not self._store.positions.is_instant or may_crowd(snapshot, options):
             return False
-        rows = view.published.snapshot.chunk_count
+        rows = snapshot.chunk_count
         return rows <= (_INLINE_ROWS if options.recall is RecallClass.EXACT else _GRAPH_ROWS)
 
     def _answer(
