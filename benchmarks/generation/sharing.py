@@ -51,14 +51,16 @@ class Callers:
         self._stub = rpc.GenerationServiceStub(channel)
         self._source = random.Random(seed)
 
-    def request(self, tenant: str, max_tokens: int, words: int = 60) -> pb.GenerateRequest:
-        """Returns a question that nobody has asked before."""
+    def request(
+        self, tenant: str, max_tokens: int, words: int = 60, *, is_live: bool = True
+    ) -> pb.GenerateRequest:
+        """Returns a question that nobody has asked before, for a stream or for a whole answer."""
         (question,) = questions(1, words, self._source.randrange(1 << 30))
         return pb.GenerateRequest(
             scope=scope_pb2.Scope(tenant=tenant, principals=["everyone"]),
             messages=[pb.Message(role=pb.ROLE_USER, content=question)],
             sampling=pb.Sampling(max_tokens=max_tokens, temperature=0.0),
-            stream=True,
+            stream=is_live,
         )
 
     async def ask(self, request: pb.GenerateRequest, seen: Seen, within: float = 60) -> None:
@@ -90,14 +92,16 @@ class Callers:
             details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
             seen.without_retry_info += b"RetryInfo" not in bytes(details)  # pyright: ignore[reportArgumentType]
 
-    async def keep_asking(self, tenant: str, workers: int, seconds: float, max_tokens: int) -> Seen:
+    async def keep_asking(
+        self, tenant: str, workers: int, seconds: float, max_tokens: int, *, is_live: bool = True
+    ) -> Seen:
         """Asks with so many workers, each its next question when one is answered."""
         seen = Seen()
         ends_at = time.monotonic() + seconds
 
         async def work() -> None:
             while time.monotonic() < ends_at:
-                await self.ask(self.request(tenant, max_tokens), seen)
+                await self.ask(self.request(tenant, max_tokens, is_live=is_live), seen)
 
         await asyncio.gather(*(work() for _ in range(workers)))
         return seen
@@ -105,12 +109,13 @@ class Callers:
     async def arrive(
         self, tenant: str, per_second: float, seconds: float, max_tokens: int, within: float
     ) -> Seen:
-        """Asks at a rate, whatever is answered, for so long."""
+        """Asks for whole answers at a rate, whatever is answered, for so long."""
         seen = Seen()
         ends_at = time.monotonic() + seconds
         async with asyncio.TaskGroup() as group:
             while time.monotonic() < ends_at:
-                group.create_task(self.ask(self.request(tenant, max_tokens), seen, within))
+                asked = self.request(tenant, max_tokens, is_live=False)
+                group.create_task(self.ask(asked, seen, within))
                 await asyncio.sleep(self._source.expovariate(per_second))
         return seen
 
@@ -148,11 +153,14 @@ async def neighbours(target: str, *, seconds: float, seed: int) -> list[dict[str
 
 
 async def overload(target: str, *, seconds: float, seed: int) -> list[dict[str, Any]]:
-    """Returns goodput and refusals at twice the load that the engine can serve."""
+    """Returns goodput and refusals at twice the load that the engine can serve.
+
+    Answers come whole: reading streams would take the callers as much of the cores as serving does.
+    """
     async with grpc.aio.insecure_channel(target) as channel:
         callers = Callers(channel, seed)
         await callers.keep_asking("warm", 4, 2.0, 16)
-        peak = await callers.keep_asking("peak", 64, seconds, 64)
+        peak = await callers.keep_asking("peak", 64, seconds, 64, is_live=False)
         per_second = peak.finished / seconds
         flood = await callers.arrive("flood", 2 * per_second, 2 * seconds, 64, within=4.0)
     goodput = flood.finished / (2 * seconds)

@@ -85,9 +85,20 @@ class GenerationServicer(rpc.GenerationServiceServicer):
         check_request(wanted)
         async with self._admission.admit(1):
             events = self._chain.generate(wanted)
+            started: Started | None = None
             async with contextlib.aclosing(events):
                 async for event in events:
-                    yield _response(event)
+                    if isinstance(event, Started) and request.start_in_delta:
+                        started = event  # something follows at once: the chain waits for it
+                        continue
+                    response = _response(event)
+                    if started is not None:
+                        if isinstance(event, Delta):
+                            response.delta.started.CopyFrom(_response(started).started)
+                        else:
+                            yield _response(started)
+                        started = None
+                    yield response
 
     async def CountTokens(  # noqa: N802 - the contract's name
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext

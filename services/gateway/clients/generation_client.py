@@ -135,15 +135,15 @@ class GenerationClient:
             nonlocal started, finished
             match response.WhichOneof("event"):
                 case "delta":
+                    delta = response.delta
+                    started = _started_in(delta) or started
                     if started is not None:
                         found.add(started)
                         started = None
-                    delta = response.delta
                     if text := delta.text:
                         return found.wrote(text, delta.completion_tokens)
                 case "started":
-                    begun = response.started
-                    started = Started(begun.engine, begun.model, usage_from_proto(begun.usage))
+                    started = _started(response.started)
                 case "finished":
                     # Read on to the status: leaving here would cancel a call that succeeded.
                     finished = _finished(response.finished)
@@ -246,6 +246,7 @@ def _request(scope: Scope, prompt: Prompt) -> pb.GenerateRequest:
             else None
         ),
         stream=True,
+        start_in_delta=True,
         min_support=prompt.min_support,
         # More often they are not handed on: a message costs the same, whatever its length.
         stream_window_ms=_WINDOW_MS if prompt.is_live else _UNSEEN_WINDOW_MS,
@@ -263,6 +264,14 @@ def _sampling(prompt: Prompt) -> pb.Sampling:
         frequency_penalty=more.frequency_penalty,
         presence_penalty=more.presence_penalty,
     )
+
+
+def _started(message: pb.Started) -> Started:
+    return Started(message.engine, message.model, usage_from_proto(message.usage))
+
+
+def _started_in(delta: pb.Delta) -> Started | None:
+    return _started(delta.started) if delta.HasField("started") else None
 
 
 def _finished(message: pb.Finished) -> Finished:

@@ -94,6 +94,19 @@ async def test_an_answer_is_started_deltas_finished() -> None:
     assert [event.WhichOneof("event") for event in whole] == ["started", "finished"]
 
 
+async def test_the_first_delta_tells_the_start_for_who_asks_so() -> None:
+    async with generation(FakeEngine()) as stub:
+        streamed = await events(stub, stream=True, start_in_delta=True)
+        apart = await events(stub, stream=True)
+        whole = await events(stub, start_in_delta=True)
+
+    kinds = [event.WhichOneof("event") for event in streamed]
+    assert kinds == ["delta", "delta", "delta", "delta", "finished"]
+    assert streamed[0].delta.started == apart[0].started
+    assert not any(event.delta.HasField("started") for event in streamed[1:])
+    assert [event.WhichOneof("event") for event in whole] == ["started", "finished"]
+
+
 async def test_quoted_spans_are_verbatim_in_code_points() -> None:
     async with generation(extractive()) as stub:
         finished = (await events(stub, passages=PASSAGES))[-1].finished

@@ -107,7 +107,7 @@ class Choices(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream", "min_support", "stream_window_ms")
+    __slots__ = ("scope", "request_id", "model", "request_class", "messages", "passages", "sampling", "structured_output", "adapter", "prompt_template", "stream", "min_support", "stream_window_ms", "start_in_delta")
     SCOPE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +121,7 @@ class GenerateRequest(_message.Message):
     STREAM_FIELD_NUMBER: _ClassVar[int]
     MIN_SUPPORT_FIELD_NUMBER: _ClassVar[int]
     STREAM_WINDOW_MS_FIELD_NUMBER: _ClassVar[int]
+    START_IN_DELTA_FIELD_NUMBER: _ClassVar[int]
     scope: _scope_pb2.Scope
     request_id: str
     model: str
@@ -134,7 +135,8 @@ class GenerateRequest(_message.Message):
     stream: bool
     min_support: float
     stream_window_ms: int
-    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ..., min_support: _Optional[float] = ..., stream_window_ms: _Optional[int] = ...) -> None: ...
+    start_in_delta: bool
+    def __init__(self, scope: _Optional[_Union[_scope_pb2.Scope, _Mapping]] = ..., request_id: _Optional[str] = ..., model: _Optional[str] = ..., request_class: _Optional[_Union[RequestClass, str]] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., passages: _Optional[_Iterable[_Union[_passage_pb2.ScoredPassage, _Mapping]]] = ..., sampling: _Optional[_Union[Sampling, _Mapping]] = ..., structured_output: _Optional[_Union[StructuredOutput, _Mapping]] = ..., adapter: _Optional[str] = ..., prompt_template: _Optional[str] = ..., stream: bool = ..., min_support: _Optional[float] = ..., stream_window_ms: _Optional[int] = ..., start_in_delta: bool = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("started", "delta", "finished")
@@ -159,14 +161,16 @@ class Started(_message.Message):
     def __init__(self, engine: _Optional[str] = ..., model: _Optional[str] = ..., prompt_template: _Optional[str] = ..., usage: _Optional[_Union[_usage_pb2.Usage, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("text", "logprobs", "completion_tokens")
+    __slots__ = ("text", "logprobs", "completion_tokens", "started")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     LOGPROBS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
     text: str
     logprobs: _containers.RepeatedCompositeFieldContainer[TokenLogprob]
     completion_tokens: int
-    def __init__(self, text: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., completion_tokens: _Optional[int] = ...) -> None: ...
+    started: Started
+    def __init__(self, text: _Optional[str] = ..., logprobs: _Optional[_Iterable[_Union[TokenLogprob, _Mapping]]] = ..., completion_tokens: _Optional[int] = ..., started: _Optional[_Union[Started, _Mapping]] = ...) -> None: ...
 
 class TokenLogprob(_message.Message):
     __slots__ = ("token", "logprob", "alternatives")
