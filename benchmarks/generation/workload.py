@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -115,5 +116,5 @@ async def run(workload: Workload, ask: Ask) -> Result:
 
 
 def median(values: Sequence[float]) -> float:
-    """Returns the middle one."""
-    return sorted(values)[len(values) // 2] if values else 0.0
+    """Returns the middle one, or what lies between the two in the middle."""
+    return statistics.median(values) if values else 0.0
