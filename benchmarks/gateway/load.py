@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import random
@@ -49,53 +51,90 @@ class Plan:
     seed: int = 0
 
 
-class Connection(asyncio.Protocol):
-    """One kept connection; one request at a time."""
+class Client(asyncio.Protocol):
+    """One client with a kept connection, which it opens with its first request; one at a time.
 
-    def __init__(self) -> None:
-        self.transport: Any = None
-        self._waiting: asyncio.Future[tuple[int, bytes]] | None = None
-        self._data = bytearray()
+    Timers and callbacks, no task: what it takes is time of the machine that is measured.
+
+    Args:
+        sender: Knows what to send, and takes what comes of it.
+        due: When its first request is, on the clock of `time.perf_counter`.
+    """
+
+    __slots__ = ("_began", "_data", "_due", "_is_waiting", "_kind", "_sender", "_transport")
+
+    def __init__(self, sender: Sender, due: float) -> None:
+        self._sender = sender
+        self._due = due
+        self._transport: Any = None
+        self._data = b""
+        self._kind = ""
+        self._began = 0.0
+        self._is_waiting = False
+
+    def wait(self) -> None:
+        """Waits for the time of the next request, or ends when that is too late."""
+        sender = self._sender
+        now = time.perf_counter()
+        if (self._due if sender.pause else now) >= sender.end:
+            sender.client_ended()
+        elif sender.pause and self._due > now:
+            sender.loop.call_later(self._due - now, self._go)
+        else:
+            sender.loop.call_soon(self._go)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the connection."""
-        self.transport = transport
+        self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fails the request under way."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(ConnectionError("the connection was closed"))
+        """Fails the request under way; the next one connects again."""
+        self._transport = None
+        if self._is_waiting:
+            self._answered(0, b"")
 
     def data_received(self, data: bytes) -> None:
         """Ends the request under way with its answer."""
-        self._data += data
-        end = self._data.find(b"\r\n\r\n")
-        if end < 0 or self._waiting is None:
+        self._data = data = self._data + data if self._data else data
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or not self._is_waiting:
             return
-        head = bytes(self._data[:end]).lower()
+        head = data[:end].lower()
         place = head.find(b"content-length:")
         if place >= 0:
             stop = head.find(b"\r\n", place)
             size = int(head[place + 15 : stop if stop >= 0 else None])
-            if len(self._data) < end + 4 + size:
+            if len(data) < end + 4 + size:
                 return
-        elif not self._data.endswith(b"0\r\n\r\n"):
+        elif not data.endswith(b"0\r\n\r\n"):
             return
-        body, self._data = bytes(self._data[end + 4 :]), bytearray()
-        waiting, self._waiting = self._waiting, None
-        waiting.set_result((int(head[9:12]), body))
+        self._data = b""
+        self._answered(int(head[9:12]), data[end + 4 :])
 
-    async def ask(self, data: bytes) -> tuple[int, bytes]:
-        """Sends a request; returns status and body.
+    def _go(self) -> None:
+        """Sends the next request."""
+        sender = self._sender
+        self._began = self._due if sender.pause else time.perf_counter()
+        if self._transport is None:
+            sender.connect(self)
+        else:
+            self.send()
 
-        Raises:
-            ConnectionError: the connection was closed.
-        """
-        if self.transport.is_closing():
-            raise ConnectionError("the connection was closed")
-        self._waiting = asyncio.get_running_loop().create_future()
-        self.transport.write(data)
-        return await self._waiting
+    def send(self) -> None:
+        """Sends a request over the connection."""
+        self._is_waiting = True
+        self._kind, data = self._sender.next_ask()
+        if self._transport is None or self._transport.is_closing():
+            self._answered(0, b"")
+        else:
+            self._transport.write(data)
+
+    def _answered(self, status: int, body: bytes) -> None:
+        self._is_waiting = False
+        sender = self._sender
+        sender.note(self._kind, self._began, status, body)
+        self._due += sender.random.uniform(0.5, 1.5) * sender.pause
+        self.wait()
 
 
 class Sender:
@@ -103,13 +142,20 @@ class Sender:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._random = random.Random(plan.seed)
+        self.random = random.Random(plan.seed)
         self._asks = [
             (each.get("kind", ""), _encoded(plan, each["path"], each["body"])) for each in plan.asks
         ]
+        self.pause = plan.connections / plan.per_second if plan.per_second else 0.0
+        """Seconds between two requests of a client in the mean; 0: none."""
+        self.loop = asyncio.get_running_loop()
+        self.end = 0.0
+        """When the last request is due, on the clock of `time.perf_counter`."""
         self._next = 0
         self._counted_from = 0.0
-        self._end = 0.0
+        self._running = plan.connections
+        self._is_over = asyncio.Event()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._latencies: dict[str, list[float]] = {}
         self._outside: list[float] = []
         self._accounted: list[float] = []
@@ -120,10 +166,14 @@ class Sender:
 
     async def run(self) -> dict[str, Any]:
         """Returns what was seen."""
+        gc.collect()
+        gc.freeze()  # requests are many, and what looks for garbage among them stops the clients
         began = time.perf_counter()
         self._counted_from = began + self._plan.warm_seconds
-        self._end = self._counted_from + self._plan.seconds
-        await asyncio.gather(*(self._one() for _ in range(self._plan.connections)))
+        self.end = self._counted_from + self._plan.seconds
+        for _ in range(self._plan.connections):
+            Client(self, began + self.random.random() * self.pause).wait()
+        await self._is_over.wait()
         return {
             "latencies_ms": self._latencies,
             "outside_ms": self._outside,
@@ -136,39 +186,42 @@ class Sender:
             "whole_seconds": time.perf_counter() - began,
         }
 
-    async def _one(self) -> None:
-        """Sends one client's requests; it connects when it has the first one, and stays."""
-        connection: Connection | None = None
-        pause = self._plan.connections / self._plan.per_second if self._plan.per_second else 0.0
-        due = time.perf_counter() + self._random.random() * pause
-        while True:
-            if pause:
-                if due >= self._end:
-                    return
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            began = max(due, 0.0) if pause else time.perf_counter()
-            if began >= self._end:
-                return
-            if connection is None:
-                connection = await self._connected()
-            await self._ask(connection, began)
-            due += self._random.uniform(0.5, 1.5) * pause
-
-    async def _connected(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        _, made = await loop.create_connection(Connection, "127.0.0.1", self._plan.port)
-        return made
-
-    async def _ask(self, connection: Connection, began: float) -> None:
-        kind, data = self._asks[self._next % len(self._asks)]
+    def next_ask(self) -> tuple[str, bytes]:
+        """Returns the kind of the next request, and its bytes."""
+        found = self._asks[self._next % len(self._asks)]
         self._next += 1
-        try:
-            status, body = await connection.ask(data)
-        except ConnectionError:
-            status, body = 0, b""
-        took = (time.perf_counter() - began) * 1e3
+        return found
+
+    def client_ended(self) -> None:
+        """A client has sent its last request."""
+        self._running -= 1
+        if not self._running:
+            self._is_over.set()
+
+    def connect(self, client: Client) -> None:
+        """Connects a client, and has it send its request."""
+
+        async def work() -> None:
+            with contextlib.suppress(OSError):  # told by the request that cannot be sent
+                await self.loop.create_connection(lambda: client, "127.0.0.1", self._plan.port)
+            client.send()
+
+        task = self.loop.create_task(work())
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    def note(self, kind: str, began: float, status: int, body: bytes) -> None:
+        """Notes what came of a request.
+
+        Args:
+            kind: Of the request.
+            began: When it was due.
+            status: Of the answer; 0: there is none.
+            body: Of the answer.
+        """
         if began < self._counted_from:
             return
+        took = (time.perf_counter() - began) * 1e3
         self._statuses[str(status)] += 1
         self._latencies.setdefault(kind, []).append(took)
         if status != 200:
@@ -235,8 +288,12 @@ async def send(plan: Plan) -> dict[str, Any]:
     return json.loads(told)
 
 
+async def _sent(plan: Plan) -> dict[str, Any]:
+    return await Sender(plan).run()
+
+
 if __name__ == "__main__":
     given = Plan(**json.load(sys.stdin))
-    seen = json.dumps(uvloop.run(Sender(given).run()))
+    seen = json.dumps(uvloop.run(_sent(given)))
     os.set_blocking(sys.stdout.fileno(), True)  # else what does not fit into the pipe is lost
     print(seen)
