@@ -1622,6 +1622,7 @@ export interface Operations {
     url: "/v1/documents";
     path: {};
     query: {};
+    header: { "Idempotency-Key"?: string };
     body: SubmitDocumentsBody | {
       file: (Blob | string)[];
       acl?: string[];

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from starlette.responses import Response
 
 from services.gateway.edge.bodies import SubmitDocumentsBody, read_metadata
+from services.gateway.edge.idempotency import IdempotencyKey, with_key
 from services.gateway.edge.render import render_chunk, render_document, render_submission
 from services.gateway.edge.routing import (
     CallerDependency,
@@ -124,15 +125,21 @@ def _add_intake_routes(router: APIRouter, operations: Operations) -> None:
         responses={202: {"model": SubmissionsView}},
         openapi_extra=_SUBMIT_BODY,
     )
-    async def submit(request: Request, caller: CallerDependency) -> Response:
+    async def submit(
+        request: Request,
+        caller: CallerDependency,
+        _key: IdempotencyKey = "",  # described here; `with_key` reads it
+    ) -> Response:
         """Accepts documents; each gets a job. One bad document fails alone."""
         if wrong := wrong_content_type(request, "application/json", _MULTIPART):
             raise wrong
         if media_type(request) == _MULTIPART:
             async with form_documents(request) as (collection, documents):
-                return _accepted(await operations.submit(caller, collection, documents))
+                keyed = with_key(request, documents)
+                return _accepted(await operations.submit(caller, collection, keyed))
         collection, documents = _read_json(await request.body())
-        return _accepted(await operations.submit(caller, collection, documents))
+        keyed = with_key(request, documents)
+        return _accepted(await operations.submit(caller, collection, keyed))
 
     @router.post(
         "/documents/fetch",

@@ -139,6 +139,45 @@ async def test_files_come_as_forms(gw: RunningGateway) -> None:
         assert unbounded.status_code == 400
 
 
+async def test_the_header_makes_a_submission_repeatable(gw: RunningGateway) -> None:
+    two = [{"text": "x"}, {"text": "y"}]
+    own = {"text": "x", "idempotency_key": "k"}
+    async with gw.client() as client:
+
+        async def keys(key: str | list[tuple[str, str]], **body: Any) -> list[str] | str:
+            """The keys that ingestion sees, or what is wrong."""
+            headers = [("Idempotency-Key", key)] if isinstance(key, str) else key
+            gw.down.ingestion.submit.calls.clear()
+            response = await client.post("/v1/documents", headers=headers, **body)
+            if response.status_code == 400:
+                (violation,) = response.json()["violations"]
+                assert violation["field"] == "Idempotency-Key"
+                return response.json()["reason"]
+            assert response.status_code == 202, response.text
+            (request,) = gw.down.ingestion.submit.requests("SubmitDocuments")
+            return [each.header.idempotency_key for each in request.documents]
+
+        assert await keys("k", json={"documents": two[:1]}) == ["k"]
+        assert await keys('"k"', json={"documents": two[:1]}) == ["k"]
+        assert await keys("k", json={"documents": two}) == ["k/0", "k/1"]
+        assert await keys("k", json={"documents": [own]}) == ["k"]
+        assert await keys("", json={"documents": [own, *two]}) == ["k", "", ""]
+        files = [("file", ("a.txt", b"x")), ("file", ("b.txt", b"x"))]
+        assert await keys("k", files=files) == ["k/0", "k/1"]
+        assert await keys("k", files=files[:1], data={"idempotency_key": "k"}) == ["k"]
+        twice = [("Idempotency-Key", "k"), ("Idempotency-Key", "k")]
+        assert await keys(twice, json={"documents": two[:1]}) == ["k"]
+
+        assert await keys("other", json={"documents": [own]}) == "INVALID_FIELD"
+        assert await keys("k", json={"documents": [*two, own]}) == "INVALID_FIELD"
+        assert (
+            await keys("other", files=files[:1], data={"idempotency_key": "k"}) == "INVALID_FIELD"
+        )
+        twice[1] = ("Idempotency-Key", "other")
+        assert await keys(twice, json={"documents": two[:1]}) == "INVALID_FIELD"
+        assert await keys("k" * 241, json={"documents": two}) == "TOO_LARGE"
+
+
 async def test_document_joins_job_and_index(gw: RunningGateway) -> None:
     await submit(gw, {"document_id": "rocks/granite.md", "text": "x"})
     async with gw.client() as client:
