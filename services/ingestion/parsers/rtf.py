@@ -18,6 +18,11 @@ _TOKEN = re.compile(
 _HEADING = re.compile(r"heading\s*([1-9])", re.IGNORECASE)
 _MAX_DEPTH = 2000
 _MAX_CHARACTERS = 16_000_000
+_CONTROLS = bytes(byte for byte in range(32) if byte not in b"\t\n\v\f\r\x1a\x1b")
+_FEW_CONTROLS = 4
+_MOST_CONTROLS = 0.02
+"""Control characters beyond a few, of the text that is read: there are none but by mistake, and of
+bytes by chance every tenth is one."""
 
 
 def parse(data: bytes) -> ParsedDocument:
@@ -89,6 +94,8 @@ class _Reader:
         self._high = 0
         self._star = False
         self._size = 0
+        self._raw_bytes = 0
+        self._controls = 0
         self._has_pages = b"\\page" in data
 
     def read(self) -> ParsedDocument:
@@ -113,6 +120,8 @@ class _Reader:
                 self._symbol(found["symbol"])
             elif found["brace"] is not None:
                 self._brace(found["brace"])
+        if self._controls > _FEW_CONTROLS + _MOST_CONTROLS * self._raw_bytes:
+            raise UnparsableError("PARSE_FAILED", "the RTF is damaged: it holds bytes, not text")
         self._end_paragraph()
         self._end_table()
         self._end_list()
@@ -167,6 +176,9 @@ class _Reader:
             self._add(symbol.decode("ascii"))
 
     def _raw(self, text: bytes) -> None:
+        if self._state.destination != "ignored":
+            self._raw_bytes += len(text)
+            self._controls += len(text) - len(text.translate(None, _CONTROLS))
         if self._skip:
             dropped = min(self._skip, len(text))
             self._skip -= dropped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import random
 import zipfile
 from email.message import EmailMessage
 
@@ -219,6 +220,16 @@ def test_rtf_keeps_headings_lists_tables_notes_and_pages():
 )
 def test_rtf_characters_are_read_in_their_code_page(source, text):
     assert rtf.parse(source).text == text
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rtf_that_holds_bytes_by_chance_is_refused(seed):
+    noise = random.Random(seed).randbytes(4_000)
+    with pytest.raises(UnparsableError, match="bytes, not text") as caught:
+        rtf.parse(b"{\\rtf1\\ansi " + noise)
+    assert caught.value.reason == "PARSE_FAILED"
+    # In a picture they are what they should be; the clipboard ends with a zero.
+    assert rtf.parse(b"{\\rtf1 a{\\pict\\bin4000 " + noise + b"}b}\0").text == "ab"
 
 
 def test_rtf_that_nests_too_deeply_is_refused():
