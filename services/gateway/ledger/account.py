@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from services.gateway.ledger.events import Outcome, Payer, UsageEvent
 from services.gateway.usage import RUNNING, Meter
-from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
     from contextvars import Token
@@ -26,6 +25,8 @@ class Account:
     payer: Payer
     operation: str
     collection: str
+    trace_id: str
+    """Known from the beginning: others may write its event down, in traces of their own."""
 
     def event(self, meter: Meter, outcome: Outcome = Outcome.INTERRUPTED) -> UsageEvent:
         """Returns the event of what was used."""
@@ -37,7 +38,7 @@ class Account:
             operation=self.operation,
             outcome=outcome,
             model=meter.model,
-            trace_id=current_trace_id(),
+            trace_id=self.trace_id,
             usage=usage,
             document_count=meter.document_count,
             byte_count=meter.byte_count,

@@ -30,6 +30,7 @@ from services.rpc.errors import ServiceError
 from services.rpc.instruments import Counter
 from services.rpc.logs import get_logger
 from services.rpc.metrics import TENANTS, series
+from services.rpc.telemetry import current_trace_id
 
 if TYPE_CHECKING:
     from services.gateway.usage import Meter, PriceTable
@@ -117,7 +118,8 @@ class Ledger:
             operation: What it is.
             collection: What it is about; empty: no collection.
         """
-        return Metered(Account(self, new_event_id(self._now()), payer, operation, collection))
+        event_id = new_event_id(self._now())
+        return Metered(Account(self, event_id, payer, operation, collection, current_trace_id()))
 
     def checkpoint(self, account: Account, meter: Meter) -> None:
         """Keeps what is known of a request so far, in case the process dies."""
@@ -151,9 +153,9 @@ class Ledger:
             self._has_gathered.set()
         series(_METERED, event.operation).inc()
         self._measure(event)
-        if len(self._pending) > _MAX_PENDING and self._journal is not None:
+        is_much = len(self._pending) > _MAX_PENDING and self._journal is not None
+        if is_much and self._leave_journal():
             # The journal has them all: memory need not, while the database is away.
-            self._leave_journal()
             self._pending.clear()
 
     def _measure(self, event: UsageEvent) -> None:
@@ -209,28 +211,46 @@ class Ledger:
             self._leave_journal()
             return
         old = self._begin_journal()
+        if old is None:
+            return
         assert self._journal is not None
         if all(self._journal.append(encode_event(each)) for each in self._pending):
             old.remove()
         else:
             self._leave(old)
 
-    def _leave_journal(self) -> None:
-        """Begins another journal, and leaves the old one to whoever brings its events home."""
-        self._leave(self._begin_journal())
+    def _leave_journal(self) -> bool:
+        """Begins another journal, and leaves the old one to whoever brings its events home.
+
+        Returns:
+            Whether the disk took another one.
+        """
+        old = self._begin_journal()
+        if old is not None:
+            self._leave(old)
+        return old is not None
 
     def _leave(self, old: Journal) -> None:
         for event_id in self._open:
             old.append(encode_progress(event_id, MOVED))
         old.abandon()
 
-    def _begin_journal(self) -> Journal:
-        """Begins another journal with what is under way; returns the one before it."""
+    def _begin_journal(self) -> Journal | None:
+        """Begins another journal with what is under way.
+
+        Returns:
+            The one before it. None: the disk takes no other, and that one stays, with all it has.
+        """
         assert self._journal is not None
         assert self._folder is not None
-        old, self._journal = self._journal, Journal(self._folder)
-        for event in self._open.values():
-            self._journal.append(encode_event(event()))
+        try:
+            fresh = Journal(self._folder)
+        except OSError:
+            return None
+        if not all(fresh.append(encode_event(event())) for event in self._open.values()):
+            fresh.remove()
+            return None
+        old, self._journal = self._journal, fresh
         return old
 
     async def adopt(self) -> int:
@@ -367,6 +387,8 @@ async def _regularly(seconds: float, work: Callable[[], object], is_due: asyncio
             await work()  # pyright: ignore[reportGeneralTypeIssues]
         except ServiceError as error:
             get_logger().warning("usage not written yet", reason=error.reason.value)
+        except OSError as error:
+            get_logger().warning("journals of usage cannot be looked at", error=error.strerror)
 
 
 def _midnight(day: str) -> datetime:

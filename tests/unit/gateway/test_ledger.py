@@ -22,9 +22,11 @@ from services.gateway.ledger.schema import ensure_ledger
 from services.gateway.ledger.sums import UsageFilter
 from services.gateway.usage import PICOS, Meter, ModelPrices, PriceTable, Usage, current_meter
 from services.rpc.errors import InvalidArgumentError, Reason, UnavailableError
+from services.rpc.telemetry import span, start_telemetry
 from services.sql.engine import open_engine
 from services.sql.reader import Reader
 from services.sql.writer import GroupWriter
+from tests.kit.grpc_server import RpcTestSettings
 from tests.kit.postgres import database_url
 
 __all__ = ["database_url"]
@@ -239,6 +241,53 @@ async def test_what_comes_while_others_are_written_moves_to_the_next_journal(
     heir = await kit.ledger()
     assert await heir.adopt() == 3
     assert (await heir.total(ALL)).request_count == 13
+
+
+@pytest.mark.parametrize("full", ["folder", "file"])
+async def test_a_disk_that_takes_no_further_journal_keeps_the_one_there_is(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    monkeypatch.setattr("services.gateway.ledger.ledger._ROTATE_BYTES", 1_000)
+    ledger = await kit.ledger()
+    first = ledger._journal
+    assert first is not None
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = {"folder": "_create", "file": "_write_zeros"}[full]
+    with ledger.metered(BOB, "query") as meter:
+        meter.begin_writing("tiny", Usage(prompt_tokens=5), 0)
+        for _ in range(10):
+            ledger.record(ANN, "search")
+        monkeypatch.setattr(f"services.gateway.ledger.journal.{place}", refuse)
+        await ledger.flush()
+        assert ledger._journal is first
+        assert list(kit.folder.glob("*.journal")) == [first.path]
+        kill(ledger)
+        heir = await kit.ledger(is_mortal=False)
+        heir._folder = kit.folder
+        assert await heir.adopt() == 1, "what was under way is known still"
+        assert (await heir.total(ALL)).request_count == 11
+
+
+async def test_what_is_under_way_keeps_its_trace_in_the_next_journal(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.ledger.ledger._ROTATE_BYTES", 1)
+    ledger = await kit.ledger()
+    telemetry = start_telemetry("gateway", RpcTestSettings())
+    with span("request") as current:
+        metered = ledger.metered(BOB, "query")
+    telemetry.shutdown()
+    with metered as meter:
+        meter.begin_writing("tiny", Usage(prompt_tokens=5), 0)
+        await ledger.flush()
+        kill(ledger)
+    heir = await kit.ledger()
+    await heir.adopt()
+    (event,) = await heir.events(ALL, "", 10)
+    assert event.trace_id == f"{current.get_span_context().trace_id:032x}"
 
 
 @dataclass
