@@ -2,13 +2,17 @@
 
 A pattern of many words tries them all at each place of a text; whether a text holds a word at all
 is told a hundred times as fast. Which words those are is read off the pattern itself.
+
+Python has no public way to a pattern's parts: the module that `re` itself reads them with is public
+by name in no version (`sre_parse` is deprecated, and was not documented either). What it does not
+tell any more, or tells otherwise, asks for nothing, and tests compare with the bare patterns.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from re import _constants as codes  # pyright: ignore[reportAttributeAccessIssue] - see `_needed`
+from re import _constants as codes  # pyright: ignore[reportAttributeAccessIssue] - see above
 from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue] - as above
 from typing import Any
 
