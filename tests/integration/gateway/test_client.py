@@ -224,7 +224,7 @@ async def test_closing_a_stream_stops_the_engine(gw: RunningGateway) -> None:
             if isinstance(event, AnswerDelta):
                 break
         await stream.aclose()
-    await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
+    assert await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
 
 
 def test_package_says_what_it_exports() -> None:

@@ -116,7 +116,7 @@ async def test_agent_that_leaves_stops_the_engine(gw: RunningGateway, mode: str)
         call.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await call
-    await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
+    assert await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
 
 
 async def test_deadline_of_the_header_holds(gw: RunningGateway) -> None:

@@ -169,7 +169,7 @@ async def test_client_that_leaves_a_response_stops_the_engine(gw: RunningGateway
             if event.type == "response.output_text.delta":
                 break
         await stream.close()
-    await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
+    assert await asyncio.wait_for(gw.down.generation.generate.cancelled.wait(), 3)
 
 
 async def test_files_are_kept_listed_and_read_back(gw: RunningGateway) -> None:

@@ -85,6 +85,7 @@ async def test_a_queue_with_more_than_there_is_room_for_is_gone_through_without_
             await submit(store, "d", tenant=tenant)
         await wakeup.notify()
         await all_ended(store, tenants, 60 + len(tenants) - 1)
+        assert (await store.stats("many")).dead_letter_count == 60
 
 
 async def test_a_worker_full_of_large_documents_takes_the_next_when_there_is_room(tmp_path):
@@ -93,3 +94,5 @@ async def test_a_worker_full_of_large_documents_takes_the_next_when_there_is_roo
             await submit(store, f"d{number}", b"x" * 40, tenant="t")
         await wakeup.notify()
         await all_ended(store, ["t"], 9)
+        # Two fit at once.
+        assert store.looks > 9 // 2

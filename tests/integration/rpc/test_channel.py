@@ -261,5 +261,5 @@ async def test_fact_8_connections_age_so_that_new_replicas_are_found() -> None:
         asyncio.timeout(10),
     ):
         while len(set(ports)) < 2:
-            await EchoStub(channel).ask("UnaryUnary", "x")
+            assert await EchoStub(channel).ask("UnaryUnary", "x") == ["x"]
             await asyncio.sleep(0.02)

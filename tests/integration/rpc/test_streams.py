@@ -50,7 +50,7 @@ async def test_loop_left_early_ends_the_call(arity: str, pause_seconds: float) -
     ):
         async for _ in EchoStub(channel).call(arity, "x"):
             break
-        await endless.ended.wait()
+        assert await endless.ended.wait()
 
 
 async def test_loop_may_be_left_and_taken_up_again() -> None:

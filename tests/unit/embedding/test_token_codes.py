@@ -99,8 +99,9 @@ def test_a_damaged_map_of_rows_is_noticed():
 @settings(deadline=None, max_examples=200)
 @given(code=st.binary(max_size=9000), form=st.integers(1, 2), count=st.integers(0, 300))
 def test_no_bytes_at_all_make_the_reader_fail(code, form, count):
-    decode(code, MARK, 384)
-    decode(struct.pack("<B8sHH", form, MARK, 384, count) + code, MARK, 384)
+    for each in (code, struct.pack("<B8sHH", form, MARK, 384, count) + code):
+        found = decode(each, MARK, 384)
+        assert found is None or len(found.firsts) == len(found.bits) <= found.token_count
 
 
 def test_scores_by_code_estimate_those_of_the_vectors_and_keep_their_order():

@@ -292,6 +292,8 @@ async def test_a_change_does_not_wait_for_accesses_that_never_end(parts: Parts) 
     log.store = Busy(parts.reader, parts.writer, AuditKeys((PEPPER,)))
     async with log.running(), asyncio.timeout(5):
         await log.commit(event(1))
+        (first,) = await log.store.read("acme", 0, 1)
+    assert first.content["at"] == "2026-01-01T00:01:00.000000Z"
 
 
 async def test_an_access_is_noted_with_its_outcome(parts: Parts) -> None:
