@@ -100,6 +100,21 @@ class TermWeights:
             self._document_frequency.update(found)
             self._sentences += 1
 
+    def note_pair(self, first: str, gap: str, second: str) -> None:
+        """Takes note of a text made of two of the sentences: its terms are theirs.
+
+        Args:
+            first: One of the sentences.
+            gap: What stands between them.
+            second: The other one.
+        """
+        # No word goes across white space, nor does any letter's lower case depend on what is there.
+        if gap and gap[0].isspace() and gap[-1].isspace():
+            found = self._terms[first] | self._terms[second]
+            self._terms[f"{first}{gap}{second}"] = (
+                found if gap.isspace() else found | set(terms(gap))
+            )
+
     def weight(self, term: str) -> float:
         """Returns the weight of a term of the question: 1 + BM25's IDF, less for function words."""
         frequency = self._document_frequency[term]

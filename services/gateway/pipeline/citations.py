@@ -66,8 +66,9 @@ class CitationWriter:
         allowed: Sequence[str] = (),
     ) -> None:
         self._judge = judge
-        given = (query, *allowed, *(f"{each.passage.text} {each.passage.uri}" for each in passages))
-        self._links = LinkGuard(given, (each.passage.uri for each in passages))
+        uris = [each.passage.uri for each in passages]
+        given = (query, *allowed, *(each.passage.text for each in passages), *uris)
+        self._links = LinkGuard(given, uris)
         # What an engine copies is judged by its spans.
         self._gate = (
             SentenceGate(

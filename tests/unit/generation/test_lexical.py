@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.generation.lexical import STOP_WORD_WEIGHT, TermWeights, terms
 
@@ -72,3 +74,16 @@ def test_pairs_that_only_ask_weigh_little_where_words_are_not_spaced() -> None:
     ):
         good, bad = TermWeights([text, other], question).overlap(question, [text, other])
         assert good > bad
+
+
+@given(
+    st.lists(st.text("aΣσς İıß.'’東京กa1-_\u0301é", max_size=12), min_size=3, max_size=3),
+    st.sampled_from([" ", "\n- ", "\n\n", "", ".", " 2. ", "x", " Σ", "\u2009[3] "]),
+    st.text("aΣσς İ東é ", max_size=6),
+)
+def test_the_terms_of_a_pair_are_those_of_the_whole_text(parts: list[str], gap: str, question: str):
+    first, second, other = parts
+    pair = f"{first}{gap}{second}"
+    usual, noted = (TermWeights([first, second, other], question) for _ in range(2))
+    noted.note_pair(first, gap, second)
+    assert noted.overlap(question, [pair, other]) == usual.overlap(question, [pair, other])
