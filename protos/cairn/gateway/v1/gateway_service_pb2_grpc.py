@@ -376,7 +376,9 @@ class GatewayServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SubmitDocuments(self, request, context):
-        """Accepts documents; each gets a job.
+        """Accepts documents; each gets a job. A message over the server's limit (CAIRN_GATEWAY_MAX_MESSAGE_BYTES, 64 MiB) is
+        refused by gRPC itself, before it is read: RESOURCE_EXHAUSTED without a reason, and with both sizes in its text. It
+        holds for every RPC; submit fewer documents at once, and a large one by UploadDocument.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -144,7 +144,9 @@ class IngestionServiceServicer(object):
     """
 
     def SubmitDocuments(self, request, context):
-        """Accepts documents; each gets a job. One bad document fails alone, in its own result.
+        """Accepts documents; each gets a job. One bad document fails alone, in its own result. A message over the server's
+        limit (CAIRN_INGESTION_MAX_MESSAGE_BYTES, 64 MiB) is refused by gRPC itself, before it is read: RESOURCE_EXHAUSTED
+        without a reason, and with both sizes in its text. Submit fewer at once, and a large one by UploadDocument.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
