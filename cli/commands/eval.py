@@ -53,15 +53,19 @@ def evaluate(
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Loads labelled data, asks its queries and prints quality. Exits with 1 if any failed."""
+    if run_file is not None:
+        _check_place(run_file)
     if mode == "grounded" or (mode == "hybrid" and groundedness.has_judged_answers(folder)):
         _evaluate_judged(folder, limit, run_file, data_dir, as_json=as_json)
         return
     if mode not in MODES:
         raise CliError(f"--mode {mode!r} is none of {', '.join(MODES)}")
-    if run_file is not None and not run_file.absolute().parent.is_dir():
-        raise CliError(f"--run: {run_file.absolute().parent} is not a folder")
     dataset = read_dataset(folder)
     queries = chosen(dataset, mode, limit)
+    if run_file is not None and mode != "answer":
+        # At its end, all that was asked would be lost.
+        summary.check_run_names(each.query_id for each in queries)
+        summary.check_run_names(each.document_id for each in dataset.documents)
     gateway = GatewayClient(find_gateway(data_dir))
     evaluation = _Evaluation(gateway, dataset, queries, mode, collection, language, keep)
     report, results = asyncio.run(evaluation.run())
@@ -73,6 +77,15 @@ def evaluate(
         _show(report)
     if report["queries"]["failed"]:
         raise typer.Exit(1)
+
+
+def _check_place(run_file: Path) -> None:
+    """Refuses a place where no run can be written, before anything is asked."""
+    parent = run_file.absolute().parent
+    if not parent.is_dir():
+        raise CliError(f"--run: {parent} is not a folder")
+    if run_file.is_dir():
+        raise CliError(f"--run: {run_file} is a folder: name a file")
 
 
 def _evaluate_judged(

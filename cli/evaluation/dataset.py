@@ -91,7 +91,7 @@ def _documents(path: Path) -> tuple[tuple[CorpusDocument, ...], tuple[str, ...]]
     found: dict[str, CorpusDocument] = {}
     empty = []
     for line in lines_of(path):
-        document_id, title = line.text("_id", required=True), line.text("title")
+        document_id, title = line.identifier(), line.text("title")
         text, metadata = line.text("text"), line.content.get("metadata")
         if metadata is None:
             metadata = {}
@@ -113,7 +113,7 @@ def _queries(
 ) -> Iterator[EvalQuery]:
     seen = set()
     for line in lines_of(path):
-        query_id = line.text("_id", required=True)
+        query_id = line.identifier()
         if query_id in seen:
             raise line.error("_id", f"{query_id!r} is there twice")
         seen.add(query_id)
@@ -144,7 +144,7 @@ def _turns(line: Line) -> Iterator[tuple[str, str]]:
     for turn in history:
         if isinstance(turn, str):
             turn = {"text": turn}  # noqa: PLW2901 - a bare text is the user's
-        text = turn.get("text") if isinstance(turn, dict) else None
+        text = turn.get("text", turn.get("content")) if isinstance(turn, dict) else None
         if not isinstance(text, str):
             raise line.error("history", "each turn must be a string, or have role and text")
         speaker = turn.get("role") or turn.get("speaker") or "user"
@@ -157,7 +157,7 @@ def _grades(path: Path) -> dict[str, dict[str, int]]:
     grades: dict[str, dict[str, int]] = {}
     if not path.exists():
         return grades
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    for number, line in enumerate(_rows_of(path), start=1):
         parts = line.split("\t")
         if number == 1 and parts[-1].strip().lower() == "score":
             continue
@@ -165,13 +165,25 @@ def _grades(path: Path) -> dict[str, dict[str, int]]:
             continue
         try:
             query_id, document_id, grade = parts
-            grades.setdefault(query_id, {})[document_id] = int(grade)
+            grades.setdefault(query_id.strip(), {})[document_id.strip()] = _whole(grade)
         except ValueError:
             raise CliError(
                 f"{path}, line {number}: must be query-id, corpus-id and a whole number, "
                 "with tabs between"
             ) from None
     return grades
+
+
+def _whole(grade: str) -> int:
+    """Returns a grade: a whole number, which some programs write as "1.0".
+
+    Raises:
+        ValueError: it is none.
+    """
+    value = float(grade)
+    if not value.is_integer():
+        raise ValueError(grade)
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +197,17 @@ class Line:
     def error(self, name: str, problem: str) -> CliError:
         """Returns the error of a field that is wrong."""
         return CliError(f"{self.path}, line {self.number}: {name}: {problem}")
+
+    def identifier(self) -> str:
+        """Returns the field `_id`; a whole number stands for its digits, as qrels.tsv has them.
+
+        Raises:
+            CliError: it is neither a text nor a whole number, or empty.
+        """
+        value = self.content.get("_id")
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return self.text("_id", required=True)
 
     def text(self, name: str, *, required: bool = False) -> str:
         """Returns a field that is a text; empty where there is none.
@@ -208,15 +231,7 @@ def lines_of(path: Path) -> Iterator[Line]:
     Raises:
         CliError: there is no such file, or a line is no JSON object.
     """
-    try:
-        raw = path.read_text("utf-8").split("\n")
-    except FileNotFoundError:
-        raise CliError(
-            f"{path} does not exist", "the folder needs corpus.jsonl, queries.jsonl and qrels.tsv"
-        ) from None
-    except UnicodeDecodeError:
-        raise CliError(f"{path} is not UTF-8") from None
-    for number, line in enumerate(raw, start=1):
+    for number, line in enumerate(_rows_of(path), start=1):
         if not line.strip():
             continue
         try:
@@ -226,6 +241,25 @@ def lines_of(path: Path) -> Iterator[Line]:
         if not isinstance(content, dict):
             raise CliError(f"{path}, line {number}: must be an object")
         yield Line(path, number, content)
+
+
+def _rows_of(path: Path) -> list[str]:
+    """Returns the lines of a file in UTF-8, with a byte-order mark or without, of either ending.
+
+    Raises:
+        CliError: it cannot be read.
+    """
+    try:
+        raw = path.read_text("utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise CliError(
+            f"{path} does not exist", "the folder needs corpus.jsonl, queries.jsonl and qrels.tsv"
+        ) from None
+    except UnicodeDecodeError:
+        raise CliError(f"{path} is not UTF-8") from None
+    except OSError as error:
+        raise CliError(f"{path} cannot be read: {error.strerror}") from None
+    return raw.split("\n")  # reading has made one ending of both
 
 
 def _quoted(text: str) -> str:

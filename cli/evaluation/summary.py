@@ -90,21 +90,30 @@ def percentile(values: Sequence[float], percent: int) -> float | None:
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
+def check_run_names(names: Iterable[str]) -> None:
+    """Refuses ids of queries and documents that a TREC run cannot hold.
+
+    Raises:
+        CliError: one has a space.
+    """
+    for name in names:
+        if len(name.split()) != 1:
+            raise CliError(f"--run: a TREC run cannot hold the id {name!r}: it has a space")
+
+
 def trec_run(results: Sequence[Ranked], tag: str) -> Iterable[str]:
     """Yields the lines of a TREC run: query, Q0, document, rank, score, tag.
 
     Scorers sort by score alone, so equal scores are made to fall with the rank.
 
     Raises:
-        CliError: an id has a space, which the format cannot hold.
+        CliError: as of `check_run_names`.
     """
     for result in results:
         former = float("inf")
         for rank, (document_id, score) in enumerate(result.documents, start=1):
             former = min(round(score, 6), former - _LEAST_STEP)
-            for name in (result.query_id, document_id):
-                if len(name.split()) != 1:
-                    raise CliError(f"--run: a TREC run cannot hold the id {name!r}: it has a space")
+            check_run_names((result.query_id, document_id))
             yield f"{result.query_id} Q0 {document_id} {rank} {former:.6f} {tag}"
 
 

@@ -166,3 +166,24 @@ def test_bench_lists_and_refuses_unknown_names():
     done = cairn("bench", "nothing")
     assert done.returncode == 1
     assert "there is no benchmark 'nothing'" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["an id with a space", "a folder"])
+def test_a_run_that_cannot_be_written_is_refused_before_anything_is_asked(
+    gateway: FakeGateway, data: Path, tmp_path: Path, wrong: str
+):
+    run = tmp_path / "out.run"
+    if wrong == "a folder":
+        run.mkdir()
+    else:
+        write(
+            data / "corpus.jsonl",
+            {"_id": "docs/keys.md", "text": "x"},
+            {"_id": "two words", "text": "y"},
+        )
+    done = cairn("eval", str(data), "--mode", "keyword", "--run", str(run), gateway=gateway)
+    assert done.returncode == 1
+    assert "--run" in done.stderr
+    assert ("is a folder" if wrong == "a folder" else "'two words'") in done.stderr
+    assert not gateway.bodies("/v1/documents")
+    assert not gateway.bodies("/v1/search")

@@ -72,7 +72,9 @@ def test_judgements_may_be_absent(tmp_path: Path):
         ({"corpus": ["{"]}, "corpus.jsonl, line 1: not JSON"),
         ({"corpus": ["[]"]}, "corpus.jsonl, line 1: must be an object"),
         ({"corpus": [CORPUS[0], CORPUS[0]]}, "line 2: _id: 'd1' is there twice"),
-        ({"corpus": [{"_id": 7}]}, "line 1: _id: must be a string"),
+        ({"corpus": [{"_id": 1.5}]}, "line 1: _id: must be a string"),
+        ({"corpus": [{"_id": True}]}, "line 1: _id: must be a string"),
+        ({"corpus": [{"_id": " "}]}, "line 1: _id: must not be empty"),
         ({"corpus": [{"_id": "x", "text": "t", "metadata": []}]}, "metadata: must be an object"),
         ({"corpus": [CORPUS[2]]}, "has no documents with text"),
         ({"queries": [{"_id": "q1", "text": ""}]}, "line 1: text: must not be empty"),
@@ -81,6 +83,7 @@ def test_judgements_may_be_absent(tmp_path: Path):
         ({"queries": [{"_id": "q1", "text": "x", "history": [1]}]}, "history: each turn must be"),
         ({"qrels": "q1\td1\n"}, "qrels.tsv, line 1: must be query-id, corpus-id"),
         ({"qrels": "q1\td1\thigh\n"}, "qrels.tsv, line 1: must be query-id, corpus-id"),
+        ({"qrels": "q1\td1\t0.5\n"}, "qrels.tsv, line 1: must be query-id, corpus-id"),
         ({"qrels": "q9\td1\t1\n"}, "judges unknown query 'q9'"),
     ],
 )
@@ -92,6 +95,36 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, parts, message: st
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(CliError, match=r"corpus\.jsonl does not exist"):
         read_dataset(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(CliError, match=r"file.corpus\.jsonl does not exist"):
+        read_dataset(tmp_path / "file")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
+    write(tmp_path)
+    (tmp_path / "qrels.tsv").write_bytes("q1\td\u00e9\t1\n".encode("latin-1"))
+    with pytest.raises(CliError, match=r"qrels\.tsv is not UTF-8"):
+        read_dataset(tmp_path)
+    (tmp_path / "corpus.jsonl").unlink()
+    (tmp_path / "corpus.jsonl").mkdir()
+    with pytest.raises(CliError, match=r"corpus\.jsonl cannot be read: Is a directory"):
+        read_dataset(tmp_path)
+
+
+def test_files_of_other_systems_are_read(tmp_path: Path):
+    corpus = [{"_id": 7, "text": "line\u2028and\u0085line"}]
+    turns = [{"role": "user", "content": "Hm?"}]
+    write(tmp_path, corpus, [{"_id": 12, "text": "What?", "history": turns}], "12\t7\t1.0\n")
+    for each in tmp_path.iterdir():
+        lines = each.read_text("utf-8").replace("\n", "\r\n")
+        each.write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    dataset = read_dataset(tmp_path)
+    assert [(each.document_id, each.text) for each in dataset.documents] == [
+        ("7", "line\u2028and\u0085line")
+    ]
+    assert dataset.queries[0].query_id == "12"
+    assert dataset.queries[0].grades == {"7": 1}
+    assert dataset.queries[0].history == (("user", "Hm?"),)
 
 
 def test_a_sample_is_spread_evenly():
