@@ -89,7 +89,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fails the request under way; the next one connects again."""
-        self._transport = None
+        self._transport, self._data = None, b""
         if self._is_waiting:
             self._answered(0, b"")
 
