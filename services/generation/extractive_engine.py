@@ -162,7 +162,7 @@ class ExtractiveEngine:
         await asyncio.Event().wait()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta | Outcome, None]:
-        """Picks sentences; yields them one by one when streaming."""
+        """Picks sentences; yields them at once when streaming: they are found at once."""
         began = time.monotonic()
         if sum(len(each.text) for each in request.passages) <= _INLINE_CHARACTERS:
             candidates, weights = _candidates(request)
@@ -180,10 +180,9 @@ class ExtractiveEngine:
             pieces, spans, reason = [REFUSAL], (), FinishReason.REFUSED
         else:
             pieces, spans, reason = _answer(picked, request)
-        if request.stream:
-            for piece in pieces:
-                yield Delta(piece)
         text = "".join(pieces)
+        if request.stream and text:
+            yield Delta(text)
         read = [request.question, *(passage.text for passage in request.passages)]
         yield Outcome(
             reason,

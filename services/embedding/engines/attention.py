@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ _SCORES_OF_A_STEP = 4000
 """Scores of one head that take as long as the operators of one more step do to start."""
 _SMALLEST_SUM, _LARGEST_SUM = 1e-32, 1e34
 """Sums of powers outside of this may have lost terms."""
+_GROUPS = 64
+"""Single texts whose description is kept, by their length: a few kilobytes each."""
 _SMALLEST_DIFFERENCE = 1e-2
 """Least sum that may be left of one that padding was in: it keeps four digits in float32."""
 
@@ -66,6 +69,9 @@ def plan_groups(
         device: Where they are.
         more_rows: Rows after the last text that stand for nothing, and get any numbers.
     """
+    if len(lengths) == 1 and device.type == "cpu":
+        padded = padded_length(lengths[0])
+        return [_group_of_one(lengths[0], dtype, device, padded, more_rows)]
     if device.type != "cpu":
         return [_group(0, lengths, dtype, device, (len(lengths), max(lengths)), more_rows)]
     groups: list[Group] = []
@@ -93,6 +99,14 @@ def _end_of_group(lengths: Sequence[int], begin: int, score_bytes: int) -> int:
         length = longer
         end += 1
     return end
+
+
+@functools.lru_cache(maxsize=_GROUPS)
+def _group_of_one(
+    length: int, dtype: torch.dtype, device: torch.device, padded: int, more_rows: int
+) -> Group:
+    """Describes a text that attends by itself: as a question does, again and again."""
+    return _group(0, (length,), dtype, device, (1, padded), more_rows)
 
 
 def _group(
