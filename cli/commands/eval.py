@@ -19,11 +19,13 @@ from cli.errors import CliError
 from cli.evaluation import asking, groundedness, loading, summary
 from cli.evaluation.asking import MODES, Answered, Failed, Ranked
 from cli.evaluation.dataset import Dataset, EvalQuery, read_dataset, sample
+from cli.evaluation.metadata import storable
 from cli.gateway_client import GatewayClient
 from cli.options import DEFAULT_DATA_DIR, DataDir
 from cli.terminal import err, out, styled, write_json
 
 _MAX_SHOWN_FAILURES = 5
+_MAX_SHOWN_FIELDS = 10
 
 
 def evaluate(
@@ -174,11 +176,16 @@ class _Evaluation:
     @contextlib.asynccontextmanager
     async def _loaded(self) -> AsyncIterator[float | None]:
         """Loads the corpus; yields the seconds that took, None when it was there before."""
-        name, documents = self._collection, self._dataset.documents
+        name = self._collection
         if not await loading.create_collection(self._gateway, name, self._language):
             err.print(styled(f"Collection {name} exists: it is measured as it is, and stays."))
             yield None
             return
+        documents, left_out = storable(self._dataset.documents)
+        if left_out:
+            names = ", ".join(map(repr, left_out[:_MAX_SHOWN_FIELDS]))
+            said = f"Metadata that cannot be stored is left out, of {len(left_out)} fields: {names}"
+            err.print(styled(said, "yellow"))
         try:
             began = time.monotonic()
             with _bar() as progress:

@@ -235,12 +235,25 @@ def lines_of(path: Path) -> Iterator[Line]:
         if not line.strip():
             continue
         try:
-            content = json.loads(line)
+            content = _content_of(line)
         except ValueError:
             raise CliError(f"{path}, line {number}: not JSON") from None
         if not isinstance(content, dict):
             raise CliError(f"{path}, line {number}: must be an object")
         yield Line(path, number, content)
+
+
+def _content_of(line: str) -> Any:
+    """Returns what a line of JSON says; halves of characters become the sign for what is unknown.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    content = json.loads(line)
+    if "\\ud" not in line.lower():
+        return content
+    whole = json.dumps(content, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.loads(whole.decode("utf-16-le", "replace"))
 
 
 def _rows_of(path: Path) -> list[str]:

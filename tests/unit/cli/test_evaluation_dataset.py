@@ -111,6 +111,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path):
         read_dataset(tmp_path)
 
 
+def test_halves_of_characters_become_the_sign_for_what_is_unknown(tmp_path: Path):
+    corpus = ['{"_id": "d1", "text": "a \\ud800 b \\uD83C\\uDFD4", "metadata": {"k": "\\udc00"}}']
+    dataset = read_dataset(write(tmp_path, corpus))
+    assert dataset.documents[0].text == "a \ufffd b \U0001f3d4"
+    assert dataset.documents[0].metadata == {"k": "\ufffd"}
+
+
 def test_files_of_other_systems_are_read(tmp_path: Path):
     corpus = [{"_id": 7, "text": "line\u2028and\u0085line"}]
     turns = [{"role": "user", "content": "Hm?"}]
