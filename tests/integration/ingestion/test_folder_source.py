@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -229,15 +230,24 @@ async def test_deleting_a_source_takes_its_documents_along_or_leaves_them(folder
     assert suite.retrieval.document("docs/a.md") is None
 
 
-async def test_unreadable_folders_are_not_taken_for_empty_ones(folder):
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
+async def test_unreadable_folders_are_not_taken_for_empty_ones(folder, monkeypatch):
     folder.write("in/a.md", "Granite is hard.")
     folder.write("b.md", "Basalt is dark.")
     await folder.put()
-    (folder.root / "in").chmod(0)
+    closed = folder.root / "in"
+    scan = os.scandir
+
+    def refuse(path):
+        if os.fspath(path) == os.fspath(closed):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scan(path)
+
+    closed.chmod(0)
+    if os.geteuid() == 0:  # root may read everything
+        monkeypatch.setattr(os, "scandir", refuse)
     status = await folder.sync()
-    (folder.root / "in").chmod(stat.S_IRWXU)
+    closed.chmod(stat.S_IRWXU)
+    monkeypatch.undo()
     assert status.report.failure.reason == "SOURCE_UNREADABLE"
     assert status.report.deleted_count == 0
 
