@@ -62,6 +62,8 @@ class BertEncoder:
         precision: "float32", "bfloat16", "float16" (accelerators only), or "auto": bfloat16 where
             the hardware multiplies it, else float32.
         may_pack: False leaves oneDNN's packed weights out, for comparison.
+        threads: Of a pass; 0: as many as are set now, which a small pass beside this may have
+            lowered for its own time.
 
     Raises:
         InvalidArgumentError: The folder is no complete model, or a setting is wrong.
@@ -75,6 +77,7 @@ class BertEncoder:
         device: str = "cpu",
         precision: str = "auto",
         may_pack: bool = True,
+        threads: int = 0,
     ) -> None:
         described = read_model_folder(folder)
         self._device = _device(device)
@@ -87,7 +90,7 @@ class BertEncoder:
             raise InvalidArgumentError.for_field("source", str(error)) from error
         self._weights: _Weights | None = _load(described, self._device, dtype, may_pack=may_pack)
         self._dtype = dtype
-        self._threads = torch.get_num_threads()
+        self._threads = threads or torch.get_num_threads()
         head_size = described.config.hidden_size // described.config.heads
         self._packs_attention = packed_attention_works(self._device, dtype, head_size)
         self._recorded = (

@@ -28,6 +28,7 @@ class EngineSettings:
     device: str = "cpu"
     precision: str = "auto"
     threads: int = 1
+    """Threads of one pass; several may run side by side."""
 
 
 class LocalEngines:
@@ -89,8 +90,11 @@ class LocalEngines:
 
         from services.embedding.engines.bert_encoder import BertEncoder  # noqa: PLC0415 - as above
 
-        torch.set_num_threads(self._settings.threads)
-        return BertEncoder(folder, device=self._settings.device, precision=self._settings.precision)
+        settings = self._settings
+        torch.set_num_threads(settings.threads)
+        return BertEncoder(
+            folder, device=settings.device, precision=settings.precision, threads=settings.threads
+        )
 
     def _sentence_transformers(self, folder: Path) -> AnyEncoder:
         _require("sentence_transformers", "sentence-transformers")
