@@ -359,6 +359,7 @@ def _operations(
         generator=generation,
         prices=prices,
         seconds=settings.query_timeout_seconds,
+        rerank_model=settings.rerank_model,
         rewrite_model=settings.rewrite_model,
         neighbour_tokens=settings.neighbour_tokens,
     )

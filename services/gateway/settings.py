@@ -72,6 +72,9 @@ class GatewaySettings(ServiceSettings):
     """Deadline of a query or search that asks for none or a later one."""
     request_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Deadline of any HTTP request, uploads included."""
+    rerank_model: str = ""
+    """Cross-encoder, loaded in the embedding service, that orders candidates; empty: late
+    interaction does, by stored token vectors: nothing is read for it."""
     rewrite_model: str = ""
     """Language model that says each question anew before it is looked for, beside its own words;
     empty: none. Worth its second where conversations name things once."""

@@ -108,9 +108,10 @@ class FakeServices:
         *,
         codes: Sequence[bytes] = (),
         model: str = "",
+        cross_encoder: str = "",
     ) -> Reranked:
         await self._meet("rerank", list(passages))
-        self.rerank_codes.append((tuple(codes), model))
+        self.rerank_codes.append((tuple(codes), cross_encoder or model))
         if codes and "codes" in self.errors:
             raise self.errors["codes"]
         scores = self.late_scores or [0.0] * len(passages)

@@ -119,8 +119,9 @@ class EmbeddingClient:
         *,
         codes: Sequence[bytes] = (),
         model: str = "",
+        cross_encoder: str = "",
     ) -> Reranked:
-        """Returns one late-interaction score per passage; see `Reranker`.
+        """Returns one score per passage; see `Reranker`.
 
         Raises:
             ServiceError: the service does not answer.
@@ -128,8 +129,10 @@ class EmbeddingClient:
         response = await self._stub.Rerank(
             pb.RerankRequest(
                 scope=scope_to_proto(scope),
-                model=model,
-                method=pb.RERANK_METHOD_LATE_INTERACTION,
+                model=cross_encoder or model,
+                method=pb.RERANK_METHOD_CROSS_ENCODER
+                if cross_encoder
+                else pb.RERANK_METHOD_LATE_INTERACTION,
                 query=query,
                 passages=passages,
                 lane=pb.LANE_INTERACTIVE,

@@ -68,6 +68,7 @@ class Reranker(Protocol):
         *,
         codes: Sequence[bytes] = (),
         model: str = "",
+        cross_encoder: str = "",
     ) -> Reranked:
         """Returns one score per passage, higher is more relevant.
 
@@ -77,6 +78,8 @@ class Reranker(Protocol):
             passages: Their texts, in the form they were embedded in.
             codes: Their stored token codes, one each, empty for none; or none at all.
             model: Embedding model that the codes come from; empty: the default one.
+            cross_encoder: Model that reads query and passage together, in place of late
+                interaction; empty: none does.
         """
         ...
 

@@ -90,6 +90,7 @@ class RagPipeline:
         encoder: Compares sentences with what they cite by meaning; None: by words.
         prices: What usage costs.
         seconds: Deadline of a request that has none or a later one.
+        rerank_model: Cross-encoder that orders candidates; empty: late interaction does.
         rewrite_model: Model that says questions anew before they are looked for; empty: none.
         neighbour_tokens: What chunks beside the chosen ones may add to a prompt; 0: none is added.
     """
@@ -104,12 +105,13 @@ class RagPipeline:
         prices: PriceTable,
         encoder: TokenEncoder | None = None,
         seconds: float = 10.0,
+        rerank_model: str = "",
         rewrite_model: str = "",
         neighbour_tokens: int = 0,
     ) -> None:
         self._understand = Understand(Rewrite(generator, rewrite_model) if rewrite_model else None)
         self._retrieve = Retrieve(retriever, Embed(embedder))
-        self._rerank = Rerank(reranker)
+        self._rerank = Rerank(reranker, rerank_model)
         self._assemble = Assemble()
         self._neighbours = Neighbours(retriever, neighbour_tokens)
         self._generate = Generate(generator, encoder)

@@ -24,6 +24,9 @@ WEIGHT = 0.5
 """Share of the reranker's score; the rest is the hybrid score's. Late interaction mixed in this way
 lifts every measured question set (squad nDCG@10 .918 to .941) and hurts none significantly."""
 
+_UNFIT = (NotFoundError, FailedPreconditionError)
+"""A model is not loaded, or cannot score that way."""
+
 MAX_PREFIX_CHARACTERS = 256
 """Longest title-and-headings line before a passage, as in ingestion; outer headings go first."""
 
@@ -33,13 +36,17 @@ class Rerank:
 
     Args:
         reranker: The embedding service.
+        cross_encoder: Model that scores in place of late interaction; empty: none does. One that
+            is not loaded is taken for an outage.
     """
 
     name = "rerank"
     share = 0.10
 
-    def __init__(self, reranker: Reranker) -> None:
+    def __init__(self, reranker: Reranker, cross_encoder: str = "") -> None:
         self._reranker = reranker
+        self._cross_encoder = cross_encoder
+        self._outages = (*OUTAGES, *(_UNFIT if cross_encoder else ()))
 
     async def run(self, run: Run, query: str, found: Retrieved) -> tuple[ScoredPassage, ...]:
         """Returns what was found in its new order; only the first `DEPTH` move."""
@@ -56,14 +63,17 @@ class Rerank:
                 reranked = await self._scored(run, query, found, readable)
                 span.set_attribute("cairn.rerank.read_count", reranked.read_count)
                 span.set_attribute("cairn.rerank.unusable_count", reranked.unusable_count)
-        except OUTAGES:
+        except self._outages:
             run.degrade("rerank_skipped")
             return found.passages
         run.usage += reranked.usage
         late = dict(zip(readable, reranked.scores, strict=True))
         ordered = _mixed(head, [late.get(place) for place in range(len(head))])
         result = (*ordered, *_below(ordered[-1].scores.final, tail))
-        run.explain_stage(StageExplanation(self.name, result, notes=_notes(reranked)))
+        notes = _notes(reranked)
+        if self._cross_encoder:
+            notes = (f"{len(reranked.scores)} passages scored by {self._cross_encoder}",)
+        run.explain_stage(StageExplanation(self.name, result, notes=notes))
         return result
 
     async def _scored(
@@ -71,6 +81,10 @@ class Rerank:
     ) -> Reranked:
         """Scores the passages at some places, by their token codes where they have any."""
         texts = [read_as(found.passages[place].passage) for place in places]
+        if self._cross_encoder:
+            return await self._reranker.rerank(
+                run.scope, query, texts, cross_encoder=self._cross_encoder
+            )
         known = dict(enumerate(found.token_codes))
         codes = [known.get(place, b"") for place in places]
         if any(codes):
@@ -78,7 +92,7 @@ class Rerank:
                 return await self._reranker.rerank(
                     run.scope, query, texts, codes=codes, model=found.embedding_model
                 )
-            except (NotFoundError, FailedPreconditionError):
+            except _UNFIT:
                 pass  # the codes' model was unloaded, or gives no token vectors any more
         return await self._reranker.rerank(run.scope, query, texts)
 

@@ -56,7 +56,10 @@ BASALT = passage("Basalt cools quickly at the surface.", "basalt", final=1.0)
 
 
 def pipeline(
-    services: FakeServices, seconds: float = 10.0, encoder: FakeServices | None = None
+    services: FakeServices,
+    seconds: float = 10.0,
+    encoder: FakeServices | None = None,
+    rerank_model: str = "",
 ) -> RagPipeline:
     prices = PriceTable(completion=2_000_000.0, currency="EUR")
     return RagPipeline(
@@ -67,6 +70,7 @@ def pipeline(
         encoder=encoder,
         prices=prices,
         seconds=seconds,
+        rerank_model=rerank_model,
     )
 
 
@@ -308,6 +312,34 @@ async def test_codes_of_passages_without_text_stay_where_they_belong() -> None:
     fake.token_codes = (b"granite", b"blank", b"basalt")
     await pipeline(fake).search(SCOPE, SearchAsk.checked("x", rerank=True))
     assert fake.rerank_codes == [((b"granite", b"basalt"), "fake")]
+
+
+async def test_a_configured_cross_encoder_reads_the_passages_and_orders_them() -> None:
+    fake = services()
+    fake.token_codes = (b"granite", b"basalt")
+    fake.late_scores = [-3.0, 7.0]
+    ask = SearchAsk.checked("x", rerank=True, explain=True)
+    result = await pipeline(fake, rerank_model="judge").search(SCOPE, ask)
+    assert fake.rerank_codes == [((), "judge")]
+    assert {each.passage.document_id: each.scores.rerank for each in result.passages} == {
+        GRANITE.passage.document_id: -3.0,
+        BASALT.passage.document_id: 7.0,
+    }
+    (notes,) = (each.notes for each in result.explanation if each.stage == "rerank")
+    assert notes == ("2 passages scored by judge",)
+    assert result.degraded == ()
+
+
+@pytest.mark.parametrize("kind", [NotFoundError, FailedPreconditionError])
+async def test_without_its_cross_encoder_the_order_stays_and_that_is_told(kind) -> None:
+    fake = services()
+    fake.errors["rerank"] = kind(Reason.MODEL_NOT_FOUND, "not loaded")
+    ask = SearchAsk.checked("x", rerank=True)
+    result = await pipeline(fake, rerank_model="judge").search(SCOPE, ask)
+    assert result.degraded == ("rerank_skipped",)
+    assert [each.passage for each in result.passages] == [GRANITE.passage, BASALT.passage]
+    with pytest.raises(kind):
+        await pipeline(fake).search(SCOPE, ask)
 
 
 async def test_codes_whose_model_is_gone_are_left_and_the_passages_are_read() -> None:
