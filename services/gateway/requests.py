@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ MAX_TEMPERATURE = 2.0
 MAX_DOCUMENTS = 256
 MAX_PRINCIPALS = 256
 MAX_FILTER_CHARACTERS = 16_384
+_REMEMBERED_CHARACTERS = 512
+"""Filters up to this length are remembered as they were read."""
 
 
 class Mode(enum.StrEnum):
@@ -363,4 +366,12 @@ def parse_filter(text: str) -> Filter | None:
         InvalidArgumentError: INVALID_FILTER with the position of the first wrong character.
     """
     check_text("filter", text, limit=MAX_FILTER_CHARACTERS)
-    return parse(text) if text.strip() else None
+    if not text.strip():
+        return None
+    return _remembered_filter(text) if len(text) <= _REMEMBERED_CHARACTERS else parse(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered_filter(text: str) -> Filter:
+    """Reads a filter once: callers ask with the same ones again and again. Trees do not change."""
+    return parse(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 PIPELINE_VERSION = "2"
 """Rises when the stages between question and answer change what comes out of them."""
+
+_FEW_PRINCIPALS = 64
+"""Fingerprints of so many at most are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,15 @@ def permission_fingerprint(scope: Scope) -> str:
     Callers with equal fingerprints see exactly the same documents. Who called, with which key, is
     not in it.
     """
-    return _digest("scope", scope.tenant, *sorted(set(scope.principals)))
+    if len(scope.principals) > _FEW_PRINCIPALS:
+        return _digest("scope", scope.tenant, *sorted(set(scope.principals)))
+    return _remembered_fingerprint(scope.tenant, scope.principals)
+
+
+@functools.lru_cache(maxsize=1024)
+def _remembered_fingerprint(tenant: str, principals: tuple[str, ...]) -> str:
+    """Makes a fingerprint once: the same callers come again and again."""
+    return _digest("scope", tenant, *sorted(set(principals)))
 
 
 def place_of(scope: Scope, position: Position) -> Place:

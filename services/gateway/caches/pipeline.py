@@ -230,20 +230,23 @@ class CachedPipeline:
             self._count("retrieval", "bypass")
             return await compute(provenance.note)
 
+        known: dict[Position, str] = {}
+
+        def key_of(position: Position) -> str:
+            if position not in known:
+                known[position] = key_at(position)
+            return known[position]
+
         def is_new(position: Position) -> bool:
-            key = key_at(position)
+            key = key_of(position)
             return self._results.find(key) is None and self._result_flights.find(key) is None
 
         began = time.perf_counter()
         with span("cache"):
-            try:
-                position = await self._within(self._seen.read(scope, collection, is_new))
-            except (ServiceError, TimeoutError):
-                self._count("retrieval", "error")
-                position = None
+            position = await self._stands(scope, collection, is_new)
         if position is None:
             return await compute(provenance.note)
-        place, key = keys.place_of(scope, position), key_at(position)
+        place, key = keys.place_of(scope, position), key_of(position)
         self._results.advance(place)
         kept = self._results.find(key)
         looked_ms = (time.perf_counter() - began) * 1e3
@@ -263,6 +266,20 @@ class CachedPipeline:
 
         result = await self._shared(self._result_flights, key, work, None, policy, "retrieval")
         return replace(result, timings_ms=_with_look(result.timings_ms, looked_ms))
+
+    async def _stands(
+        self, scope: Scope, collection: str, is_new: Callable[[Position], bool]
+    ) -> Position | None:
+        """Returns where a collection stands, as `SeenPositions.read`; None: retrieval is away."""
+        # Most often nothing is asked; a deadline for it would take longer than the look.
+        seen = self._seen.seen(scope, collection, is_new)
+        if seen is not None:
+            return seen
+        try:
+            return await self._within(self._seen.read(scope, collection, is_new))
+        except (ServiceError, TimeoutError):
+            self._count("retrieval", "error")
+            return None
 
     async def _shared(
         self,

@@ -122,14 +122,21 @@ class SeenPositions:
         Raises:
             ServiceError: as of `Positions.read`.
         """
-        name = (scope.tenant, collection)
-        seen = self._seen.get(name)
-        if seen is not None and is_new(seen):
+        seen = self.seen(scope, collection, is_new)
+        if seen is not None:
             return seen
+        name = (scope.tenant, collection)
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
         position = self._seen[name] = await self._positions.read(scope, collection)
         return position
+
+    def seen(
+        self, scope: Scope, collection: str, is_new: Callable[[Position], bool]
+    ) -> Position | None:
+        """Returns what `read` does where it need not ask; else None."""
+        seen = self._seen.get((scope.tenant, collection))
+        return seen if seen is not None and is_new(seen) else None
 
     def forget(self, scope: Scope, collection: str) -> None:
         """Forgets a position that is not that of what was computed."""

@@ -72,29 +72,31 @@ def usage_to_proto(usage: Usage) -> usage_pb2.Usage:
 
 
 def _scored_from_proto(message: passage_pb2.ScoredPassage) -> ScoredPassage:
+    # Without loops and names of arguments: it is done for each passage of each answer.
     passage, scores = message.passage, message.scores
+    has, metadata = scores.HasField, passage.metadata
     return ScoredPassage(
         Passage(
-            chunk_id=passage.chunk_id,
-            document_id=passage.document_id,
-            document_version=passage.document_version,
-            collection=passage.collection,
-            ordinal=passage.ordinal,
-            start=passage.start,
-            end=passage.end,
-            text=passage.text,
-            title=passage.title,
-            uri=passage.uri,
-            heading_path=tuple(passage.heading_path),
-            metadata=metadata_from_proto(passage.metadata) if passage.metadata else {},
-            page=passage.page,
+            passage.chunk_id,
+            passage.document_id,
+            passage.document_version,
+            passage.collection,
+            passage.ordinal,
+            passage.start,
+            passage.end,
+            passage.text,
+            passage.title,
+            passage.uri,
+            tuple(passage.heading_path),
+            metadata_from_proto(metadata) if metadata else {},
+            passage.page,
         ),
         Scores(
-            **{
-                name: _finite(getattr(scores, name)) if scores.HasField(name) else None
-                for name in _SCORES
-            },
-            final=_finite(scores.final) or 0.0,
+            _finite(scores.dense) if has("dense") else None,
+            _finite(scores.keyword) if has("keyword") else None,
+            _finite(scores.fused) if has("fused") else None,
+            _finite(scores.rerank) if has("rerank") else None,
+            _finite(scores.final) or 0.0,
         ),
     )
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,6 +29,7 @@ MAX_HEADER_BYTES = 64 * 1024
 KEEP_ALIVE_SECONDS = 75
 MAX_CONNECTIONS = 8_192
 _BACKLOG = 2_048
+_HEAD = b"HTTP/1.1 "
 _LINGER_SECONDS = 1.0
 """A client that is refused in the middle of sending gets so long to read why."""
 
@@ -44,6 +45,7 @@ class _TimedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", _OneWrite(transport, self.loop))
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(503, b"Service Unavailable")
             return
@@ -127,6 +129,53 @@ class _TimedProtocol(HttpToolsProtocol):
         self._is_refused = True
         self.transport.write_eof()
         self._header_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
+
+
+class _OneWrite:
+    """A transport that writes a response's head together with what follows it at once.
+
+    Written by themselves they are two packets, and the client is woken for each.
+
+    Args:
+        transport: Everything else is its own.
+        loop: The event loop.
+    """
+
+    __slots__ = ("_head", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Writes; a head waits for its body until the loop's next round at most."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.startswith(_HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def write_eof(self) -> None:
+        """Ends what is written."""
+        self._flush()
+        self._transport.write_eof()
+
+    def close(self) -> None:
+        """Closes the connection when all is written."""
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
 
 
 class _QuietServer(uvicorn.Server):
