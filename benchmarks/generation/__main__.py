@@ -26,8 +26,8 @@ _ENGINE_ARGS = {
     "dtype": "bfloat16",
     "enforce_eager": True,
 }
-_PLAN = speed.Plan((8, 32, 64), requests_per_stream=3, max_tokens=96, lone_requests=24, rounds=3)
-_QUICK = speed.Plan((8,), requests_per_stream=2, max_tokens=48, lone_requests=8, rounds=1)
+_PLAN = speed.Plan((8, 32, 64), requests_per_stream=3, max_tokens=96, lone_requests=48, rounds=3)
+_QUICK = speed.Plan((8,), requests_per_stream=2, max_tokens=48, lone_requests=32, rounds=1)
 
 
 def main() -> None:

@@ -1,15 +1,13 @@
 """Asks a server over the network: `python -m benchmarks.generation.load cairn|http|grpc TARGET`.
 
 Reads one workload from stdin and prints one result, in a process of its own, so that what asking
-costs is not counted as the server's. Many callers go behind all others, as they have machines of
-their own; a lone one does not, for what it waits is what is measured.
+costs is not counted as the server's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -20,8 +18,6 @@ import grpc.aio
 from benchmarks.generation.workload import SYSTEM_TEXT, Ask, Workload, run
 
 _SECONDS = 600
-_NICENESS = 10
-"""As `nice` counts: of the cores, it takes what the system under measurement leaves."""
 
 
 def ours(channel: grpc.aio.Channel, workload: Workload) -> Ask:
@@ -126,8 +122,6 @@ def over_http(target: str, workload: Workload) -> Ask:
 async def main(kind: str, target: str) -> None:
     """Runs the workload of stdin against the target."""
     workload = Workload.from_json(json.loads(sys.stdin.read()))
-    if workload.concurrency > 1:
-        os.nice(_NICENESS)
     if kind == "http":
         result = await run(workload, over_http(target, workload))
     else:
