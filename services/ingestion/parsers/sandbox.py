@@ -138,8 +138,9 @@ class ParserPool:
         try:
             return await self._ask(documents, limits)
         except StageFailedError:
-            # The process did not survive one of them. Which one shows when each goes alone.
-            return [await self._alone(each) for each in documents]
+            # The process did not survive one of them. Which one shows when each goes alone; as many
+            # at once as there are processes, so that one that hangs holds up few of the others.
+            return await asyncio.gather(*map(self._alone, documents))
 
     async def _alone(self, document: _Document) -> _Outcome:
         try:
