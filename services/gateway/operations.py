@@ -192,12 +192,12 @@ class Operations:
         good = [each for index, each in enumerate(documents) if index not in refused]
         accepted: Sequence[Submission] = ()
         if good:
-            expected = arriving(len(good), sum(len(each.content) for each in good))
+            expected = arriving(len(good), sum(each.size_bytes for each in good))
             async with self._metering.request(
                 caller, Operation.INGEST, collection, expected
             ) as meter:
                 accepted = await self._ingestion.submit(caller.scope, collection, good)
-                arrived(meter, zip(accepted, (len(each.content) for each in good), strict=True))
+                arrived(meter, zip(accepted, (each.size_bytes for each in good), strict=True))
         taken = iter(accepted)
         submissions = tuple(
             _refusal(refused[index]) if index in refused else next(taken)

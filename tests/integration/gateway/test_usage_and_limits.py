@@ -153,6 +153,18 @@ async def test_documents_bytes_and_what_is_stored_are_limited(gw: RunningGateway
         assert (await limits_of(client))["tenant-vectors-stored"]["remaining"] == 0
 
 
+async def test_bytes_of_files_that_lie_on_disk_count(gw: RunningGateway) -> None:
+    files = {"file": ("large.txt", b"x" * 2_000_000, "text/plain")}
+    async with gw.client() as client:
+        await put(client, resource="bytes", period="day", amount=3_000_000)
+        assert (await client.post("/v1/documents", files=files)).status_code == 202
+        await settled(client, "tenant-bytes-day", 2_000_000)
+        refused = await client.post("/v1/documents", files=files)
+        assert (refused.status_code, refused.json()["reason"]) == (429, "QUOTA_EXCEEDED")
+        (row,) = (await client.get("/v1/usage?group_by=operation")).json()["rows"]
+        assert (row["document_count"], row["byte_count"]) == (1, 2_000_000)
+
+
 async def test_retrieval_holds_a_tenant_to_what_it_may_store(gw: RunningGateway) -> None:
     """Whichever way vectors come in, ingestion, sources or an import, they end there."""
 
