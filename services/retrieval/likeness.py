@@ -60,10 +60,10 @@ class Likeness:
             raise NotFoundError(
                 Reason.DOCUMENT_NOT_FOUND, "none of the positive documents exists with a vector"
             )
-        vector = np.mean(liked, axis=0)
+        vector = liked[0] if len(liked) == 1 else np.mean(liked, axis=0)
         if disliked:
             vector = vector - np.mean(disliked, axis=0)
-        length = float(np.linalg.norm(vector))
+        length = float(np.sqrt(vector.dot(vector)))
         return Query(vector=(vector / length if length > 0 else vector).astype(np.float32))
 
 
@@ -119,7 +119,10 @@ def mean_query(likeness: Likeness, named: NamedDocuments) -> Query:
         NotFoundError: as of `Likeness.mean`.
     """
     positive, negative = (
-        [vectors.mean(axis=0) for vectors in named.vectors(ids)]
+        [
+            vectors[0] if len(vectors) == 1 else vectors.mean(axis=0)
+            for vectors in named.vectors(ids)
+        ]
         for ids in (likeness.positive_ids, likeness.negative_ids)
     )
     return likeness.mean(positive, negative)

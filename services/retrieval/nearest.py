@@ -31,6 +31,14 @@ class Nearest:
     """Vectors compared, over all queries."""
 
 
+def cosines(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns products of unit vectors, which rounding can lead a little beyond 1, within -1..1.
+
+    For a few numbers numpy's own `clip` takes ten times as long.
+    """
+    return np.minimum(np.maximum(products, -1.0), 1.0)
+
+
 def search(
     snapshot: Snapshot,
     queries: NDArray[np.float32],
@@ -77,7 +85,7 @@ def search(
             )
         )
     if len(all_rows) == 1:
-        return Nearest(all_rows[0], np.clip(all_scores[0], -1.0, 1.0), steps, compared)
+        return Nearest(all_rows[0], cosines(all_scores[0]), steps, compared)
     if not all_rows:
         none = np.full((len(queries), count), -1, np.int64)
         return Nearest(none, np.zeros(none.shape, np.float32), steps, compared)
@@ -91,5 +99,4 @@ def search(
         order = np.lexsort((rows, -scores), axis=1)[:, :count]
         rows = np.take_along_axis(rows, order, axis=1)
         scores = np.take_along_axis(scores, order, axis=1)
-    # Rounding can lead a little beyond 1.
-    return Nearest(rows, np.clip(scores, -1.0, 1.0), steps, compared)
+    return Nearest(rows, cosines(scores), steps, compared)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cairn.retrieval.v1 import retrieval_service_pb2 as pb
 from cairn.types.v1 import usage_pb2
 
+from services.filters.proto import value_to_proto
 from services.retrieval import to_proto, vectors_proto
 
 if TYPE_CHECKING:
@@ -96,10 +97,48 @@ def passages(value: Answer, options: SearchOptions) -> bytes:
 
 def _passage(each: Passage, name: str, form: str) -> bytes:
     """Returns the field `passage` of a ScoredPassage, and remembers it."""
-    message = to_proto.passage(each, name, omit_text=form == _BARE).SerializeToString()
+    message = _encoded(each, name, with_text=form == _WHOLE)
     encoded = _FIRST + _length(len(message)) + message
     each.rendered[form] = encoded
     return encoded
+
+
+def _encoded(each: Passage, name: str, *, with_text: bool) -> bytes:
+    """Returns what `to_proto.passage` makes, encoded, in a part of the time."""
+    parts = [
+        _text(b"\x0a", each.chunk_id),
+        _text(b"\x12", each.document_id),
+        _number(b"\x18", each.document_version),
+        _text(b"\x22", name),
+        _number(b"\x28", each.ordinal),
+        _number(b"\x30", each.start),
+        _number(b"\x38", each.end),
+        _number(b"\x68", each.page),
+    ]
+    if with_text:
+        parts += (_text(b"\x42", each.text), _text(b"\x4a", each.title), _text(b"\x52", each.uri))
+        parts += [_field(b"\x5a", heading.encode()) for heading in each.heading_path]
+    for key, value in each.metadata.items():
+        if isinstance(value, str):
+            encoded = _field(b"\x0a", value.encode())
+        else:
+            encoded = value_to_proto(value).SerializeToString()
+        parts.append(_field(b"\x62", _field(b"\x0a", key.encode()) + _field(b"\x12", encoded)))
+    return b"".join(parts)
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    return tag + _length(len(value)) + value
+
+
+def _text(tag: bytes, value: str) -> bytes:
+    """Returns a field of text, which is left out where it is empty."""
+    return _field(tag, value.encode()) if value else b""
+
+
+def _number(tag: bytes, value: int) -> bytes:
+    """Returns a field of a whole number, which is not negative and is left out where it is 0."""
+    return tag + _length(value) if value else b""
 
 
 def _frame(each: Passage, name: str, form: str) -> bytes:

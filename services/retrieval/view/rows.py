@@ -87,8 +87,11 @@ class Snapshot:
     def vectors_of(self, rows: NDArray[np.integer[Any]] | range) -> NDArray[np.float32]:
         """Returns the unit vectors of chunk rows, (rows, dimensions) float32."""
         wanted = np.asarray(rows, np.int64)
+        parts = self.parts
+        if len(parts) == 1:
+            return np.asarray(parts[0].segment.vectors(wanted - parts[0].first), np.float32)
         found = np.empty((len(wanted), self.rows.dimensions), np.float32)
-        for part in self.parts:
+        for part in parts:
             inside = np.flatnonzero((wanted >= part.first) & (wanted < part.last))
             if len(inside):
                 found[inside] = part.segment.vectors(wanted[inside] - part.first)
