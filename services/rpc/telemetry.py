@@ -8,21 +8,12 @@ was started last.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import socket
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
-from importlib import metadata
 from types import TracebackType
-from typing import Any
 
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -35,21 +26,13 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 from opentelemetry.util.types import AttributeValue
-from prometheus_client import Counter
 
 from services.rpc.detail import Detail
 from services.rpc.errors import Code, ServiceError
-from services.rpc.logs import get_logger, qualified_name, sample_successes
-from services.rpc.semconv import (
-    ERROR_REASON,
-    ERROR_TYPE,
-    SCHEMA_URL,
-    SERVICE_INSTANCE_ID,
-    SERVICE_NAME,
-    SERVICE_NAMESPACE,
-    SERVICE_VERSION,
-)
+from services.rpc.logs import qualified_name, sample_successes
+from services.rpc.semconv import ERROR_REASON, ERROR_TYPE
 from services.rpc.settings import ServiceSettings
+from services.rpc.span_export import SpanExport, otlp_exporter
 from services.rpc.spans import (
     CURRENT,
     SERVER_FAULTS,
@@ -61,15 +44,10 @@ from services.rpc.spans import (
 from services.rpc.tail import RecentTraces, Tail
 from services.rpc.trace_headers import NO_PARENT, received, sender_of
 
-EXPORT_TIMEOUT_SECONDS = 2.0
 SHUTDOWN_SECONDS = 2.0
 """Most that an absent collector may hold up the end of a process."""
-_EXPORT_DELAY_MILLIS = 1000
-_EXPORT_QUEUE_SPANS = 8192
 _IDS = RandomIdGenerator()
 _SHARE_MASK = 0xFFFF_FFFF_FFFF_FFFF
-
-_LOST_SPANS = Counter("cairn_telemetry_lost_spans_total", "Spans that the collector did not take.")
 
 
 class Telemetry:
@@ -102,14 +80,7 @@ class Telemetry:
         """Whether spans go anywhere; ids are made and handed on in any case."""
         self._sample_bound = round(sample_ratio * (1 << 64))
         self._detail = Detail(detail_per_second)
-        self._resource = _resource(service)
-        self._processor: BatchSpanProcessor | None = None
-        if exporter is not None:
-            self._processor = BatchSpanProcessor(
-                _CountingExporter(exporter),
-                max_queue_size=_EXPORT_QUEUE_SPANS,
-                schedule_delay_millis=_EXPORT_DELAY_MILLIS,
-            )
+        self._spans_out = None if exporter is None else SpanExport(service, exporter)
         self.tail = Tail(self._export, slow_seconds, self.recent if keeps_recent else None)
 
     def start(
@@ -211,18 +182,14 @@ class Telemetry:
 
     def flush(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports what has ended so far; False if that took longer. Blocks."""
-        if self._processor is None:
-            return True
-        return _bounded(self._processor.force_flush, timeout_seconds)
+        return self._spans_out is None or self._spans_out.flush(timeout_seconds)
 
     def shutdown(self, timeout_seconds: float = SHUTDOWN_SECONDS) -> bool:
         """Exports the rest and stops; False if that took longer. Blocks; may be called again."""
         global _active  # noqa: PLW0603 - the one piece of state: which telemetry is in use
         if _active is self:
             _active = None
-        if self._processor is None:
-            return True
-        return _bounded(self._processor.shutdown, timeout_seconds)
+        return self._spans_out is None or self._spans_out.shutdown(timeout_seconds)
 
     def _identity(self, above: SpanContext) -> tuple[int, bool]:
         """Returns the trace's id and whether it is in the share: the caller's word goes first."""
@@ -232,22 +199,8 @@ class Telemetry:
         return trace_id, trace_id & _SHARE_MASK < self._sample_bound
 
     def _export(self, ended: RecordedSpan) -> None:
-        if self._processor is not None:
-            self._processor.on_end(ended.readable(self._resource))
-
-
-def _resource(service: str) -> Resource:
-    """Returns what tells this process from others: replicas have one name and one version.
-
-    In Kubernetes the host is the pod's name.
-    """
-    described = {
-        SERVICE_NAME: service,
-        SERVICE_NAMESPACE: "cairn",
-        SERVICE_VERSION: metadata.version("cairn-rag"),
-        SERVICE_INSTANCE_ID: f"{socket.gethostname()}-{os.getpid()}",
-    }
-    return Resource(described, SCHEMA_URL)
+        if self._spans_out is not None:
+            self._spans_out.add(ended)
 
 
 class Serving:
@@ -297,14 +250,7 @@ def start_telemetry(
     global _active  # noqa: PLW0603 - see Telemetry.shutdown
     sample_successes(settings.log_sample_ratio)
     if exporter is None and settings.otlp_endpoint:
-        # The exporter logs each failed attempt; the counter says as much.
-        for name in ("opentelemetry.exporter.otlp", "opentelemetry.sdk._shared_internal"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        exporter = OTLPSpanExporter(
-            endpoint=settings.otlp_endpoint.removeprefix("http://"),
-            insecure=not settings.otlp_endpoint.startswith("https://"),
-            timeout=EXPORT_TIMEOUT_SECONDS,
-        )
+        exporter = otlp_exporter(settings.otlp_endpoint)
     _active = Telemetry(
         service,
         exporter,
@@ -488,39 +434,3 @@ def current_trace_id() -> str:
         else current.get_span_context().trace_id
     )
     return f"{trace_id:032x}" if trace_id else ""
-
-
-class _CountingExporter(SpanExporter):
-    """Counts what is lost, and says so once, instead of logging each attempt."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self._is_failing = False
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        try:
-            result = self._exporter.export(spans)
-        except Exception:  # noqa: BLE001 - telemetry must not break the process
-            result = SpanExportResult.FAILURE
-        if result is SpanExportResult.SUCCESS:
-            self._is_failing = False
-            return result
-        _LOST_SPANS.inc(len(spans))
-        if not self._is_failing:
-            self._is_failing = True
-            get_logger().warning("traces are not taken", count=len(spans))
-        return result
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
-
-
-def _bounded(blocking: Callable[[], Any], timeout_seconds: float) -> bool:
-    """Runs `blocking` in a thread that may outlive the wait: the SDK's time-outs do not hold."""
-    thread = threading.Thread(target=blocking, daemon=True, name="telemetry-flush")
-    thread.start()
-    thread.join(timeout_seconds)
-    return not thread.is_alive()

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from prometheus_client import REGISTRY
 
-from services.rpc import telemetry as telemetry_module
+from services.rpc import span_export
 from services.rpc.errors import NotFoundError, Reason, UnavailableError
 from services.rpc.logs import configure_logging
 from services.rpc.telemetry import Telemetry, current_trace_id, span, start_telemetry
@@ -139,7 +139,7 @@ def log() -> Iterator[io.StringIO]:
 def test_collector_that_does_not_answer_costs_little(
     kind: str, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telemetry_module, "EXPORT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(span_export, "EXPORT_TIMEOUT_SECONDS", 0.5)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
