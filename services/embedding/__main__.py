@@ -44,12 +44,19 @@ from services.rpc.telemetry import start_telemetry
 SERVICE_NAME = "cairn.embedding.v1.EmbeddingService"
 _CPU_BATCH_TOKENS = 1024
 _ACCELERATOR_BATCH_TOKENS = 16_384
+_MOST_PASSES = 4
+"""Passes side by side; of more cores each gets several. Python starts their operators one at a
+time, so that many passes would wait for each other."""
+_SWITCH_SECONDS = 0.0005
+"""A pass lets the interpreter's lock go at each of its operators, and waited up to 5 ms, the
+default, to have it back from a thread that splits texts or packs answers."""
 
 
 def main() -> int:
     """Runs the service and returns its exit code."""
     settings = load_settings(EmbeddingSettings)
     threads = settings.threads or usable_cores()
+    sys.setswitchinterval(_SWITCH_SECONDS)
     configure_process(threads)
     configure_logging("embedding", settings.log_level)
     return run_service(_serve(settings, threads))
@@ -71,10 +78,11 @@ async def _serve(settings: EmbeddingSettings, threads: int) -> None:
         max_response_bytes=settings.max_message_bytes,
     )
     limits = _batcher_limits(settings)
-    engine_settings = EngineSettings(settings.device, settings.precision, threads)
+    passes = min(threads, _MOST_PASSES) if settings.device == "cpu" else 1
+    engine_settings = EngineSettings(settings.device, settings.precision, threads // passes)
     try:
         async with (
-            Batcher(limits, on_broken=broken.set) as batcher,
+            Batcher(limits, threads=passes, on_broken=broken.set) as batcher,
             open_models(
                 LocalEngines(engine_settings, batcher, limits), max_models=settings.max_models
             ) as models,

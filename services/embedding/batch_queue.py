@@ -12,6 +12,8 @@ from services.embedding.options import Lane
 
 P = TypeVar("P")
 
+_SMALLEST_SHARE = 128
+"""Tokens of a batch below which it is not divided: a pass of fewer takes hardly less time."""
 _REMEMBERED_TENANTS = 1000
 """Tenants without work whose debt is kept."""
 
@@ -210,12 +212,13 @@ class BatchQueue(Generic[P]):
         item.lane, item.sequence = Lane.INTERACTIVE, sequence
         self._insert(item)
 
-    def take(self, now: float, *, only_interactive: bool = False) -> list[Item[P]]:
+    def take(self, now: float, *, only_interactive: bool = False, takers: int = 1) -> list[Item[P]]:
         """Removes and returns the next batch; empty when nothing (of that kind) waits.
 
         Args:
             now: Seconds of the clock that `Item.enqueued_at` was read from.
             only_interactive: Leave bulk work where it is.
+            takers: Among how many, who have nothing else to do, what waits is divided.
         """
         lane = self._next_lane(now, only_interactive=only_interactive)
         if lane is None:
@@ -223,7 +226,11 @@ class BatchQueue(Generic[P]):
         shares = self._shares[lane]
         key, head = self._head(lane, shares.next())
         line = self._lines[key]
-        items = line.take(head, self.budget_tokens)
+        budget_tokens = self.budget_tokens
+        if takers > 1:
+            share = max(_SMALLEST_SHARE, -(-self._tokens[lane] // takers))
+            budget_tokens = min(budget_tokens, share)
+        items = line.take(head, budget_tokens)
         if not line:
             del self._lines[key]
         shares.charge(items)

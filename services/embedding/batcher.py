@@ -1,7 +1,11 @@
-"""One thread runs the models of this machine, a batch at a time, the moment it is free.
+"""A few threads run the models of this machine, a batch at a time each, the moment they are free.
 
-No delay to gather more. Within the layers of a bulk batch the thread looks for interactive work
-and runs it first, and it abandons a batch for which nobody waits any more.
+No delay to gather more. Within the layers of a bulk batch a thread looks for interactive work and
+runs it first, and it abandons a batch for which nobody waits any more.
+
+On processors batches run side by side, each on a core of its own, rather than one after the other
+on all cores: those would have to meet after each product, hundreds of times a batch, and each time
+wait for the one that another process kept from running.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ class Batcher:
 
     Args:
         limits: Bounds.
+        threads: Batches that run side by side; more than one only where encoders allow it.
         clock: Seconds, as `time.monotonic`.
         on_broken: Called once, in the loop, when the engine fails whatever it is given.
     """
@@ -46,6 +51,7 @@ class Batcher:
         self,
         limits: BatcherLimits,
         *,
+        threads: int = 1,
         clock: Callable[[], float] = time.monotonic,
         on_broken: Callable[[], None] | None = None,
     ) -> None:
@@ -59,22 +65,29 @@ class Batcher:
         self._pass_numbers = itertools.count()
         self._is_closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._serve, name="inference", daemon=True)
+        self._idle = 0
+        """Threads that wait for work."""
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"inference-{number}", daemon=True)
+            for number in range(threads)
+        ]
 
     async def __aenter__(self) -> Self:
-        """Starts the thread."""
+        """Starts the threads."""
         self._loop = asyncio.get_running_loop()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         self._intake.is_open = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Refuses what waits and joins the thread."""
+        """Refuses what waits and joins the threads."""
         with self._condition:
             self._is_closing = True
             self._intake.is_open = False
-            self._condition.notify()
-        await asyncio.to_thread(self._thread.join)
+            self._condition.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
         self._intake.close()
 
     async def run(
@@ -92,7 +105,7 @@ class Batcher:
     def _wake(self) -> None:
         self._condition.notify()
 
-    # -- in the thread -------------------------------------------------------------------------
+    # -- in the threads ------------------------------------------------------------------------
 
     def _serve(self) -> None:
         try:
@@ -106,14 +119,26 @@ class Batcher:
 
     def _serve_until_closed(self) -> None:
         while True:
-            with self._condition:
-                while not (items := self._intake.take()) and not self._is_closing:
-                    self._condition.wait()
+            items = self._next()
             if not items:
                 return
             is_bulk = items[0].lane is Lane.BULK and self.limits.has_lanes
             self._run(items, may_yield=is_bulk)
             del items  # results must not live on until the next batch
+
+    def _next(self) -> list[Item[Text]]:
+        """Waits for a batch; returns none when the batcher closes."""
+        with self._condition:
+            # What waits is divided among all who would otherwise stand by.
+            while not (items := self._intake.take(takers=self._idle + 1)):
+                if self._is_closing:
+                    return []
+                self._idle += 1
+                self._condition.wait()
+                self._idle -= 1
+            if self._idle and not self._intake.is_empty:
+                self._condition.notify()
+            return items
 
     def _run(self, items: list[Item[Text]], *, may_yield: bool) -> None:
         lane = items[0].lane.name.lower()
@@ -152,10 +177,11 @@ class Batcher:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach other texts
             return self._encode_halves(items, error, may_yield=may_yield)
-        self._failures_in_a_row = 0
+        with self._condition:
+            self._failures_in_a_row = 0
         seconds = time.perf_counter() - started - yielded
         series(INFERENCE_SECONDS, items[0].lane.name.lower()).observe(seconds)
-        self._intake.learn_rate(sum(item.tokens for item in items), seconds)
+        self._intake.learn_rate(sum(item.tokens for item in items) * len(self._threads), seconds)
         ran_in = Pass(next(self._pass_numbers), seconds)
         return [Outcome(result, None, ran_in) for result in results]
 
@@ -168,14 +194,17 @@ class Batcher:
                 items[middle:], may_yield=may_yield
             )
         get_logger().error("a text could not be encoded", **exception_fields(error))
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row == _FAILURES_IN_A_ROW and self._on_broken is not None:
+        with self._condition:
+            self._failures_in_a_row += 1
+            is_broken = self._failures_in_a_row == _FAILURES_IN_A_ROW
+        if is_broken and self._on_broken is not None:
             self._call_in_loop(self._on_broken)
         return [Outcome(None, _failed(), None)]
 
     def _run_interactive(self) -> None:
         """Runs one interactive batch within a bulk one, if any waits."""
-        items = self._intake.take(only_interactive=True)
+        # The other threads look for such work as often: it is divided among all.
+        items = self._intake.take(only_interactive=True, takers=len(self._threads))
         if items:
             self._run(items, may_yield=False)
 

@@ -137,7 +137,8 @@ class PairModel(TextModel, Protocol):
 class Encoder(TextModel, Protocol):
     """Runs in this process.
 
-    `encode` is called from one thread only, which may call it again from within a checkpoint.
+    On a CPU `encode` is called from several threads at once, on an accelerator from one; each may
+    call it again from within a checkpoint.
     """
 
     def encode(

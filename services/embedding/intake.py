@@ -233,11 +233,19 @@ class Intake:
             raise
         return [outcome for outcome in call.outcomes if outcome is not None]
 
-    def take(self, *, only_interactive: bool = False) -> list[Item[Text]]:
-        """Returns the next batch, without those whose deadline passed; empty: nothing waits."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits. Belongs to whoever holds `lock`."""
+        return not any(self._queue.tokens(lane) for lane in Lane)
+
+    def take(self, *, only_interactive: bool = False, takers: int = 1) -> list[Item[Text]]:
+        """Returns the next batch, without those whose deadline passed; empty: nothing waits.
+
+        See `BatchQueue.take`.
+        """
         with self.lock:
             now = self._clock()
-            while items := self._queue.take(now, only_interactive=only_interactive):
+            while items := self._queue.take(now, only_interactive=only_interactive, takers=takers):
                 live, expired = [], []
                 for item in items:
                     deadline = item.payload.deadline

@@ -31,7 +31,8 @@ class EmbeddingSettings(ServiceSettings):
     """Arithmetic of models. "auto" is bfloat16 where the hardware multiplies it (twice as fast,
     cosine to float32 at least .9995), else float32. "float16" needs an accelerator."""
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
-    """Threads of the model and the tokenizer; 0 takes the cores this process may use."""
+    """Threads of the model and the tokenizer; 0 takes the cores this process may use. On a CPU up
+    to four passes run side by side, which share them."""
     batch_tokens: Annotated[int, Field(ge=0, le=1_048_576)] = 0
     """Most tokens in a forward pass; 0 takes 1024 on a CPU (more gains nothing and makes queries
     wait) and 16384 on an accelerator."""

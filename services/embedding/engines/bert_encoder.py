@@ -155,17 +155,19 @@ class BertEncoder:
 
     @contextlib.contextmanager
     def _threads_for(self, rows: int) -> Iterator[None]:
-        """Runs a pass on as many threads as it is worth; one may run within another one."""
-        former = torch.get_num_threads()
-        threads = 1 if rows < _FEW_ROWS else self._threads
-        if self._device.type != "cpu" or threads == former:
+        """Runs a pass on as many threads as it is worth; one may run within another one.
+
+        torch tells one number for all threads of the process, but each has its own: it is set
+        without asking.
+        """
+        if self._device.type != "cpu":
             yield
             return
-        torch.set_num_threads(threads)
+        torch.set_num_threads(1 if rows < _FEW_ROWS else self._threads)
         try:
             yield
         finally:
-            torch.set_num_threads(former)
+            torch.set_num_threads(self._threads)
 
     def close(self) -> None:
         """See `Encoder`."""

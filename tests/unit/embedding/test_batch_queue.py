@@ -70,6 +70,23 @@ def test_an_item_over_the_budget_goes_alone():
     assert names(q.take(0.0)) == ["huge"]
 
 
+def test_what_waits_is_divided_among_those_who_take():
+    q = queue(budget=1000)
+    for number in range(6):
+        q.put(item(f"i{number}", tokens=100))
+    assert [len(q.take(0.0, takers=takers)) for takers in (2, 1)] == [3, 3]
+
+
+def test_crumbs_are_not_divided_and_no_share_exceeds_the_budget():
+    q = queue(budget=150)
+    for number in range(4):
+        q.put(item(f"i{number}", tokens=30))
+    assert len(q.take(0.0, takers=4)) == 4
+    for number in range(9):
+        q.put(item(f"j{number}", tokens=100))
+    assert len(q.take(0.0, takers=2)) == 1
+
+
 def test_groups_never_share_a_batch():
     q = queue()
     q.put(item("a", group="a"))

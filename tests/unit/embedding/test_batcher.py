@@ -55,7 +55,7 @@ def works(*first_ids, length=2, keys=False):
 
 @contextlib.asynccontextmanager
 async def running(encoder, **limits):
-    more = {name: limits.pop(name) for name in ("clock", "on_broken") if name in limits}
+    more = {name: limits.pop(name) for name in ("clock", "on_broken", "threads") if name in limits}
     async with Batcher(BatcherLimits(**limits), **more) as batcher:
         try:
             yield batcher
@@ -319,3 +319,63 @@ async def test_what_waits_at_the_end_is_refused():
         (outcome,) = await waiting
         await first
     assert outcome.result is not None or isinstance(outcome.error, UnavailableError)
+
+
+async def test_batches_run_side_by_side_on_as_many_threads_as_there_are():
+    encoder = SteppedEncoder()
+    async with running(encoder, budget_tokens=2, threads=2) as batcher:
+        both = submit(batcher, encoder, works(1, 2, 3))
+        await until_started(encoder)
+        await until_started(encoder)
+        assert sorted(encoder.batches) == [[1], [2]]
+        assert not encoder.started.acquire(blocking=False)
+        encoder.let_go.release(10)
+        outcomes = await both
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    assert len({outcome.ran_in.number for outcome in outcomes}) == 3
+
+
+async def test_what_waits_is_divided_among_idle_threads():
+    encoder = SteppedEncoder()
+    async with running(encoder, budget_tokens=10_000, threads=2) as batcher:
+        request = submit(batcher, encoder, works(1, 2, 3, 4, length=200))
+        await until_started(encoder)
+        await until_started(encoder)
+        encoder.let_go.release(10)
+        await request
+    assert sorted(len(batch) for batch in encoder.batches) == [2, 2]
+
+
+async def test_a_little_work_is_one_batch_whoever_is_idle():
+    encoder = SteppedEncoder()
+    async with running(encoder, budget_tokens=10_000, threads=2) as batcher:
+        request = submit(batcher, encoder, works(1, 2, 3, 4, length=20))
+        await until_started(encoder)
+        encoder.let_go.release(10)
+        await request
+    assert [len(batch) for batch in encoder.batches] == [4]
+
+
+async def test_a_query_overtakes_documents_on_all_threads():
+    encoder = SteppedEncoder()
+    async with running(encoder, budget_tokens=2, ageing_seconds=60, threads=2) as batcher:
+        bulk = submit(batcher, encoder, works(1, 2, 3, 4))
+        await until_started(encoder)
+        await until_started(encoder)
+        query = submit(batcher, encoder, works(9), Lane.INTERACTIVE)
+        await asyncio.sleep(0)
+        encoder.let_go.release(10)
+        await query
+        await bulk
+    assert sorted(encoder.batches[:2]) == [[1], [2]]
+    assert encoder.batches.count([9]) == 1
+    assert sorted(encoder.batches) == [[1], [2], [3], [4], [9]]
+
+
+async def test_closing_ends_all_threads():
+    encoder = SteppedEncoder()
+    async with running(encoder, threads=3):
+        running_now = [each.name for each in threading.enumerate()]
+        assert sum(name.startswith("inference-") for name in running_now) == 3
+    left = [each.name for each in threading.enumerate()]
+    assert not any(name.startswith("inference-") for name in left)

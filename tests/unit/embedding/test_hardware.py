@@ -32,6 +32,7 @@ def test_what_libraries_read_is_set_unless_the_operator_did(monkeypatch):
     hardware.configure_process(3)
     assert os.environ["RAYON_NUM_THREADS"] == "7"
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["GOMP_SPINCOUNT"] == "3000"
     assert (
         os.environ["LRU_CACHE_CAPACITY"] == os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "128"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -42,6 +43,13 @@ async def test_the_first_model_is_the_default_until_another_is(models, tmp_path)
     assert [model.name for model in models.list()] == ["c", "a", "b"]
     assert models.get("b").name == "b"
     assert models.opened == [tmp_path] * 3
+
+
+async def test_the_thread_that_loads_ends_with_it(models, tmp_path):
+    await models.load("a", str(tmp_path))
+    loaders = [each for each in threading.enumerate() if each.name.startswith("load")]
+    await asyncio.to_thread(lambda: [each.join(timeout=20) for each in loaders])
+    assert not any(each.is_alive() for each in loaders)
 
 
 async def test_names_are_unique_and_models_are_counted(models, tmp_path):
