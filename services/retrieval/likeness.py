@@ -108,6 +108,8 @@ class NamedDocuments:
                 places.append(np.arange(chunks.start, chunks.stop, step))
         if not places:
             return []
+        if len(places) == 1:
+            return [self._snapshot.vectors_of(places[0])]
         found = self._snapshot.vectors_of(np.concatenate(places))
         return np.split(found, np.cumsum([len(each) for each in places])[:-1])
 

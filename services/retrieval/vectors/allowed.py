@@ -54,7 +54,8 @@ class Allowed:
                 self._ids = np.flatnonzero(self.mask).astype(np.int32)
             else:
                 whole, gone = self._whole
-                self._ids = np.delete(whole.ids, np.searchsorted(whole.ids, gone))
+                places = whole.ids.searchsorted(gone.astype(np.int32))
+                self._ids = np.delete(whole.ids, places)
         return self._ids
 
     @property

@@ -37,7 +37,8 @@ class PostingPart:
 
     def bounds(self, key: int) -> tuple[int, int]:
         """Returns where a key's rows begin and end; both the same when it has none."""
-        place = int(np.searchsorted(self.keys, key))
+        # In the keys' own type: for another one numpy would copy all of them first.
+        place = int(self.keys.searchsorted(np.uint32(key)))
         if place == len(self.keys) or self.keys[place] != key:
             return 0, 0
         return int(self.offsets[place]), int(self.offsets[place + 1])

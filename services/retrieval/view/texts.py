@@ -55,7 +55,7 @@ class TextPart:
 
     def find(self, texts: Sequence[bytes], hashes: NDArray[np.uint64]) -> list[int]:
         """Returns the code of each text, ABSENT where it is not here."""
-        places = np.searchsorted(self.hashes, hashes)
+        places = self.hashes.searchsorted(hashes)
         inside = np.minimum(places, len(self.hashes) - 1)
         found = [ABSENT] * len(texts)
         if not len(self.hashes):
