@@ -47,6 +47,9 @@ _ACCELERATOR_BATCH_TOKENS = 16_384
 _MOST_PASSES = 4
 """Passes side by side; of more cores each gets several. Python starts their operators one at a
 time, so that many passes would wait for each other."""
+_NICENESS = 5
+"""Of the passes on a CPU: they take all cores for as long as there is work in bulk, and everything
+else on the machine, which takes little and somebody waits for, would stand in line with them."""
 _SWITCH_SECONDS = 0.0005
 """A pass lets the interpreter's lock go at each of its operators, and waited up to 5 ms, the
 default, to have it back from a thread that splits texts or packs answers."""
@@ -78,11 +81,17 @@ async def _serve(settings: EmbeddingSettings, threads: int) -> None:
         max_response_bytes=settings.max_message_bytes,
     )
     limits = _batcher_limits(settings)
-    passes = min(threads, _MOST_PASSES) if settings.device == "cpu" else 1
+    is_cpu = settings.device == "cpu"
+    passes = min(threads, _MOST_PASSES) if is_cpu else 1
     engine_settings = EngineSettings(settings.device, settings.precision, threads // passes)
     try:
         async with (
-            Batcher(limits, threads=passes, on_broken=broken.set) as batcher,
+            Batcher(
+                limits,
+                threads=passes,
+                niceness=_NICENESS if is_cpu else 0,
+                on_broken=broken.set,
+            ) as batcher,
             open_models(
                 LocalEngines(engine_settings, batcher, limits), max_models=settings.max_models
             ) as models,

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -43,6 +45,7 @@ class Batcher:
     Args:
         limits: Bounds.
         threads: Batches that run side by side; more than one only where encoders allow it.
+        niceness: How far the threads step back for others on this machine.
         clock: Seconds, as `time.monotonic`.
         on_broken: Called once, in the loop, when the engine fails whatever it is given.
     """
@@ -52,10 +55,12 @@ class Batcher:
         limits: BatcherLimits,
         *,
         threads: int = 1,
+        niceness: int = 0,
         clock: Callable[[], float] = time.monotonic,
         on_broken: Callable[[], None] | None = None,
     ) -> None:
         self.limits = limits
+        self._niceness = niceness
         self._on_broken = on_broken
         self._intake = Intake(
             limits, clock=clock, hand_over=self._call_in_loop, on_arrival=self._wake
@@ -108,6 +113,7 @@ class Batcher:
     # -- in the threads ------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        _step_back(self._niceness)
         try:
             self._serve_until_closed()
         except BaseException as error:  # the thread must not end unnoticed
@@ -212,6 +218,15 @@ class Batcher:
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop closed: nobody waits any more
             self._loop.call_soon_threadsafe(callback)
+
+
+def _step_back(niceness: int) -> None:
+    """Has this thread run with a smaller share than others where there are more than cores."""
+    if not niceness or not sys.platform.startswith("linux"):
+        return  # elsewhere this is not told of threads
+    thread = threading.get_native_id()
+    with contextlib.suppress(OSError):  # a sandbox may forbid it
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def _failed() -> ServiceError:

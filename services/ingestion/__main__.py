@@ -215,21 +215,9 @@ def _chunker(settings: IngestionSettings) -> ChunkerSettings:
     )
 
 
-def _give_way() -> None:
-    """Has this process, and its parsers, wait for a turn where they would interrupt another's.
-
-    Woken thousands of times a second, ingestion took cores from threads of the embedding service
-    that others of its threads then waited for. Its share of the processor stays the same.
-    """
-    if hasattr(os, "sched_setscheduler"):
-        with contextlib.suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
 def main() -> int:
     """Runs the process and returns its exit code."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    _give_way()
     return run_service(serve(load_settings(IngestionSettings)))
 
 

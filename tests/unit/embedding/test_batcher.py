@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 import threading
 
 import numpy as np
@@ -55,7 +57,11 @@ def works(*first_ids, length=2, keys=False):
 
 @contextlib.asynccontextmanager
 async def running(encoder, **limits):
-    more = {name: limits.pop(name) for name in ("clock", "on_broken", "threads") if name in limits}
+    more = {
+        name: limits.pop(name)
+        for name in ("clock", "on_broken", "threads", "niceness")
+        if name in limits
+    }
     async with Batcher(BatcherLimits(**limits), **more) as batcher:
         try:
             yield batcher
@@ -370,6 +376,22 @@ async def test_a_query_overtakes_documents_on_all_threads():
     assert sorted(encoder.batches[:2]) == [[1], [2]]
     assert encoder.batches.count([9]) == 1
     assert sorted(encoder.batches) == [[1], [2], [3], [4], [9]]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have no priority there")
+async def test_passes_step_back_for_others_and_the_loop_does_not():
+    encoder = SteppedEncoder()
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    async with running(encoder, budget_tokens=2, threads=2, niceness=3) as batcher:
+        request = submit(batcher, encoder, works(1, 2))
+        await until_started(encoder)
+        await until_started(encoder)
+        threads = [each for each in threading.enumerate() if each.name.startswith("inference-")]
+        found = [os.getpriority(os.PRIO_PROCESS, each.native_id) for each in threads]
+        encoder.let_go.release(10)
+        await request
+    assert found == [min(own + 3, 19)] * 2
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 async def test_closing_ends_all_threads():
