@@ -77,6 +77,14 @@ def submit(batcher, encoder, some, lane=Lane.BULK, deadline=None, tenant="t", we
     )
 
 
+async def begin(batcher, encoder, some, passes=1):
+    """Submits bulk work and returns when so many passes of it run."""
+    task = submit(batcher, encoder, some)
+    for _ in range(passes):
+        await until_started(encoder)
+    return task
+
+
 async def test_results_come_in_order_and_large_requests_are_split():
     encoder = HashEncoder()
     async with Batcher(BatcherLimits(budget_tokens=8)) as batcher:
@@ -118,8 +126,7 @@ async def test_no_texts_need_no_pass():
 async def test_a_query_overtakes_waiting_documents():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, ageing_seconds=60) as batcher:
-        bulk = submit(batcher, encoder, works(1, 2, 3))
-        await until_started(encoder)
+        bulk = await begin(batcher, encoder, works(1, 2, 3))
         query = submit(batcher, encoder, works(9), Lane.INTERACTIVE)
         await asyncio.sleep(0)
         encoder.let_go.release(10)
@@ -132,8 +139,7 @@ async def test_a_query_overtakes_waiting_documents():
 async def test_without_lanes_a_query_waits_its_turn():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, has_lanes=False) as batcher:
-        bulk = submit(batcher, encoder, works(1, 2))
-        await until_started(encoder)
+        bulk = await begin(batcher, encoder, works(1, 2))
         query = submit(batcher, encoder, works(9), Lane.INTERACTIVE)
         await asyncio.sleep(0)
         encoder.let_go.release(10)
@@ -145,8 +151,7 @@ async def test_without_lanes_a_query_waits_its_turn():
 async def test_equal_texts_in_flight_share_a_pass():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=100) as batcher:
-        first = submit(batcher, encoder, works(1, keys=True))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1, keys=True))
         others = [submit(batcher, encoder, works(1, 1, keys=True)) for _ in range(3)]
         await asyncio.sleep(0)
         encoder.let_go.release(10)
@@ -168,8 +173,7 @@ async def test_texts_without_key_share_nothing():
 async def test_a_query_for_a_waiting_document_brings_it_forward():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, ageing_seconds=60) as batcher:
-        bulk = submit(batcher, encoder, works(1, 2, 3, keys=True))
-        await until_started(encoder)
+        bulk = await begin(batcher, encoder, works(1, 2, 3, keys=True))
         query = submit(batcher, encoder, works(3, keys=True), Lane.INTERACTIVE)
         await asyncio.sleep(0)
         encoder.let_go.release(10)
@@ -195,8 +199,7 @@ async def test_a_bad_text_fails_alone():
 async def test_cancelled_work_never_runs():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         doomed = submit(batcher, encoder, works(2, 3))
         kept = submit(batcher, encoder, works(4))
         await asyncio.sleep(0)
@@ -211,8 +214,7 @@ async def test_cancelled_work_never_runs():
 async def test_cancelling_one_of_two_who_share_a_text_leaves_it_to_the_other():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         leaves = submit(batcher, encoder, works(2, keys=True))
         await asyncio.sleep(0)
         stays = submit(batcher, encoder, works(2, keys=True))
@@ -228,8 +230,7 @@ async def test_cancelling_one_of_two_who_share_a_text_leaves_it_to_the_other():
 async def test_a_pass_for_which_nobody_waits_is_abandoned():
     encoder = SteppedEncoder()
     async with running(encoder) as batcher:
-        doomed = submit(batcher, encoder, works(1, keys=True))
-        await until_started(encoder)
+        doomed = await begin(batcher, encoder, works(1, keys=True))
         doomed.cancel()
         await asyncio.wait([doomed])
         again = submit(batcher, encoder, works(1, keys=True))
@@ -244,8 +245,7 @@ async def test_expired_work_is_dropped_before_its_pass():
     encoder = SteppedEncoder()
     now = [0.0]
     async with running(encoder, budget_tokens=2, clock=lambda: now[0]) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         late = submit(batcher, encoder, works(2), deadline=5.0)
         timely = submit(batcher, encoder, works(3), deadline=50.0)
         await asyncio.sleep(0)
@@ -262,8 +262,7 @@ async def test_overload_is_refused_at_once_by_lane():
     encoder = SteppedEncoder()
     limits = {"max_bulk_tokens": 10, "max_interactive_tokens": 4}
     async with running(encoder, budget_tokens=2, **limits) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         large = submit(batcher, encoder, works(*range(2, 20)))  # the lane was empty: admitted
         await asyncio.sleep(0)
         with pytest.raises(ResourceExhaustedError) as caught:
@@ -283,8 +282,7 @@ async def test_overload_is_refused_at_once_by_lane():
 async def test_a_tenant_at_its_bound_leaves_room_for_others():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, max_bulk_tokens=30) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         noisy = [submit(batcher, encoder, works(number)) for number in range(2, 40)]
         await asyncio.sleep(0)
         quiet = submit(batcher, encoder, works(50, 51), tenant="quiet")
@@ -312,8 +310,7 @@ async def test_an_engine_that_fails_on_everything_is_reported():
 async def test_what_waits_at_the_end_is_refused():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2) as batcher:
-        first = submit(batcher, encoder, works(1))
-        await until_started(encoder)
+        first = await begin(batcher, encoder, works(1))
         waiting = submit(batcher, encoder, works(2))
         await asyncio.sleep(0)
         closing = asyncio.ensure_future(batcher.__aexit__())
@@ -330,9 +327,7 @@ async def test_what_waits_at_the_end_is_refused():
 async def test_batches_run_side_by_side_on_as_many_threads_as_there_are():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, threads=2) as batcher:
-        both = submit(batcher, encoder, works(1, 2, 3))
-        await until_started(encoder)
-        await until_started(encoder)
+        both = await begin(batcher, encoder, works(1, 2, 3), passes=2)
         assert sorted(encoder.batches) == [[1], [2]]
         assert not encoder.started.acquire(blocking=False)
         encoder.let_go.release(10)
@@ -344,9 +339,7 @@ async def test_batches_run_side_by_side_on_as_many_threads_as_there_are():
 async def test_what_waits_is_divided_among_idle_threads():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=10_000, threads=2) as batcher:
-        request = submit(batcher, encoder, works(1, 2, 3, 4, length=200))
-        await until_started(encoder)
-        await until_started(encoder)
+        request = await begin(batcher, encoder, works(1, 2, 3, 4, length=200), passes=2)
         encoder.let_go.release(10)
         await request
     assert sorted(len(batch) for batch in encoder.batches) == [2, 2]
@@ -355,8 +348,7 @@ async def test_what_waits_is_divided_among_idle_threads():
 async def test_a_little_work_is_one_batch_whoever_is_idle():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=10_000, threads=2) as batcher:
-        request = submit(batcher, encoder, works(1, 2, 3, 4, length=20))
-        await until_started(encoder)
+        request = await begin(batcher, encoder, works(1, 2, 3, 4, length=20))
         encoder.let_go.release(10)
         await request
     assert [len(batch) for batch in encoder.batches] == [4]
@@ -365,9 +357,7 @@ async def test_a_little_work_is_one_batch_whoever_is_idle():
 async def test_a_query_overtakes_documents_on_all_threads():
     encoder = SteppedEncoder()
     async with running(encoder, budget_tokens=2, ageing_seconds=60, threads=2) as batcher:
-        bulk = submit(batcher, encoder, works(1, 2, 3, 4))
-        await until_started(encoder)
-        await until_started(encoder)
+        bulk = await begin(batcher, encoder, works(1, 2, 3, 4), passes=2)
         query = submit(batcher, encoder, works(9), Lane.INTERACTIVE)
         await asyncio.sleep(0)
         encoder.let_go.release(10)
@@ -383,9 +373,7 @@ async def test_passes_step_back_for_others_and_the_loop_does_not():
     encoder = SteppedEncoder()
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     async with running(encoder, budget_tokens=2, threads=2, niceness=3) as batcher:
-        request = submit(batcher, encoder, works(1, 2))
-        await until_started(encoder)
-        await until_started(encoder)
+        request = await begin(batcher, encoder, works(1, 2), passes=2)
         threads = [each for each in threading.enumerate() if each.name.startswith("inference-")]
         found = [os.getpriority(os.PRIO_PROCESS, each.native_id) for each in threads]
         encoder.let_go.release(10)
